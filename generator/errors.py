@@ -1,0 +1,21 @@
+"""What can go wrong through a user's input: one tree of exceptions."""
+
+
+class CathodegrainError(Exception):
+    """Base of every error a user can cause and mend."""
+
+
+class ModelCardError(CathodegrainError):
+    """A model card, or a parameter set on it, that is not valid."""
+
+
+class GenerationError(CathodegrainError):
+    """A particle that cannot be drawn with the parameters asked for."""
+
+
+class RecipeError(CathodegrainError):
+    """A recipe or metadata file that is missing, damaged or of the wrong kind."""
+
+
+class ExportError(CathodegrainError):
+    """A product that cannot be written, or read back, as asked."""

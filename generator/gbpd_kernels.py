@@ -1,0 +1,497 @@
+r"""Compiled kernels of the exact GBPD labelling: an octree with convex-dominance culling.
+
+Scores f_i(x) = |x - s_i|_{M_i} - r_i ("norm") and |x - s_i|^2_{M_i} - r_i ("squared") are
+convex in x. On a box with centre c and corners v_k,
+
+* the tangent plane bounds f_i from below: f_i(x) >= f_i(c) + g_i . (x - c),
+* the multilinear interpolant of its corner values bounds f_j from above (Jensen).
+
+So grain i is worse than grain j by more than ``slack`` on the whole box if
+
+.. math:: f_i(c) + \min_k \left[ g_i \cdot (v_k - c) - f_j(v_k) \right] > slack,
+
+since linear minus multilinear is multilinear and takes its minimum at a corner. Grains
+that are dominated by the best grain at the centre are dropped on the way down; a box
+with one grain left is filled, a box of 4^3 voxels is evaluated. ``slack`` covers rounding
+errors: it keeps more candidates and can never change a label.
+
+The shell |x| = X(x/|x|) is decided on the way by the gradient of g(x) = |x| - X(x/|x|):
+|grad g|^2 <= 1 + (G/r)^2 at the distance r from the origin, G bounding the gradient of X
+on the sphere.
+
+Every score is evaluated in one order of operations, without fused multiply-add, here, in
+`brute_force` and in the torch version: equal inputs give equal bits, ties go to the
+lowest index.
+
+A *grain table* is an (n, 10) float array with the columns s_x, s_y, s_z, the upper
+triangle of the Cholesky factor U of M = U^T U row by row, and r. A *shell table* is a
+1-d float array, empty where there is no shell: lower and upper bound of X, G, then the
+prescaled coefficients.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .spherical_harmonics import radii_at, radius_at
+
+LEAF = 4  # edge of the boxes that are evaluated voxel by voxel
+LANES = LEAF**3
+OUTSIDE, MIXED, INSIDE = -1, 0, 1
+SHELL_HEADER = 3  # lower bound, upper bound, gradient bound
+
+
+@njit(inline="always")
+def _quadratic(dx, dy, dz, grains, i):  # type: ignore[no-untyped-def]
+    """|U (x - s)|^2 in the order of operations that everything here shares."""
+    u0 = grains[i, 3] * dx + (grains[i, 4] * dy + grains[i, 5] * dz)
+    u1 = grains[i, 6] * dy + grains[i, 7] * dz
+    u2 = grains[i, 8] * dz
+    return u0 * u0 + (u1 * u1 + u2 * u2)
+
+
+@njit(inline="always")
+def score(x, y, z, grains, i, squared):  # type: ignore[no-untyped-def]
+    """f_i(x) of Eq. (8), or its squared variant."""
+    q = _quadratic(x - grains[i, 0], y - grains[i, 1], z - grains[i, 2], grains, i)
+    return (q if squared else math.sqrt(q)) - grains[i, 9]
+
+
+@njit(cache=True, nogil=True)
+def score_gradient(x, y, z, grains, i, squared, out):  # type: ignore[no-untyped-def]
+    """f_i(x); its gradient goes to ``out`` (3,), zero at the kink in the seed itself."""
+    dx, dy, dz = x - grains[i, 0], y - grains[i, 1], z - grains[i, 2]
+    u0 = grains[i, 3] * dx + (grains[i, 4] * dy + grains[i, 5] * dz)
+    u1 = grains[i, 6] * dy + grains[i, 7] * dz
+    u2 = grains[i, 8] * dz
+    q = u0 * u0 + (u1 * u1 + u2 * u2)
+    norm = math.sqrt(q)
+    weight = 2.0
+    if not squared:
+        weight = 1.0 / norm if norm > 0.0 else 0.0
+    out[0] = weight * (grains[i, 3] * u0)
+    out[1] = weight * (grains[i, 4] * u0 + grains[i, 6] * u1)
+    out[2] = weight * (grains[i, 5] * u0 + grains[i, 7] * u1 + grains[i, 8] * u2)
+    return (q if squared else norm) - grains[i, 9]
+
+
+@njit(cache=True, nogil=True)
+def root_candidates(centre, half, grains, squared, slack):  # type: ignore[no-untyped-def]
+    """Indices of the grains that a Lipschitz bound leaves on a box, ascending."""
+    n = grains.shape[0]
+    lower = np.empty(n)
+    best = np.inf
+    for i in range(n):
+        q = _quadratic(
+            centre[0] - grains[i, 0], centre[1] - grains[i, 1], centre[2] - grains[i, 2], grains, i
+        )
+        norm = math.sqrt(q)
+        w0 = abs(grains[i, 3]) * half[0] + abs(grains[i, 4]) * half[1] + abs(grains[i, 5]) * half[2]
+        w1 = abs(grains[i, 6]) * half[1] + abs(grains[i, 7]) * half[2]
+        w2 = abs(grains[i, 8]) * half[2]
+        reach = math.sqrt(w0 * w0 + w1 * w1 + w2 * w2)
+        near = max(norm - reach, 0.0)
+        far = norm + reach
+        if squared:
+            near, far = near * near, far * far
+        lower[i] = near - grains[i, 9]
+        best = min(best, far - grains[i, 9])
+    kept = np.empty(n, np.int32)
+    m = 0
+    for i in range(n):
+        if not lower[i] > best + slack:
+            kept[m] = i
+            m += 1
+    return kept[:m].copy()
+
+
+@njit(cache=True, nogil=True)
+def cull(source, n, target, centre, half, grains, squared, slack, work):  # type: ignore[no-untyped-def]
+    """Copy to ``target`` what convex dominance leaves of ``source[:n]`` on a box; count it.
+
+    ``work`` is (n, 4) scratch: score and scaled gradient of each grain at the centre.
+    """
+    best = np.inf
+    dominator = -1
+    gradient = np.empty(3)
+    for t in range(n):
+        f = score_gradient(centre[0], centre[1], centre[2], grains, source[t], squared, gradient)
+        work[t, 0] = f
+        for a in range(3):
+            work[t, 1 + a] = gradient[a] * half[a]
+        if f < best:
+            best = f
+            dominator = t
+    corner = np.empty(8)
+    for k in range(8):
+        x = centre[0] + (half[0] if k & 1 else -half[0])
+        y = centre[1] + (half[1] if k & 2 else -half[1])
+        z = centre[2] + (half[2] if k & 4 else -half[2])
+        corner[k] = score(x, y, z, grains, source[dominator], squared)
+    kept = 0
+    for t in range(n):
+        a, b, c = work[t, 1], work[t, 2], work[t, 3]
+        lowest = min(
+            min(
+                min(-a - b - c - corner[0], a - b - c - corner[1]),
+                min(-a + b - c - corner[2], a + b - c - corner[3]),
+            ),
+            min(
+                min(-a - b + c - corner[4], a - b + c - corner[5]),
+                min(-a + b + c - corner[6], a + b + c - corner[7]),
+            ),
+        )
+        if t == dominator or not work[t, 0] + lowest > slack:
+            target[kept] = source[t]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def shell_state(centre, half, shell, degree):  # type: ignore[no-untyped-def]
+    """INSIDE or OUTSIDE if the whole box provably is, else MIXED."""
+    r = math.sqrt(centre[0] * centre[0] + centre[1] * centre[1] + centre[2] * centre[2])
+    reach = math.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
+    tolerance = 1e-9 * shell[1]
+    if r + reach < shell[0] - tolerance:
+        return INSIDE
+    if r - reach > shell[1] + tolerance:
+        return OUTSIDE
+    if r <= reach:
+        return MIXED
+    slope = shell[2] / (r - reach)
+    spread = reach * math.sqrt(1.0 + slope * slope) + tolerance
+    level = r - radius_at(centre[0], centre[1], centre[2], shell[SHELL_HEADER:], degree)
+    if level + spread < 0.0:
+        return INSIDE
+    if level - spread > 0.0:
+        return OUTSIDE
+    return MIXED
+
+
+@njit(cache=True, nogil=True)
+def inside_shell(points, n, shell, degree, radii, inside):  # type: ignore[no-untyped-def]
+    """Write |x| <= X(x/|x|) of ``points[:n]`` to ``inside``; return how many are."""
+    radii_at(points[:n], shell[SHELL_HEADER:], degree, radii[:n])
+    count = 0
+    for t in range(n):
+        x, y, z = points[t, 0], points[t, 1], points[t, 2]
+        distance = math.sqrt(x * x + y * y + z * z)
+        inside[t] = distance == 0.0 or distance <= radii[t]
+        count += inside[t]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def best_of_lanes(candidates, n, points, grains, squared, best, label):  # type: ignore[no-untyped-def]
+    """Best grain of ``candidates[:n]``, ascending, at each of the LANES points (3, LANES)."""
+    for t in range(LANES):
+        best[t] = np.inf
+        label[t] = -1
+    for c in range(n):
+        i = candidates[c]  # int32: one lane of labels is as wide as half a score
+        s0, s1, s2 = grains[i, 0], grains[i, 1], grains[i, 2]
+        a, b, d = grains[i, 3], grains[i, 4], grains[i, 5]
+        e, f, g = grains[i, 6], grains[i, 7], grains[i, 8]
+        r = grains[i, 9]
+        if squared:
+            for t in range(LANES):
+                dx, dy, dz = points[0, t] - s0, points[1, t] - s1, points[2, t] - s2
+                u0 = a * dx + (b * dy + d * dz)
+                u1 = e * dy + f * dz
+                u2 = g * dz
+                v = u0 * u0 + (u1 * u1 + u2 * u2) - r
+                better = v < best[t]
+                best[t] = v if better else best[t]
+                label[t] = i if better else label[t]
+        else:
+            for t in range(LANES):
+                dx, dy, dz = points[0, t] - s0, points[1, t] - s1, points[2, t] - s2
+                u0 = a * dx + (b * dy + d * dz)
+                u1 = e * dy + f * dz
+                u2 = g * dz
+                v = math.sqrt(u0 * u0 + (u1 * u1 + u2 * u2)) - r
+                better = v < best[t]
+                best[t] = v if better else best[t]
+                label[t] = i if better else label[t]
+
+
+@njit(cache=True, nogil=True)
+def _box(axis, start, stop):  # type: ignore[no-untyped-def]
+    """Centre and half width of the hull of the voxel centres start..stop-1."""
+    first, last = axis[start], axis[stop - 1]
+    return (first + last) / 2, (last - first) / 2
+
+
+@njit(cache=True, nogil=True)
+def label_block(x, y, z, k0, j0, i0, edge, grains, squared, slack, shell, degree, out):  # type: ignore[no-untyped-def]
+    """Label the block of ``edge``^3 voxels at (k0, j0, i0) of ``out`` (nz, ny, nx).
+
+    ``out`` receives the index of the grain plus one, and 0 outside the shell. ``edge`` is
+    LEAF times a power of two; the block may stick out of the grid.
+    """
+    nz, ny, nx = out.shape
+    depth = 1
+    while (edge >> (depth - 1)) > LEAF:
+        depth += 1
+    centre, half = np.empty(3), np.empty(3)
+    centre[0], half[0] = _box(x, i0, min(i0 + edge, nx))
+    centre[1], half[1] = _box(y, j0, min(j0 + edge, ny))
+    centre[2], half[2] = _box(z, k0, min(k0 + edge, nz))
+    has_shell = shell.size > 0
+    if has_shell and shell_state(centre, half, shell, degree) == OUTSIDE:
+        out[k0 : k0 + edge, j0 : j0 + edge, i0 : i0 + edge] = 0
+        return
+    first = root_candidates(centre, half, grains, squared, slack)
+    n = first.size
+    lists = np.empty((depth + 1, n), np.int32)
+    counts = np.zeros(depth + 1, np.int64)
+    lists[0] = first
+    counts[0] = n
+    work = np.empty((n, 4))
+    points, rows = np.empty((3, LANES)), np.empty((LANES, 3))
+    best, label = np.empty(LANES), np.empty(LANES, np.int32)
+    radii, inside = np.empty(LANES), np.ones(LANES, np.bool_)
+    stack = np.empty((8 * depth + 8, 5), np.int64)  # level, k, j, i, shell state of the parent
+    stack[0] = (1, k0, j0, i0, MIXED if has_shell else INSIDE)
+    top = 1
+    while top > 0:
+        top -= 1
+        level, k, j, i, state = stack[top]
+        size = edge >> (level - 1)
+        k1, j1, i1 = min(k + size, nz), min(j + size, ny), min(i + size, nx)
+        centre[0], half[0] = _box(x, i, i1)
+        centre[1], half[1] = _box(y, j, j1)
+        centre[2], half[2] = _box(z, k, k1)
+        if state == MIXED:
+            state = shell_state(centre, half, shell, degree)
+            if state == OUTSIDE:
+                out[k:k1, j:j1, i:i1] = 0
+                continue
+        if counts[level - 1] == 1:
+            lists[level, 0] = lists[level - 1, 0]
+            counts[level] = 1
+        else:
+            counts[level] = cull(
+                lists[level - 1], counts[level - 1], lists[level],
+                centre, half, grains, squared, slack, work,
+            )  # fmt: skip
+        if counts[level] == 1 and state == INSIDE:
+            out[k:k1, j:j1, i:i1] = lists[level, 0] + 1
+        elif size > LEAF:
+            child = size // 2
+            for octant in range(8):
+                kk = k + (child if octant & 4 else 0)
+                jj = j + (child if octant & 2 else 0)
+                ii = i + (child if octant & 1 else 0)
+                if kk < nz and jj < ny and ii < nx:
+                    stack[top] = (level + 1, kk, jj, ii, state)
+                    top += 1
+        else:
+            t = 0
+            for dk in range(LEAF):
+                for dj in range(LEAF):
+                    for di in range(LEAF):  # lanes beyond the grid repeat its last voxel
+                        points[0, t] = x[min(i + di, nx - 1)]
+                        points[1, t] = y[min(j + dj, ny - 1)]
+                        points[2, t] = z[min(k + dk, nz - 1)]
+                        t += 1
+            if state == MIXED:
+                for t in range(LANES):
+                    rows[t, 0], rows[t, 1], rows[t, 2] = points[0, t], points[1, t], points[2, t]
+                if inside_shell(rows, LANES, shell, degree, radii, inside) == 0:
+                    out[k:k1, j:j1, i:i1] = 0
+                    continue
+            best_of_lanes(lists[level], counts[level], points, grains, squared, best, label)
+            for kk in range(k, k1):
+                for jj in range(j, j1):
+                    for ii in range(i, i1):
+                        t = ((kk - k) * LEAF + (jj - j)) * LEAF + (ii - i)
+                        keep = state == INSIDE or inside[t]
+                        out[kk, jj, ii] = label[t] + 1 if keep else 0
+
+
+@njit(cache=True, nogil=True)
+def brute_force(x, y, z, grains, squared, out):  # type: ignore[no-untyped-def]
+    """Index of the best grain plus one at every voxel: each score evaluated, no culling."""
+    best, label = np.empty(x.size), np.empty(x.size, np.int32)
+    for k in range(z.size):
+        for j in range(y.size):
+            best[:] = np.inf
+            label[:] = -1
+            for i in range(grains.shape[0]):
+                dy, dz = y[j] - grains[i, 1], z[k] - grains[i, 2]
+                s, a, r = grains[i, 0], grains[i, 3], grains[i, 9]
+                p = grains[i, 4] * dy + grains[i, 5] * dz
+                u1 = grains[i, 6] * dy + grains[i, 7] * dz
+                u2 = grains[i, 8] * dz
+                rest = u1 * u1 + u2 * u2
+                own = np.int32(i)
+                if squared:
+                    for t in range(x.size):
+                        u0 = a * (x[t] - s) + p
+                        v = u0 * u0 + rest - r
+                        better = v < best[t]
+                        best[t] = v if better else best[t]
+                        label[t] = own if better else label[t]
+                else:
+                    for t in range(x.size):
+                        u0 = a * (x[t] - s) + p
+                        v = math.sqrt(u0 * u0 + rest) - r
+                        better = v < best[t]
+                        best[t] = v if better else best[t]
+                        label[t] = own if better else label[t]
+            for t in range(x.size):
+                out[k, j, t] = label[t] + 1
+
+
+@njit(cache=True, nogil=True)
+def two_best(points, grains, squared, index, scores):  # type: ignore[no-untyped-def]
+    """Best and second best grain at each point, all grains evaluated.
+
+    ``index`` (n, 2) and ``scores`` (n, 2) are written; without a second grain they are
+    -1 and infinity.
+    """
+    for t in range(points.shape[0]):
+        first, second = np.inf, np.inf
+        i1, i2 = -1, -1
+        for i in range(grains.shape[0]):
+            v = score(points[t, 0], points[t, 1], points[t, 2], grains, i, squared)
+            if v < first:
+                second, i2 = first, i1
+                first, i1 = v, i
+            elif v < second:
+                second, i2 = v, i
+        index[t, 0], index[t, 1] = i1, i2
+        scores[t, 0], scores[t, 1] = first, second
+
+
+@njit(cache=True, nogil=True)
+def candidate_cells(half_width, levels, grains, squared, slack):  # type: ignore[no-untyped-def]
+    """Lists of the grains that can be best, or within ``slack`` of it, in cubic cells.
+
+    The cube [-half_width, half_width]^3 has (2^levels)^3 cells. Returns ``start``
+    (cells + 1,) and ``members``: cell (i, j, k), row-major, owns
+    ``members[start[c]:start[c + 1]]``, ascending.
+    """
+    n_edge = 1 << levels
+    first, count = np.zeros(n_edge**3, np.int64), np.zeros(n_edge**3, np.int64)
+    pool = np.empty(1024, np.int32)
+    used = 0
+    lists, counts, work = _descent(half_width, levels, grains, squared, slack)
+    centre, half = np.empty(3), np.empty(3)
+    stack = np.empty((8 * levels + 8, 4), np.int64)  # level, i, j, k
+    stack[0] = 0
+    top = 1
+    while top > 0:
+        top -= 1
+        level, i, j, k = stack[top]
+        half[:] = half_width / (1 << level)
+        for a in range(3):
+            centre[a] = (2 * stack[top, 1 + a] + 1) * half[a] - half_width
+        n = cull(lists[level], counts[level], lists[level + 1], centre, half, grains, squared,
+                 slack, work)  # fmt: skip
+        counts[level + 1] = n
+        if level < levels:
+            top = _push_octants(stack, top, level, i, j, k)
+            continue
+        while used + n > pool.size:
+            grown = np.empty(2 * pool.size, np.int32)
+            grown[:used] = pool[:used]
+            pool = grown
+        c = (i * n_edge + j) * n_edge + k
+        first[c], count[c] = used, n
+        pool[used : used + n] = lists[level + 1, :n]
+        used += n
+    start = np.zeros(n_edge**3 + 1, np.int64)
+    members = np.empty(used, np.int32)
+    for c in range(n_edge**3):
+        start[c + 1] = start[c] + count[c]
+        members[start[c] : start[c + 1]] = pool[first[c] : first[c] + count[c]]
+    return start, members
+
+
+@njit(cache=True, nogil=True)
+def mark_reachable(half_width, levels, grains, squared, slack, shell, degree, marked):  # type: ignore[no-untyped-def]
+    """Mark the grains that cannot be proven to own no point of the shell's interior.
+
+    The cube [-half_width, half_width]^3 is divided into octants; a box outside the shell,
+    or whose candidates are all marked already, is left alone. What is still a candidate
+    in a box at the last level is marked. ``marked`` (n,) bool is read and written.
+    """
+    lists, counts, work = _descent(half_width, levels, grains, squared, slack)
+    centre, half = np.empty(3), np.empty(3)
+    stack = np.empty((8 * levels + 8, 4), np.int64)
+    stack[0] = 0
+    top = 1
+    while top > 0:
+        top -= 1
+        level, i, j, k = stack[top]
+        half[:] = half_width / (1 << level)
+        for a in range(3):
+            centre[a] = (2 * stack[top, 1 + a] + 1) * half[a] - half_width
+        if shell_state(centre, half, shell, degree) == OUTSIDE:
+            continue
+        n = cull(lists[level], counts[level], lists[level + 1], centre, half, grains, squared,
+                 slack, work)  # fmt: skip
+        counts[level + 1] = n
+        unknown = False
+        for t in range(n):
+            unknown = unknown or not marked[lists[level + 1, t]]
+        if unknown and level < levels:
+            top = _push_octants(stack, top, level, i, j, k)
+        elif unknown:
+            for t in range(n):
+                marked[lists[level + 1, t]] = True
+
+
+@njit(cache=True, nogil=True)
+def _descent(half_width, levels, grains, squared, slack):  # type: ignore[no-untyped-def]
+    """Candidate lists of each level, their lengths, and scratch, for a walk down a cube."""
+    roots = root_candidates(np.zeros(3), np.full(3, half_width), grains, squared, slack)
+    lists = np.empty((levels + 2, roots.size), np.int32)
+    counts = np.zeros(levels + 2, np.int64)
+    lists[0] = roots
+    counts[0] = roots.size
+    return lists, counts, np.empty((roots.size, 4))
+
+
+@njit(cache=True, nogil=True)
+def _push_octants(stack, top, level, i, j, k):  # type: ignore[no-untyped-def]
+    """Put the eight parts of a box on the stack; its new height."""
+    for octant in range(8):
+        stack[top, 0] = level + 1
+        stack[top, 1] = 2 * i + ((octant >> 2) & 1)
+        stack[top, 2] = 2 * j + ((octant >> 1) & 1)
+        stack[top, 3] = 2 * k + (octant & 1)
+        top += 1
+    return top
+
+
+@njit(cache=True, nogil=True)
+def best_in_cells(points, lower, cell, n_edge, start, members, grains, squared, out):  # type: ignore[no-untyped-def]
+    """Index of the best grain at each point from the lists of `candidate_cells`.
+
+    Points outside the cells are compared with every grain.
+    """
+    n_grains = grains.shape[0]
+    for t in range(points.shape[0]):
+        x, y, z = points[t, 0], points[t, 1], points[t, 2]
+        i = math.floor((x - lower) / cell)
+        j = math.floor((y - lower) / cell)
+        k = math.floor((z - lower) / cell)
+        begin, end = 0, 0
+        if 0 <= i < n_edge and 0 <= j < n_edge and 0 <= k < n_edge:
+            c = (int(i) * n_edge + int(j)) * n_edge + int(k)
+            begin, end = start[c], start[c + 1]
+        listed = end > begin
+        best, label = np.inf, -1
+        for q in range(begin if listed else 0, end if listed else n_grains):
+            g = int(members[q]) if listed else q
+            v = score(x, y, z, grains, g, squared)
+            if v < best:
+                best, label = v, g
+        out[t] = label

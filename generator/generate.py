@@ -1,0 +1,156 @@
+"""From a model card, an entropy and an index to a particle, and from a particle to its variants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .errors import GenerationError
+from .marker_law import Markers
+from .model_card import ModelCard
+from .orientations import sample_orientations
+from .particle import Derivation, Particle, Provenance
+from .point_process import CELL, MarkedPoints, sample_poisson
+from .radial_frame import marker_matrices
+from .shell import Shell
+from .streams import stream
+from .tessellation import Tessellation
+
+SMALLEST_HALF_WIDTH = 128  # pixels: the paper's window
+MOST_POINTS = 10_000_000
+POINT_BYTES = 800  # measured peak for each seed point of the window
+MARGIN = 4.0  # mean seed distances lambda^(-1/3) between the shell and the window's edge
+
+
+def generate_particle(card: ModelCard, entropy: int, index: int = 0) -> Particle:
+    """Particle number ``index`` of the series that ``entropy`` starts (model section 5).
+
+    The same card, entropy and index give the same particle on every computer.
+
+    Raises
+    ------
+    GenerationError
+        If no acceptable shell is drawn, or the shell holds no grain.
+    """
+    return _build(card, entropy, index)
+
+
+def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
+    """The same particle with some parameters of its model card changed.
+
+    Every random draw is kept: the accepted draw of the shell, the seed points that both
+    intensities share, noise, angles, marks. So what differs is the effect of the change.
+
+    Parameters
+    ----------
+    changes
+        Values for some of `model_card.PARAMETERS`.
+
+    Raises
+    ------
+    GenerationError
+        If the changed parameters make the shell invalid: another draw would be another
+        particle.
+    ModelCardError
+        For unknown parameters or values that are not allowed.
+    """
+    source = particle.provenance
+    card = source.card.with_parameters(changes)
+    pairs = {key: (source.card.parameter(key), card.parameter(key)) for key in changes}
+    derivation = Derivation(
+        parent=source.id,
+        model_sha256=source.card.sha256,
+        changes={key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
+    )
+    return _build(card, source.entropy, source.index, source.shell_attempt, derivation)
+
+
+def _build(
+    card: ModelCard,
+    entropy: int,
+    index: int,
+    attempt: int | None = None,
+    derivation: Derivation | None = None,
+) -> Particle:
+    _check_natural(entropy=entropy, index=index)
+    draws = partial(stream, entropy, index)
+    drawn = card.shell.sample(
+        partial(draws, "shell"),
+        first_attempt=attempt or 0,
+        max_attempts=1000 if attempt is None else 1,
+    )
+    points = sample_poisson(card.intensity, _affordable_half_width(drawn.shell, card), draws)
+    provenance = Provenance(
+        card=card,
+        entropy=entropy,
+        index=index,
+        shell_attempt=drawn.attempt,
+        shells_rejected=drawn.rejected,
+        derivation=derivation,
+    )
+    return _fill(drawn.shell, points, provenance)
+
+
+def half_width(shell: Shell, card: ModelCard) -> int:
+    """Half the edge of a window that holds the shell with a margin, pixels.
+
+    The margin keeps the edge of the window out of reach: seeds and neighbourhoods near
+    the surface look as if the points went on for ever.
+    """
+    reach = shell.radius_bounds[1] / card.pixel_um + MARGIN * card.intensity ** (-1 / 3)
+    return int(CELL * np.ceil(max(SMALLEST_HALF_WIDTH, reach) / CELL))
+
+
+def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
+    half = half_width(shell, card)
+    expected = card.intensity * (2 * half) ** 3
+    if expected > MOST_POINTS:
+        msg = (
+            f"grains.intensity {card.intensity} with a shell of {shell.diameter_um:.3g} um takes "
+            f"{expected:.2g} seed points, about {expected * POINT_BYTES / 1e9:.0f} GB; expected at "
+            f"most {MOST_POINTS:.2g}: choose a smaller intensity or shell.diameter_um"
+        )
+        raise GenerationError(msg)
+    return half
+
+
+def _fill(shell: Shell, points: MarkedPoints, provenance: Provenance) -> Particle:
+    """Particle with the grains of the seeds that can own a point inside the shell."""
+    card = provenance.card
+    markers = _markers(points, card)
+    matrices = marker_matrices(points.seeds, points.angles, markers.diagonals)
+    pixels = Tessellation(points.seeds, matrices, markers.offsets, card.grains["metric"])
+    tessellation = pixels.scaled(card.pixel_um)
+    spacing = card.pixel_um * card.intensity ** (-1 / 3)
+    rows = tessellation.reachable(shell, resolution=spacing / 8)
+    kept = points.select(rows)
+    directions = kept.seeds / np.linalg.norm(kept.seeds, axis=1, keepdims=True)
+    model = card.orientations
+    return Particle(
+        shell=shell,
+        tessellation=tessellation.select(rows),
+        diagonals=markers.diagonals[rows] / card.pixel_um**2,
+        angles=kept.angles,
+        origin=kept.origin,
+        orientations=sample_orientations(
+            model["model"], model["spread_deg"], directions, kept.orientation_marks
+        ),
+        provenance=provenance,
+    )
+
+
+def _markers(points: MarkedPoints, card: ModelCard) -> Markers:
+    """Markers of the card's law with its interpretable factors applied, rounded."""
+    drawn = card.marker_law.markers(points)
+    changed = drawn.elongated(card.grains["elongation"])
+    return changed.with_offsets_scaled(card.grains["offset_scale"]).rounded()
+
+
+def _check_natural(**values: int) -> None:
+    for name, value in values.items():
+        if value < 0:
+            msg = f"{name} is {value}, expected an integer of 0 or more"
+            raise GenerationError(msg)

@@ -1,0 +1,86 @@
+"""Regular voxel grids: where the voxels of a gridded product lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+AXES = "xyz"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Voxels of equal edge, axes parallel to x, y, z.
+
+    Parameters
+    ----------
+    origin
+        Lower corner (x, y, z) of the first voxel, um.
+    spacing
+        Edge of a voxel, um.
+    shape
+        Number of voxels (nz, ny, nx): the order of arrays and files.
+
+    Raises
+    ------
+    ValueError
+        For a spacing that is not positive and finite, or an empty shape.
+
+    Examples
+    --------
+    >>> Grid(origin=(-1.0, -1.0, -1.0), spacing=0.5, shape=(4, 4, 4)).axis("x")
+    array([-0.75, -0.25,  0.25,  0.75])
+    """
+
+    origin: tuple[float, float, float]
+    spacing: float
+    shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.spacing) and self.spacing > 0):
+            msg = f"spacing is {self.spacing}, expected a positive length in um"
+            raise ValueError(msg)
+        if min(self.shape) < 1 or not np.all(np.isfinite(self.origin)):
+            msg = f"grid of shape {self.shape} at {self.origin} um holds no voxel"
+            raise ValueError(msg)
+
+    def axis(self, name: Literal["x", "y", "z"]) -> NDArray[np.float64]:
+        """Coordinates of the voxel centres along one axis, (n,) float, um, ascending."""
+        k = AXES.index(name)
+        numbers = np.arange(self.shape[2 - k], dtype=np.float64)
+        return self.origin[k] + (numbers + 0.5) * self.spacing
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of voxels."""
+        nz, ny, nx = self.shape
+        return nz * ny * nx
+
+    @property
+    def voxel_um3(self) -> float:
+        """Volume of one voxel, um^3."""
+        return self.spacing**3
+
+    @classmethod
+    def around(cls, radius: float, spacing: float) -> Grid:
+        """Cube centred on the origin that holds a ball of ``radius`` um with a voxel to spare.
+
+        The number of voxels per edge is even: the origin is a voxel corner at every
+        spacing, and halving the spacing splits each voxel into eight.
+
+        Examples
+        --------
+        >>> Grid.around(radius=1.0, spacing=0.5)
+        Grid(origin=(-1.5, -1.5, -1.5), spacing=0.5, shape=(6, 6, 6))
+        """
+        if not (np.isfinite(spacing) and spacing > 0):
+            msg = f"spacing is {spacing}, expected a positive length in um"
+            raise ValueError(msg)
+        if not radius / spacing < 2**30:
+            msg = f"spacing is {spacing} um for a radius of {radius:.3g} um, expected fewer voxels"
+            raise ValueError(msg)
+        half = int(np.ceil(radius / spacing)) + 1
+        return cls((-half * spacing,) * 3, spacing, (2 * half,) * 3)

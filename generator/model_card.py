@@ -1,0 +1,200 @@
+"""Model cards: one validated JSON document holds every parameter of a particle model."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .. import schemas
+from .errors import ModelCardError
+from .marker_law import MarkerLaw, RadialMarkers
+from .marker_net import MarkerNet
+from .shell_model import ShellModel
+
+SHIPPED = Path(str(files(__package__))) / "model_cards"
+
+# What --set and with_parameters take: a field of the card each.
+PARAMETERS = {
+    "shell.diameter_um": "volume-equivalent diameter that every shell is scaled to, um",
+    "shell.size_scale": "factor on the size of the shell",
+    "shell.roughness": "factor on the coefficients a_lm with l >= 2",
+    "shell.max_degree": "largest degree l of the shell",
+    "grains.intensity": "seed points per cubic pixel (smaller: larger grains)",
+    "grains.elongation": "factor on the radial length of the grains, volume kept",
+    "grains.offset_scale": "factor on the offsets r_i",
+    "grains.metric": "norm (as published) or squared",
+    "orientations.model": "none, uniform or radial",
+    "orientations.spread_deg": "spread of the c-axis about the tangent plane, degrees",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCard:
+    """Fitted parameters of shell, grains and orientations.
+
+    Parameters
+    ----------
+    document
+        Fields as in ``schemas/model_card-1.0.0.schema.json``.
+    folder
+        Where the files lie that the card names.
+
+    Raises
+    ------
+    ModelCardError
+        Lists every violation of the schema at once.
+    """
+
+    document: Mapping[str, Any]
+    folder: Path = SHIPPED
+
+    def __post_init__(self) -> None:
+        problems = schemas.problems(self.document, "model_card") or _contradictions(self.document)
+        if problems:
+            msg = "not a valid model card:\n  " + "\n  ".join(problems)
+            raise ModelCardError(msg)
+        object.__setattr__(self, "document", copy.deepcopy(dict(self.document)))
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> ModelCard:
+        """Card of a shipped model by its name, or of any JSON file by its path.
+
+        Examples
+        --------
+        >>> ModelCard.load("nmc811").intensity
+        0.0012
+        """
+        shipped = str(name_or_path) in shipped_cards()
+        path = SHIPPED / f"{name_or_path}.json" if shipped else Path(name_or_path)
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            msg = (
+                f"no model card {str(name_or_path)!r}: give the path of a JSON file or one of "
+                f"the shipped cards {shipped_cards()}"
+            )
+            raise ModelCardError(msg) from error
+        except (OSError, ValueError) as error:
+            msg = f"model card {path} cannot be read ({error}); expected a JSON document"
+            raise ModelCardError(msg) from error
+        try:
+            return cls(document, path.parent)
+        except ModelCardError as error:
+            msg = f"{path} is {error}"
+            raise ModelCardError(msg) from None
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return str(self.document["name"])
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical JSON of the card: what identifies the model."""
+        text = json.dumps(self.document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a pixel of the grain frame, um."""
+        return float(self.document["grains"]["pixel_um"])
+
+    @property
+    def intensity(self) -> float:
+        """lambda, seed points per cubic pixel."""
+        return float(self.document["grains"]["intensity"])
+
+    @property
+    def grains(self) -> Mapping[str, Any]:
+        """Fields of the grain model."""
+        fields: Mapping[str, Any] = self.document["grains"]
+        return fields
+
+    @property
+    def orientations(self) -> Mapping[str, Any]:
+        """Fields of the orientation model."""
+        fields: Mapping[str, Any] = self.document["orientations"]
+        return fields
+
+    @cached_property
+    def shell(self) -> ShellModel:
+        """Model of the outer shell."""
+        return ShellModel.from_fields(self.document["shell"])
+
+    @cached_property
+    def marker_law(self) -> MarkerLaw:
+        """What draws the markers; reads the weights of a net and checks their hash."""
+        fields = dict(self.document["grains"]["markers"])
+        if fields.pop("law") == "radial":
+            return RadialMarkers.from_fields(fields)
+        path = self.folder / fields.pop("weights")
+        expected = fields.pop("weights_sha256")
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+        if found != expected:
+            msg = f"weights {path} have sha256 {found}, the card expects {expected}"
+            raise ModelCardError(msg)
+        return MarkerNet.load(path, **fields)
+
+    def parameter(self, key: str) -> Any:
+        """Value of one of ``PARAMETERS``."""
+        section, field = _known(key).split(".")
+        return self.document[section][field]
+
+    def with_parameters(self, changes: Mapping[str, Any]) -> ModelCard:
+        """Copy with some of ``PARAMETERS`` changed.
+
+        Raises
+        ------
+        ModelCardError
+            For an unknown parameter (names the nearest) or values that are not allowed.
+
+        Examples
+        --------
+        >>> ModelCard.load("nmc811").with_parameters({"grains.intensity": 0.001}).intensity
+        0.001
+        """
+        document = copy.deepcopy(dict(self.document))
+        for key, value in changes.items():
+            section, field = _known(key).split(".")
+            document[section][field] = value
+        return ModelCard(document, self.folder)
+
+
+def shipped_cards() -> list[str]:
+    """Names of the cards that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
+def _known(key: str) -> str:
+    if key not in PARAMETERS:
+        near = difflib.get_close_matches(key, PARAMETERS, n=1, cutoff=0.0)
+        msg = (
+            f"unknown parameter {key!r}; did you mean {near[0]!r}? Choose from {sorted(PARAMETERS)}"
+        )
+        raise ModelCardError(msg)
+    return key
+
+
+def _contradictions(document: Mapping[str, Any]) -> list[str]:
+    """What a schema cannot say: relations between fields."""
+    found = []
+    shell = document["shell"]
+    degrees = [order["degree"] for order in shell["orders"]]
+    if degrees != list(range(1, len(degrees) + 1)):
+        found.append(f"shell.orders: degrees are {degrees}, expected 1, 2, ... without a gap")
+    if shell["max_degree"] > len(degrees):
+        found.append(f"shell.max_degree: {shell['max_degree']} exceeds the {len(degrees)} orders")
+    if shell["min_radius_um"] >= shell["max_radius_um"]:
+        found.append("shell.min_radius_um: expected to be smaller than shell.max_radius_um")
+    for name, law in document["grains"]["markers"].items():
+        if isinstance(law, dict) and law["low"] > law["high"]:
+            found.append(f"grains.markers.{name}: low {law['low']} exceeds high {law['high']}")
+    return found

@@ -1,0 +1,1 @@
+"""Model cards shipped with the package."""

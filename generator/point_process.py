@@ -1,0 +1,119 @@
+"""Homogeneous Poisson seed points with their marks, drawn cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELL = 64  # edge of a cell of the window, pixels; [-128, 128]^3 is 4 x 4 x 4 cells
+BLOCK = 64  # points drawn at a time; not seen in the result
+
+Stream = Callable[..., np.random.Generator]  # (stage, *cell) -> generator
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedPoints:
+    """One realisation of the marked point process (model section 2.3).
+
+    Parameters
+    ----------
+    seeds : (n, 3) float
+        Seed points s_i, pixels.
+    noise : (n, 2) float
+        n_i, uniform in [0, 1]^2: what makes the marker net random.
+    angles : (n,) float
+        gamma_i, uniform in [0, pi], radians: rotation about the radial direction.
+    marks : (n, 4) float
+        Uniform in [0, 1]^4: what an analytic marker law turns into D_i and r_i.
+    orientation_marks : (n, 3) float
+        Uniform in [0, 1]^3: what an orientation model turns into a crystal orientation.
+    origin : (n, 4) int
+        Cell (i, j, k) of the window and rank in it: the same point in every particle
+        that shares entropy and index, whatever the intensity and the window.
+    """
+
+    seeds: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    angles: NDArray[np.float64]
+    marks: NDArray[np.float64]
+    orientation_marks: NDArray[np.float64]
+    origin: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return len(self.seeds)
+
+    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> MarkedPoints:
+        """Copy with some of the points."""
+        return MarkedPoints(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def sample_poisson(intensity: float, half_width: int, stream: Stream) -> MarkedPoints:
+    """Points of a homogeneous Poisson process in the cube W = [-half_width, half_width]^3.
+
+    Every cell of the window has streams of its own, and in a cell the points arrive in
+    order of a mark that is itself Poisson on the intensity axis. Therefore a smaller
+    ``intensity`` keeps a subset of the same points, a larger one adds to them, and a
+    larger window moves none.
+
+    Parameters
+    ----------
+    intensity
+        lambda, seed points per cubic pixel.
+    half_width
+        Half the edge of W, pixels, a multiple of ``CELL``.
+    stream
+        ``stream(stage, i, j, k)`` gives the generator of a stage in a cell.
+
+    Raises
+    ------
+    ValueError
+        If ``intensity`` is not positive or ``half_width`` not a multiple of ``CELL``.
+    """
+    if not (np.isfinite(intensity) and intensity > 0):
+        msg = f"intensity is {intensity}, expected a positive number of points per cubic pixel"
+        raise ValueError(msg)
+    if half_width <= 0 or half_width % CELL:
+        msg = f"half_width is {half_width} pixels, expected a positive multiple of {CELL}"
+        raise ValueError(msg)
+    n = half_width // CELL
+    edge = range(-n, n)
+    cells = [_cell_points(intensity, cell, stream) for cell in product(edge, edge, edge)]
+    return MarkedPoints(
+        *(np.concatenate([getattr(c, field.name) for c in cells]) for field in fields(MarkedPoints))
+    )
+
+
+def _cell_points(intensity: float, cell: tuple[int, int, int], stream: Stream) -> MarkedPoints:
+    """Points of one cell, in order of arrival on the intensity axis."""
+    unit_positions = np.concatenate(list(_arrivals(intensity, stream("points", *cell))))
+    n = len(unit_positions)
+    return MarkedPoints(
+        seeds=CELL * (np.array(cell) + unit_positions),
+        noise=stream("noise", *cell).random((n, 2)),
+        angles=np.pi * stream("angles", *cell).random(n),
+        marks=stream("markers", *cell).random((n, 4)),
+        orientation_marks=stream("orientations", *cell).random((n, 3)),
+        origin=np.column_stack([np.tile(np.array(cell), (n, 1)), np.arange(n)]).astype(np.int32),
+    )
+
+
+def _arrivals(intensity: float, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """Positions in the unit cube whose arrival mark lies below ``intensity``, block by block.
+
+    The marks are a Poisson process of rate CELL^3 on the intensity axis: sums of
+    exponential gaps. A point keeps its position however many points follow it.
+    """
+    mark = 0.0
+    while True:
+        gaps = rng.standard_exponential(BLOCK) / CELL**3
+        positions = rng.random((BLOCK, 3))
+        marks = mark + np.cumsum(gaps)
+        yield positions[marks < intensity]
+        mark = float(marks[-1])
+        if mark >= intensity:
+            return

@@ -1,0 +1,67 @@
+"""JSON Schema documents of everything cathodegrain writes as JSON, and their checker."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+SCHEMAS = {
+    "model_card": "model_card-1.0.0.schema.json",
+    "particle": "particle-1.0.0.schema.json",
+}
+
+
+@cache
+def load(name: str) -> dict[str, Any]:
+    """Schema document (draft 2020-12) called ``name``, one of ``SCHEMAS``.
+
+    Examples
+    --------
+    >>> load("model_card")["title"]
+    'cathodegrain model card'
+    """
+    document: dict[str, Any] = json.loads(
+        files(__name__).joinpath(SCHEMAS[name]).read_text("utf-8")
+    )
+    return document
+
+
+def problems(document: object, name: str) -> list[str]:
+    """Every way in which ``document`` violates the schema, one line each; empty if valid.
+
+    A line names the field, the value found and what is expected. NaN and infinities,
+    which JSON Schema lets pass, are violations too.
+
+    Examples
+    --------
+    >>> problems([], "model_card")
+    ["document: [] is not of type 'object'"]
+    """
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(load(name)).iter_errors(document)
+    found = [f"{_field(e.absolute_path)}: {_short(e.message)}" for e in errors]
+    return sorted([*found, *_not_finite(document, ())])
+
+
+def _field(path: Any) -> str:
+    return ".".join(str(part) for part in path) or "document"
+
+
+def _short(message: str, limit: int = 300) -> str:
+    return message if len(message) <= limit else message[: limit - 4] + " ..."
+
+
+def _not_finite(value: object, path: tuple[object, ...]) -> Iterator[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{_field(path)}: {value} is not a finite number"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _not_finite(item, (*path, key))
+    elif isinstance(value, list):
+        for k, item in enumerate(value):
+            yield from _not_finite(item, (*path, k))

@@ -1,0 +1,29 @@
+"""Particles that several test files look at; made once per session."""
+
+import numpy as np
+import pytest
+
+from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.model_card import ModelCard
+
+
+@pytest.fixture(scope="session")
+def card():
+    return ModelCard.load("nmc811")
+
+
+@pytest.fixture(scope="session")
+def small_particle(card):
+    """About 100 grains."""
+    return generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), entropy=7)
+
+
+@pytest.fixture(scope="session")
+def tiny_particle(card):
+    """About ten grains."""
+    return generate_particle(card.with_parameters({"shell.diameter_um": 1.2}), entropy=7)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20260101)

@@ -1,0 +1,186 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from cathodegrain import schemas
+from cathodegrain.generator.errors import ModelCardError
+from cathodegrain.generator.marker_law import RadialMarkers
+from cathodegrain.generator.marker_net import MarkerNet
+from cathodegrain.generator.model_card import PARAMETERS, ModelCard, shipped_cards
+
+
+def changed(card, path, value):
+    document = copy.deepcopy(card.document)
+    *parents, last = path.split(".")
+    target = document
+    for key in parents:
+        target = target[key]
+    if value is ...:
+        del target[last]
+    else:
+        target[last] = value
+    return document
+
+
+def test_shipped_cards_are_valid_and_name_their_source():
+    assert shipped_cards() == ["nmc811"]
+    card = ModelCard.load("nmc811")
+    assert "phantom" in card.document["fitted_on"]
+    assert all(a["reason"] for a in card.document["assumptions"])
+
+
+def test_shipped_shell_is_table_1(card):
+    nu = [order["nu"] for order in card.document["shell"]["orders"]]
+    sigma = [order["sigma"] for order in card.document["shell"]["orders"]]
+    assert nu == [2.22, 4.64, 2.84, 2.43, 2.28, 2.26, 2.20, 2.17, 2.22]
+    assert sigma == [3.51, 2.79, 0.98, 0.56, 0.37, 0.28, 0.21, 0.17, 0.15]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("grains.intensity", ..., "grains: 'intensity' is a required property"),
+        ("grains.intensity", -1.0, "grains.intensity: -1.0 is less than the minimum"),
+        ("grains.intensity", float("nan"), "grains.intensity: nan is not a finite number"),
+        ("grains.intensity", float("inf"), "grains.intensity: inf is not a finite number"),
+        ("grains.intensity", "many", "grains.intensity: 'many' is not of type 'number'"),
+        ("grains.intenstiy", 0.1, r"'intenstiy' was unexpected"),
+        ("grains.metric", "cubed", "'cubed' is not one of"),
+        ("grains.markers.law", "magic", "'magic' is not one of"),
+        ("grains.markers.offset", {"family": "uniform", "low": 3, "high": 1}, "low 3 exceeds high 1"),
+        ("shell.max_degree", 12, "12 exceeds the 9 orders"),
+        ("shell.min_radius_um", 20.0, "smaller than shell.max_radius_um"),
+        ("shell.voxel_um", 0, "shell.voxel_um: 0 is less than or equal to"),
+        ("schema_version", "9.0.0", "'1.0.0' was expected"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_is_named_with_its_value(card, path, value, message):
+    with pytest.raises(ModelCardError, match=message):
+        ModelCard(changed(card, path, value))
+
+
+def test_all_problems_are_listed_at_once(card):
+    document = changed(card, "grains.intensity", -1)
+    document["shell"]["voxel_um"] = "small"
+    del document["orientations"]
+    document["colour"] = "grey"
+    with pytest.raises(ModelCardError) as error:
+        ModelCard(document)
+    for name in ("grains.intensity", "shell.voxel_um", "orientations", "colour"):
+        assert name in str(error.value)
+
+
+def test_orders_without_a_gap(card):
+    document = changed(card, "shell.orders", card.document["shell"]["orders"][1:])
+    with pytest.raises(ModelCardError, match=r"degrees are \[2, 3"):
+        ModelCard(document | {})
+
+
+@pytest.mark.parametrize("key", PARAMETERS)
+def test_every_parameter_is_a_field_of_the_card(card, key):
+    value = {
+        "grains.metric": "squared",
+        "grains.intensity": 0.001,
+        "orientations.model": "uniform",
+        "shell.max_degree": 3,
+    }
+    new = value.get(key, 1.25)
+    assert card.with_parameters({key: new}).parameter(key) == new
+    assert card.parameter(key) != new  # a copy
+
+
+def test_unknown_parameter_names_the_nearest(card):
+    with pytest.raises(
+        ModelCardError, match=r"'grains.intenstiy'; did you mean 'grains.intensity'"
+    ):
+        card.with_parameters({"grains.intenstiy": 1})
+
+
+def test_parameters_are_validated(card):
+    with pytest.raises(ModelCardError, match=r"grains.elongation: 'long' is not of type"):
+        card.with_parameters({"grains.elongation": "long"})
+
+
+def test_hash_depends_on_values_not_on_order(card):
+    reordered = ModelCard(dict(reversed(card.document.items())))
+    assert reordered.sha256 == card.sha256
+    assert card.with_parameters({"grains.elongation": 1.1}).sha256 != card.sha256
+
+
+def test_a_card_cannot_be_changed_from_outside(card):
+    document = copy.deepcopy(dict(card.document))
+    own = ModelCard(document)
+    document["grains"]["intensity"] = 0.5
+    assert own.intensity == card.intensity
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no model card"), ("{", "cannot be read"), ("[]", "not of type")],
+)
+def test_unreadable_cards_are_one_sentence(tmp_path, content, message):
+    path = tmp_path / "card.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ModelCardError, match=message):
+        ModelCard.load(path)
+
+
+def test_marker_law_of_the_shipped_card_is_the_phantom(card):
+    assert isinstance(card.marker_law, RadialMarkers)
+    assert card.marker_law.fields() == card.document["grains"]["markers"]
+
+
+@pytest.fixture
+def net_card(card, tmp_path):
+    import hashlib
+
+    rng = np.random.default_rng(0)
+    widths = (60, 8, 4)
+    shapes = zip(widths[1:], widths[:-1], strict=True)
+    net = MarkerNet(
+        weights=tuple(rng.normal(0, 0.3, shape) for shape in shapes),
+        biases=(np.zeros(8), np.zeros(4)),
+    )
+    net.save(tmp_path / "net.safetensors")
+    digest = hashlib.sha256((tmp_path / "net.safetensors").read_bytes()).hexdigest()
+    markers = {
+        "law": "net", "weights": "net.safetensors", "weights_sha256": digest,
+        "displacement_scale": 10.0, "noise_centre": 0.5, "smallest_diagonal": 0.001,
+    }  # fmt: skip
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(changed(card, "grains.markers", markers)))
+    return path
+
+
+def test_a_card_with_a_net_makes_particles(net_card):
+    from cathodegrain.generator.generate import generate_particle
+
+    card = ModelCard.load(net_card).with_parameters({"shell.diameter_um": 2.0})
+    particle = generate_particle(card, entropy=1)
+    assert particle.n_grains > 10
+    assert np.linalg.eigvalsh(particle.tessellation.matrices).min() > 0
+
+
+def test_changed_weights_are_noticed(net_card):
+    card = ModelCard.load(net_card)
+    path = net_card.with_name("net.safetensors")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    with pytest.raises(ModelCardError, match="the card expects"):
+        card.marker_law  # noqa: B018
+
+
+def test_weights_cannot_be_a_path_elsewhere(net_card):
+    document = json.loads(net_card.read_text())
+    document["grains"]["markers"]["weights"] = "../net.safetensors"
+    with pytest.raises(ModelCardError, match="does not match"):
+        ModelCard(document, net_card.parent)
+
+
+def test_schemas_are_valid_schemas():
+    from jsonschema import Draft202012Validator
+
+    for name in schemas.SCHEMAS:
+        Draft202012Validator.check_schema(schemas.load(name))

@@ -1,0 +1,109 @@
+"""The promises: a recipe gives the same labels anywhere, a card the same recipe on any CPU."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.grid import Grid
+from cathodegrain.generator.labelling import label_grid
+
+CASES = {
+    "plain": (0, {"shell.diameter_um": 2.6}),
+    "squared": (1, {"shell.diameter_um": 2.0, "grains.metric": "squared"}),
+    "oriented": (2, {"shell.diameter_um": 2.3, "orientations.model": "radial", "shell.roughness": 1.2}),
+}  # fmt: skip
+
+
+def digest(*arrays):
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+def hashes(particle):
+    """Hash of everything in the recipe, and of the labels at 50 nm."""
+    t = particle.tessellation
+    more = [] if particle.orientations is None else [particle.orientations]
+    recipe = digest(
+        particle.shell.coefficients, t.seeds, t.matrices, t.offsets, particle.diagonals,
+        particle.angles, particle.origin, *more,
+    )  # fmt: skip
+    return recipe, digest(label_grid(particle, Grid.around(particle.shell.radius_bounds[1], 0.05)))
+
+
+GOLDEN = json.loads((Path(__file__).parent / "golden_hashes.json").read_text())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_particles_are_the_published_ones(card, name):
+    index, changes = CASES[name]
+    particle = generate_particle(card.with_parameters(changes), entropy=7, index=index)
+    assert list(hashes(particle)) == GOLDEN[name]
+
+
+SCRIPT = """
+import json, sys
+import numpy as np
+from cathodegrain.generator.model_card import ModelCard
+from cathodegrain.generator.marker_net import MarkerNet
+from cathodegrain.generator.generate import generate_particle
+from test_reproducibility import CASES, digest, hashes
+card = ModelCard.load("nmc811")
+found = {}
+for name, (index, changes) in CASES.items():
+    found[name] = hashes(generate_particle(card.with_parameters(changes), 7, index))
+rng = np.random.default_rng(0)
+shapes = [(128, 60), (128, 128), (64, 128), (4, 64)]
+net = MarkerNet(weights=tuple(rng.uniform(-1, 1, s) * 2 / np.sqrt(s[1]) for s in shapes),
+                biases=tuple(rng.uniform(-1, 1, s[0]) / 2 for s in shapes))
+class Law:  # a card with the net in place of its law
+    markers = net.markers
+object.__setattr__(card, "__dict__", card.__dict__ | {"marker_law": net})
+found["net"] = hashes(generate_particle(card, 7, 0))[:1]
+raw = net.forward(rng.uniform(-1, 1, (5000, 60)))
+print(json.dumps([found, digest(raw)]))
+"""
+
+KERNELS = {
+    "as is": {},
+    "no SIMD beyond SSE": {
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX "
+        "AVX512_CNL AVX512_ICL AVX512_SPR",
+        "OPENBLAS_CORETYPE": "NEHALEM",
+        "NUMBA_CPU_NAME": "generic",
+    },
+    "one more BLAS": {"OPENBLAS_CORETYPE": "SANDYBRIDGE", "NUMBA_CPU_NAME": "nehalem"},
+}
+
+
+def run(environment, tmp_path):
+    here = Path(__file__).parent
+    settings = os.environ | {
+        "PYTHONPATH": str(here),
+        "PYTHONWARNINGS": "ignore",  # numpy warns of features that this CPU does not have
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    settings.pop("OPENBLAS_CORETYPE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=settings | environment, text=True, check=True,
+        stdout=subprocess.PIPE, timeout=800,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_recipes_do_not_depend_on_the_kernels_of_the_cpu(tmp_path):
+    found = {name: run(kernels, tmp_path / name) for name, kernels in KERNELS.items()}
+    recipes = [recipe for recipe, _ in found.values()]
+    assert all(recipe == recipes[0] for recipe in recipes)
+    assert {k: list(v) for k, v in recipes[0].items() if k in GOLDEN} == GOLDEN
+    # the settings did change the arithmetic: without rounding the bits would differ
+    assert len({raw for _, raw in found.values()}) > 1
