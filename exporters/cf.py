@@ -1,0 +1,47 @@
+"""netCDF-4/CF conventions on top of h5py: named dimensions, units, fixed-length text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+
+def set_text(target: Any, **attributes: str) -> None:
+    """Set attributes as fixed-length ASCII, which every HDF5 reader understands."""
+    for name, text in attributes.items():
+        data = text.encode("ascii", "xmlcharrefreplace") or b" "
+        target.attrs.create(name, np.bytes_(data), dtype=h5py.string_dtype("ascii", len(data)))
+
+
+def dimension(file: h5py.File, name: str, data: NDArray[Any], **attributes: str) -> h5py.Dataset:
+    """Coordinate variable that gives a dimension its name and its values."""
+    dataset = file.create_dataset(name, data=data, track_times=False)
+    dataset.make_scale(name)
+    set_text(dataset, **attributes)
+    return dataset
+
+
+def variable(
+    file: h5py.File,
+    name: str,
+    data: NDArray[Any],
+    dimensions: tuple[str, ...],
+    *,
+    units: str,
+    long_name: str,
+    **options: Any,
+) -> h5py.Dataset:
+    """Variable on named dimensions, with its unit; ``options`` go to h5py."""
+    dataset = file.create_dataset(name, data=data, track_times=False, **options)
+    attach(file, dataset, dimensions)
+    set_text(dataset, units=units, long_name=long_name)
+    return dataset
+
+
+def attach(file: h5py.File, dataset: h5py.Dataset, dimensions: tuple[str, ...]) -> None:
+    """Name the dimensions of a dataset."""
+    for axis, name in enumerate(dimensions):
+        dataset.dims[axis].attach_scale(file[name])

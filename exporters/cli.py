@@ -1,0 +1,315 @@
+"""Command line of cathodegrain. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+app = cyclopts.App(
+    name="cathodegrain",
+    help="Virtual NMC811 cathode particles: voxels, grain surfaces, FE meshes.",
+    version=lambda: _version(),
+    suppress_keyboard_interrupt=False,
+)
+
+Set = Annotated[
+    list[str] | None,
+    Parameter(name="--set", negative="", help="Parameter of the model, NAME=VALUE; repeatable."),
+]
+Out = Annotated[Path, Parameter(help="Folder that receives one folder for each particle.")]
+Pitch = Annotated[float, Parameter(help="Edge of a voxel, um.")]
+Size = Annotated[float, Parameter(help="Edge of the tetrahedra, um.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
+DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]
+Products = Annotated[
+    str, Parameter(name="--export", help="Products to write, separated by commas.")
+]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 for a failed check, 2 for input that cannot be used."""
+    from ..generator.errors import CathodegrainError
+
+    try:
+        result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
+    except cyclopts.CycloptsError:
+        return 2
+    except CathodegrainError as error:
+        print(f"cathodegrain: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("cathodegrain: interrupted; nothing half-written is left", file=sys.stderr)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+@app.command
+def generate(
+    *,
+    model: Annotated[str, Parameter(help="Shipped model card or path of one.")] = "nmc811",
+    seed: Annotated[int, Parameter(help="Entropy of the series of particles.")] = 0,
+    first: Annotated[int, Parameter(help="Index of the first particle.")] = 0,
+    count: Annotated[int, Parameter(help="Number of particles.")] = 1,
+    out: Out = Path("particles"),
+    settings: Set = None,
+    products: Products = "",
+    pitch: Pitch = 0.1,
+    size: Size = 0.2,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json_output: Json = False,
+) -> None:
+    """Draw particles and write their recipes, and further products if asked."""
+    from ..generator.errors import GenerationError
+    from ..generator.generate import generate_particle
+    from ..generator.model_card import ModelCard
+
+    card = ModelCard.load(model).with_parameters(_assignments(settings))
+    names = _product_names(products)
+    if count < 1:
+        msg = f"--count is {count}, expected 1 or more"
+        raise GenerationError(msg)
+    for index in _tracked(range(first, first + count), "particles"):
+        particle = generate_particle(card, seed, index)
+        if dry_run:
+            _show(_plan(particle, out, names, pitch), json_output)
+        else:
+            _write(particle, out, names, pitch, size, overwrite, json_output)
+
+
+@app.command
+def regenerate(
+    parent: Annotated[Path, Parameter(help="Folder of a particle.")],
+    /,
+    *,
+    out: Out,
+    settings: Set = None,
+    products: Products = "",
+    pitch: Pitch = 0.1,
+    size: Size = 0.2,
+    overwrite: Overwrite = False,
+    json_output: Json = False,
+) -> None:
+    """Make a particle again with changed parameters and the same random draws."""
+    from ..generator.generate import regenerate as again
+    from .particle_folder import load
+
+    names = _product_names(products)
+    particle = again(load(parent), _assignments(settings))
+    _write(particle, out, names, pitch, size, overwrite, json_output)
+
+
+@app.command
+def export(
+    folder: Annotated[Path, Parameter(help="Folder of a particle.")],
+    /,
+    *,
+    to: Annotated[str, Parameter(help="Product; `cathodegrain formats` lists them.")],
+    pitch: Pitch = 0.1,
+    size: Size = 0.2,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json_output: Json = False,
+) -> None:
+    """Write products of a particle beside its recipe."""
+    from .particle_folder import add, load
+
+    names = _product_names(to)
+    if dry_run:
+        particle = load(folder)
+        _show(_plan(particle, folder.parent, names, pitch), json_output)
+        return
+    written = {
+        name: str(add(folder, name, overwrite=overwrite, **_options(name, pitch, size)))
+        for name in _tracked(names, "products")
+    }
+    _show(written, json_output)
+
+
+@app.command
+def report(
+    folder: Annotated[Path, Parameter(help="Folder of a particle.")],
+    /,
+    *,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw a particle: outside, cut open, sections, statistics of its grains."""
+    from .particle_folder import add
+
+    print(add(folder, "report", overwrite=overwrite))
+
+
+@app.command
+def info(
+    folder: Annotated[Path, Parameter(help="Folder of a particle.")],
+    /,
+    *,
+    json_output: Json = False,
+) -> None:
+    """Say what a particle is and which files belong to it."""
+    from . import metadata
+
+    fields = metadata.read(folder)
+    if json_output:
+        _show(fields, json_output=True)
+        return
+    shell, source = fields["shell"], fields["provenance"]
+    rows = {
+        "particle": fields["id"],
+        "model": f"{source['model']} ({source['model_sha256'][:12]})",
+        "entropy, index": f"{source['entropy']}, {source['index']}",
+        "grains": fields["n_grains"],
+        **{k: f"{q['value']:.4g} {q['unit']}" for k, q in shell.items()},
+        **{p["path"]: f"{p['format']}, {p['bytes']} bytes" for p in _first_files(fields)},
+    }
+    if source["wasDerivedFrom"]:
+        changes = source["wasDerivedFrom"]["changes"].items()
+        rows["changed"] = ", ".join(f"{k}: {c['from']} -> {c['to']}" for k, c in changes)
+    _show(rows, json_output=False)
+
+
+@app.command
+def validate(folder: Annotated[Path, Parameter(help="Folder of a particle.")], /) -> int:
+    """Check metadata, hashes and recipe of a particle; exit code 1 if something is wrong."""
+    from .particle_folder import problems
+
+    found = problems(folder)
+    for problem in found:
+        print(problem, file=sys.stderr)
+    print(f"{folder}: {'sound' if not found else f'{len(found)} problems'}")
+    return 1 if found else 0
+
+
+@app.command
+def formats(*, json_output: Json = False) -> None:
+    """List the products, what opens them and what is missing to write them."""
+    from . import FORMATS
+
+    rows = {
+        f.name: f"{f.file}: {f.purpose}; opens in {f.opens_in}"
+        + (
+            f" [needs {', '.join(f.missing)}: pip install 'cathodegrain[{f.extra}]']"
+            if f.missing
+            else ""
+        )
+        for f in FORMATS.values()
+    }
+    _show(rows, json_output)
+
+
+@app.command
+def parameters(*, model: str = "nmc811", json_output: Json = False) -> None:
+    """List what --set can change, with its value in a model card."""
+    from ..generator.model_card import PARAMETERS, ModelCard
+
+    card = ModelCard.load(model)
+    _show({k: f"{card.parameter(k)}  ({text})" for k, text in PARAMETERS.items()}, json_output)
+
+
+def _assignments(settings: list[str] | None) -> dict[str, Any]:
+    """Values of --set NAME=VALUE; a value is JSON if it can be, else text."""
+    from ..generator.errors import ModelCardError
+
+    changes = {}
+    for setting in settings or []:
+        name, sign, text = setting.partition("=")
+        if not sign:
+            msg = f"--set {setting!r}: expected NAME=VALUE, for example grains.intensity=0.001"
+            raise ModelCardError(msg)
+        try:
+            changes[name.strip()] = json.loads(text)
+        except ValueError:
+            changes[name.strip()] = text.strip()
+    return changes
+
+
+def _product_names(text: str) -> list[str]:
+    from ..generator.errors import ExportError
+    from . import FORMATS
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in FORMATS]:
+        msg = f"unknown product {unknown[0]!r}; choose from {sorted(FORMATS)}"
+        raise ExportError(msg)
+    return names
+
+
+def _options(name: str, pitch: float, size: float) -> dict[str, Any]:
+    from . import FORMATS
+
+    given = {"spacing_um": pitch, "size_um": size}
+    return {option: given[option] for option in FORMATS[name].options}
+
+
+def _write(
+    particle: Any,
+    out: Path,
+    names: list[str],
+    pitch: float,
+    size: float,
+    overwrite: bool,
+    json_output: bool,
+) -> None:
+    from .particle_folder import RECIPE, add, create
+
+    folder = create(particle, out, overwrite=overwrite)
+    written = {"recipe": str(folder / RECIPE)}
+    for name in _tracked(names, particle.id):
+        options = _options(name, pitch, size)
+        written[name] = str(add(folder, name, overwrite=overwrite, **options))
+    _show({"particle": str(folder), "grains": particle.n_grains} | written, json_output)
+
+
+def _plan(particle: Any, out: Path, names: list[str], pitch: float) -> dict[str, Any]:
+    from .voxels import plan
+
+    rows: dict[str, Any] = {
+        "particle": str(out / particle.id),
+        "grains": particle.n_grains,
+        "diameter_um": round(particle.shell.diameter_um, 3),
+    }
+    if {"voxels", "vti"} & set(names):
+        voxels = plan(particle, pitch)
+        rows["voxel_shape_zyx"] = list(voxels.shape)
+        rows["voxel_bytes_estimate"] = voxels.file_bytes
+    return rows
+
+
+def _first_files(fields: dict[str, Any], limit: int = 12) -> list[dict[str, Any]]:
+    return list(fields["products"][:limit])
+
+
+def _tracked(items: Any, what: str) -> Any:
+    """Iterate with a progress bar if standard error is a terminal and there is more than one."""
+    items = list(items)
+    if len(items) < 2 or not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, description=what, console=Console(stderr=True))
+
+
+def _show(rows: dict[str, Any], json_output: bool) -> None:
+    if json_output:
+        print(json.dumps(rows))
+        return
+    width = max(map(len, rows), default=0)
+    for name, value in rows.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("cathodegrain")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Folders of particles: made whole or not at all, never overwritten unasked, checkable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..generator.errors import ExportError, RecipeError
+from ..generator.particle import Particle
+from . import FORMATS, export, metadata, recipe
+
+RECIPE = "recipe.h5"
+
+
+def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Folder ``out/<id>`` with recipe and metadata of ``particle``.
+
+    A folder that already holds this very particle is left as it is.
+
+    Raises
+    ------
+    ExportError
+        If the folder holds something else and ``overwrite`` is not set, or cannot be
+        written.
+    """
+    folder = Path(out) / particle.id
+    if holds(folder, particle):
+        return folder
+    if folder.exists() and not overwrite:
+        msg = (
+            f"{folder} already holds a different particle or other files; choose another "
+            "--out, or --overwrite to replace it"
+        )
+        raise ExportError(msg)
+    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    try:
+        temporary.mkdir(parents=True)
+        path = recipe.write(particle, temporary / RECIPE)
+        fields = metadata.document(particle)
+        fields["products"] = [metadata.product(temporary, path, "recipe", {})]
+        metadata.write(fields, temporary)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except OSError as error:
+        msg = f"{folder} cannot be written ({error}); choose a writable --out"
+        raise ExportError(msg) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def holds(folder: Path, particle: Particle) -> bool:
+    """Whether ``folder`` is complete and holds exactly this particle."""
+    if not (folder / metadata.NAME).is_file():
+        return False
+    try:
+        found = metadata.read(folder)
+    except RecipeError:
+        return False
+    expected = metadata.document(particle)
+    keys = ("model_sha256", "entropy", "index", "shell_attempt", "wasDerivedFrom")
+    same = all(found["provenance"][k] == expected["provenance"][k] for k in keys)
+    return same and found["n_grains"] == expected["n_grains"]
+
+
+def load(folder: str | Path) -> Particle:
+    """Particle of a folder, or of a recipe file named directly."""
+    path = Path(folder)
+    return recipe.read(path / RECIPE if path.is_dir() else path)
+
+
+def add(folder: str | Path, name: str, *, overwrite: bool = False, **options: Any) -> Path:
+    """Write one product into a particle's folder and list it in particle.json.
+
+    A product that is there already, made with the same options and unchanged since, is
+    left as it is.
+
+    Raises
+    ------
+    ExportError
+        If another file is in the way and ``overwrite`` is not set, or the export fails.
+    """
+    folder = Path(folder)
+    fields = metadata.read(folder)
+    listed = [p for p in fields["products"] if p["format"] == name]
+    if name in FORMATS and (target := folder / FORMATS[name].file).exists() and not overwrite:
+        if listed and all(_intact(folder, p) and p["options"] == options for p in listed):
+            return target
+        msg = f"{target} exists, made with other options; --overwrite to replace it"
+        raise ExportError(msg)
+    try:
+        target = export(load(folder), folder, name, **options)
+    except OSError as error:
+        msg = f"{name} cannot be written into {folder} ({error}); is it writable, is there space?"
+        raise ExportError(msg) from error
+    files = sorted(p for p in target.rglob("*") if p.is_file()) if target.is_dir() else [target]
+    entries = [metadata.product(folder, path, name, options) for path in files]
+    others = [p for p in fields["products"] if p["format"] != name]
+    metadata.write(fields | {"products": [*others, *entries]}, folder)
+    return target
+
+
+def _intact(folder: Path, product: dict[str, Any]) -> bool:
+    path = folder / product["path"]
+    return path.is_file() and metadata.sha256(path) == product["sha256"]
+
+
+def problems(folder: str | Path) -> list[str]:
+    """Everything that is wrong with a particle's folder; empty if it is sound.
+
+    Checks the metadata against its schema, every file against its hash, and the recipe
+    against the metadata.
+    """
+    folder = Path(folder)
+    try:
+        fields = metadata.read(folder)
+    except RecipeError as error:
+        return [str(error)]
+    found = [
+        f"{product['path']}: missing or changed since it was written"
+        for product in fields["products"]
+        if not _intact(folder, product)
+    ]
+    try:
+        particle = load(folder)
+    except RecipeError as error:
+        return [*found, str(error)]
+    if particle.n_grains != fields["n_grains"]:
+        found.append(f"n_grains: {fields['n_grains']}, the recipe has {particle.n_grains}")
+    diameter = fields["shell"]["diameter"]["value"]
+    if not np.isclose(particle.shell.diameter_um, diameter, rtol=1e-6):
+        found.append(f"shell.diameter: {diameter} um, the recipe has {particle.shell.diameter_um}")
+    return found

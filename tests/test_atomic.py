@@ -1,0 +1,118 @@
+import os
+
+import pytest
+
+from cathodegrain.exporters.atomic import replacing
+from cathodegrain.generator.errors import ExportError
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "product.txt"
+    path.write_text("old")
+    return path
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_finished_block_replaces_the_file(old):
+    with replacing(old) as temporary:
+        temporary.write_text("new")
+        assert old.read_text() == "old"  # until the block ends
+    assert old.read_text() == "new"
+    assert names(old.parent) == ["product.txt"]
+
+
+def test_a_file_that_was_not_there_appears_whole(tmp_path):
+    target = tmp_path / "first.txt"
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_a_failed_block_leaves_the_old_file_and_nothing_else(old, error):
+    def fail():
+        with replacing(old) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert old.read_text() == "old"
+    assert names(old.parent) == ["product.txt"]
+
+
+def test_the_temporary_file_has_the_same_folder_and_suffix(tmp_path):
+    target = tmp_path / "p0.5.vtkhdf"
+    with replacing(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".vtkhdf"
+        assert temporary.name.startswith(".")
+        temporary.touch()
+
+
+def test_two_writers_of_one_file_do_not_meet(old):
+    with replacing(old) as one, replacing(old) as two:
+        assert one != two
+        one.write_text("one")
+        two.write_text("two")
+    assert old.read_text() == "one"  # the outer block ends last
+    assert names(old.parent) == ["product.txt"]
+
+
+def test_the_data_reach_the_disk_before_the_name(old, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
+    with replacing(old) as temporary:
+        temporary.write_text("new")
+    assert calls[:2] == ["fsync", "replace"]
+
+
+def test_new_files_have_the_permissions_of_the_user(tmp_path):
+    plain, replaced = tmp_path / "plain", tmp_path / "replaced"
+    plain.touch()
+    with replacing(replaced) as temporary:
+        temporary.touch()
+    assert replaced.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_symbolic_link_is_followed(old):
+    link = old.with_name("link.txt")
+    link.symlink_to(old)
+    with replacing(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert old.read_text() == "new"
+
+
+def test_a_full_disk_is_an_export_error_that_names_the_file(old):
+    def fill():
+        with replacing(old) as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(ExportError, match=r"product\.txt cannot be written .*No space left"):
+        fill()
+    assert old.read_text() == "old"
+    assert names(old.parent) == ["product.txt"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(ExportError, match="cannot be written"), replacing(tmp_path / "a"):
+        pass
+
+
+def test_a_missing_folder_is_an_export_error(tmp_path):
+    with pytest.raises(ExportError, match="nowhere is not a folder"):
+        replacing(tmp_path / "nowhere" / "a").__enter__()
+
+
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    with pytest.raises(ExportError, match="is a folder"):
+        replacing(tmp_path).__enter__()

@@ -1,0 +1,237 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cathodegrain.exporters import FORMATS
+from cathodegrain.exporters.cli import main
+
+SMALL = ["--set", "shell.diameter_um=1.4", "--set", "grains.intensity=0.002"]
+
+
+def run(capsys, *argv):
+    code = main(list(map(str, argv)))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder of a particle with voxels."""
+    out = tmp_path_factory.mktemp("particles")
+    assert main(["generate", "--seed", "7", "--out", str(out), *SMALL, "--export", "voxels"]) == 0
+    return out / "p000000"
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    import shutil
+
+    return Path(shutil.copytree(made, tmp_path / "p000000"))
+
+
+def contents(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_generate_writes_recipe_metadata_and_products(made):
+    assert set(contents(made)) == {"particle.json", "recipe.h5", "voxels.vtkhdf"}
+    fields = json.loads((made / "particle.json").read_text())
+    assert [p["path"] for p in fields["products"]] == ["recipe.h5", "voxels.vtkhdf"]
+
+
+def test_the_same_command_gives_the_same_bytes_and_does_nothing_twice(made, tmp_path, capsys):
+    argv = ["generate", "--seed", "7", *SMALL, "--export", "voxels", "--out"]
+    assert run(capsys, *argv, tmp_path)[0] == 0
+    assert contents(tmp_path / "p000000") == contents(made)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert run(capsys, *argv, tmp_path)[0] == 0
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_generate_makes_a_series_whose_members_do_not_depend_on_it(made, tmp_path, capsys):
+    code, out, _ = run(
+        capsys, "generate", "--seed", "7", *SMALL, "--count", "3", "--out", tmp_path, "--json"
+    )
+    assert code == 0
+    assert [Path(json.loads(line)["particle"]).name for line in out.splitlines()] == [
+        "p000000", "p000001", "p000002",
+    ]  # fmt: skip
+    assert (tmp_path / "p000000/recipe.h5").read_bytes() == (made / "recipe.h5").read_bytes()
+
+
+def test_dry_run_writes_nothing_and_says_what_it_would(tmp_path, capsys):
+    code, out, _ = run(
+        capsys, "generate", *SMALL, "--export", "voxels", "--dry-run", "--json", "--out", tmp_path
+    )
+    assert code == 0
+    assert json.loads(out)["voxel_bytes_estimate"] > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_regenerate_writes_the_parent_and_the_change(made, tmp_path, capsys):
+    code, *_ = run(capsys, "regenerate", made, "--set", "grains.elongation=1.5", "--out", tmp_path)
+    assert code == 0
+    source = json.loads((tmp_path / "p000000/particle.json").read_text())["provenance"]
+    assert source["wasDerivedFrom"]["id"] == "p000000"
+    assert source["wasDerivedFrom"]["changes"] == {"grains.elongation": {"from": 1.0, "to": 1.5}}
+
+
+def test_export_adds_a_product_and_lists_its_hash(folder, capsys):
+    code, *_ = run(capsys, "export", folder, "--to", "vti", "--pitch", "0.2")
+    assert code == 0
+    assert run(capsys, "validate", folder)[0] == 0
+    fields = json.loads((folder / "particle.json").read_text())
+    (vti,) = [p for p in fields["products"] if p["format"] == "vti"]
+    assert vti["options"] == {"spacing_um": 0.2}
+
+
+def test_validate_finds_a_changed_file(folder, capsys):
+    path = folder / "voxels.vtkhdf"
+    path.write_bytes(path.read_bytes()[:-1])
+    code, _, err = run(capsys, "validate", folder)
+    assert code == 1
+    assert "voxels.vtkhdf: missing or changed" in err
+
+
+def test_info_and_formats_and_parameters_say_what_there_is(made, capsys):
+    assert "particle" in run(capsys, "info", made)[1]
+    assert json.loads(run(capsys, "info", made, "--json")[1])["id"] == "p000000"
+    assert set(json.loads(run(capsys, "formats", "--json")[1])) == set(FORMATS)
+    assert "grains.intensity" in run(capsys, "parameters")[1]
+
+
+def test_another_particle_is_not_overwritten_unasked(folder, capsys):
+    before = contents(folder)
+    argv = ["generate", "--seed", "8", *SMALL, "--out", folder.parent]
+    code, _, err = run(capsys, *argv)
+    assert (code, contents(folder)) == (2, before)
+    assert "already holds a different particle" in err
+    assert "--overwrite" in err
+    assert run(capsys, *argv, "--overwrite")[0] == 0
+    assert contents(folder) != before
+
+
+def test_a_product_with_other_options_is_not_overwritten_unasked(folder, capsys):
+    before = contents(folder)
+    code, _, err = run(capsys, "export", folder, "--to", "voxels", "--pitch", "0.2")
+    assert (code, contents(folder)) == (2, before)
+    assert "made with other options" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["generate", "--set", "grains.intenstiy=0.001"], "did you mean 'grains.intensity'"),
+        (["generate", "--set", "grains.intensity"], "expected NAME=VALUE"),
+        (["generate", "--set", "grains.intensity=NaN"], "nan is not a finite number"),
+        (["generate", "--set", "grains.intensity=-1"], "-1 is less than the minimum"),
+        (["generate", "--set", "grains.metric=cubed"], "'cubed' is not one of"),
+        (["generate", "--model", "nmc999"], "no model card 'nmc999'"),
+        (["generate", "--seed", "-3"], "entropy is -3"),
+        (["generate", "--seed", "seven"], "seven"),
+        (["generate", "--count", "0"], "--count is 0"),
+        (["generate", "--colour", "grey"], "colour"),
+        (["generate", "--export", "voxles"], "unknown product 'voxles'"),
+        (["generate", *SMALL, "--export", "voxels", "--pitch", "0"], "is 0.0, expected a positive"),
+        (
+            ["generate", *SMALL, "--export", "voxels", "--pitch", "nan"],
+            "is nan, expected a positive",
+        ),
+        (["generate", *SMALL, "--export", "voxels", "--pitch", "1e-6"], "GB of memory"),
+        (["generate", *SMALL, "--export", "voxels", "--pitch", "99"], "no voxel centre"),
+        (
+            ["generate", "--set", "grains.intensity=0.1", "--set", "shell.diameter_um=25"],
+            "seed points",
+        ),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(argv, message, tmp_path, capsys):
+    out = tmp_path / "out"
+    code, printed, err = run(capsys, *argv, *(["--out", out] if argv[0] == "generate" else []))
+    assert code == 2
+    assert message in err + printed
+    assert "Traceback" not in err
+    left = [p.name for p in out.rglob("*")] if out.exists() else []
+    assert not [name for name in left if "tmp" in name or "voxels" in name]
+
+
+@pytest.mark.parametrize("verb", ["info", "validate", "report"])
+def test_a_folder_that_is_no_particle_is_said(verb, tmp_path, capsys):
+    code, _, err = run(capsys, verb, tmp_path)
+    assert code == (1 if verb == "validate" else 2)
+    assert "holds no particle.json" in err
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "json"])
+def test_a_damaged_recipe_is_said(folder, damage, capsys):
+    path = folder / ("particle.json" if damage == "json" else "recipe.h5")
+    data = path.read_bytes()
+    path.write_bytes({"truncated": data[:-500], "text": b"hello", "json": b"{"}[damage])
+    code, _, err = run(capsys, "export", folder, "--to", "vti")
+    assert code == 2
+    assert path.name in err
+    assert not (folder / "voxels.vti").exists()
+
+
+def test_metadata_cannot_name_files_outside(folder, capsys):
+    fields = json.loads((folder / "particle.json").read_text())
+    fields["products"][0]["path"] = "../../secret"
+    (folder / "particle.json").write_text(json.dumps(fields))
+    code, _, err = run(capsys, "validate", folder)
+    assert code == 1
+    assert "products.0.path" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    code, _, err = run(capsys, "generate", *SMALL, "--out", tmp_path / "out")
+    assert code == 2
+    assert "cannot be written" in err
+
+
+def test_a_file_in_place_of_the_output_folder_is_said(tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    code, _, err = run(capsys, "generate", *SMALL, "--out", tmp_path / "out")
+    assert code == 2
+    assert "cannot be written" in err
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def test_an_interrupted_export_leaves_nothing_behind(folder, capsys, monkeypatch):
+    from cathodegrain.exporters import voxels
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(voxels, "label_slab", interrupt)
+    before = contents(folder)
+    code, _, err = run(capsys, "export", folder, "--to", "voxels", "--pitch", "0.05", "--overwrite")
+    assert code == 1
+    assert "interrupted" in err
+    assert contents(folder) == before
+
+
+def test_a_missing_package_is_said_with_the_extra_that_brings_it(folder, capsys, monkeypatch):
+    import cathodegrain.exporters as exporters
+
+    monkeypatch.setattr(exporters, "find_spec", lambda name: None)
+    code, _, err = run(capsys, "export", folder, "--to", "mesh")
+    assert code == 2
+    assert "needs gmsh" in err
+    assert "pip install 'cathodegrain[mesh]'" in err
+
+
+def test_the_command_line_starts_without_heavy_packages():
+    script = (
+        "import sys; from cathodegrain.exporters.cli import main; main(['--help']); "
+        "assert not {'numpy', 'numba', 'h5py', 'scipy'} & set(sys.modules), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,102 @@
+import h5py
+import numpy as np
+import pytest
+import xarray
+
+from cathodegrain.exporters import recipe
+from cathodegrain.generator.errors import RecipeError
+from cathodegrain.generator.generate import regenerate
+from cathodegrain.generator.grid import Grid
+from cathodegrain.generator.labelling import label_grid
+
+
+@pytest.fixture(scope="module")
+def oriented(small_particle):
+    return regenerate(small_particle, {"orientations.model": "radial"})
+
+
+@pytest.fixture
+def path(oriented, tmp_path):
+    return recipe.write(oriented, tmp_path / "recipe.h5")
+
+
+def test_recipe_gives_back_the_particle(oriented, path):
+    again = recipe.read(path)
+    for name in ("seeds", "matrices", "offsets"):
+        np.testing.assert_array_equal(
+            getattr(again.tessellation, name), getattr(oriented.tessellation, name)
+        )
+    for name in ("diagonals", "angles", "origin", "orientations"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(oriented, name))
+    np.testing.assert_array_equal(again.shell.coefficients, oriented.shell.coefficients)
+    assert again.tessellation.metric == oriented.tessellation.metric
+    assert recipe.provenance_fields(again.provenance) == recipe.provenance_fields(
+        oriented.provenance
+    )
+
+
+def test_recipe_gives_the_same_labels(oriented, path):
+    grid = Grid.around(oriented.shell.radius_bounds[1], 0.1)
+    np.testing.assert_array_equal(label_grid(recipe.read(path), grid), label_grid(oriented, grid))
+
+
+def test_equal_particles_are_equal_files(oriented, path, tmp_path):
+    other = recipe.write(oriented, tmp_path / "other.h5")
+    assert other.read_bytes() == path.read_bytes()
+    assert recipe.write(recipe.read(path), tmp_path / "again.h5").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("engine", [None, "h5netcdf", "netcdf4"])
+def test_recipe_opens_with_xarray(oriented, path, engine):
+    with xarray.open_dataset(path, engine=engine) as data:
+        assert data.grain_seed.dims == ("grain", "component")
+        np.testing.assert_array_equal(data.grain.values, np.arange(1, oriented.n_grains + 1))
+        np.testing.assert_array_equal(data.grain_seed.values, oriented.tessellation.seeds)
+        third = oriented.tessellation.offsets[2]
+        assert float(data.grain_offset.sel(grain=3)) == third
+
+
+def test_every_variable_has_units_that_udunits_and_pint_agree_on(path):
+    known = {"um", "um^-2", "1", "rad"}
+    with h5py.File(path) as file:
+        variables = [d for d in file.values() if isinstance(d, h5py.Dataset) and not d.is_scale]
+        assert len(variables) == 8
+        for dataset in variables:
+            assert dataset.attrs["units"].decode() in known
+            assert dataset.attrs["long_name"]
+
+
+def test_a_truncated_recipe_is_one_sentence(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(RecipeError, match=r"recipe\.h5 is not a readable recipe"):
+        recipe.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + b"\0" * 100])
+def test_other_files_are_refused(path, content):
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match="is not a readable recipe"):
+        recipe.read(path)
+
+
+def test_another_kind_of_hdf5_file_is_named(tmp_path):
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = 1
+    with pytest.raises(RecipeError, match="holds 'nothing', expected 'cathodegrain/recipe'"):
+        recipe.read(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, -1e9])
+def test_damaged_numbers_are_refused(path, value):
+    with h5py.File(path, "r+") as file:
+        file["grain_metric"][3, 0] = value
+    with pytest.raises(RecipeError, match="is not a readable recipe"):
+        recipe.read(path)
+
+
+def test_missing_variable_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        del file["grain_offset"]
+    with pytest.raises(RecipeError, match="grain_offset"):
+        recipe.read(path)
