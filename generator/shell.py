@@ -384,7 +384,7 @@ def radius_bounds(coefficients: NDArray[np.float64], tolerance: float) -> tuple[
     --------
     >>> lower, upper = radius_bounds(np.array([5.0, 0.0, 2.0, 0.0]), 1e-6)
     >>> exact = 2.0 * np.sqrt(3 / (4 * np.pi))
-    >>> 0 <= 5.0 / np.sqrt(4 * np.pi) - exact - lower < 1e-6
+    >>> bool(0 <= 5.0 / np.sqrt(4 * np.pi) - exact - lower < 1e-6)
     True
     """
     lower, upper = np.inf, -np.inf  # over the triangles that are done with

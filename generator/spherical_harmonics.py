@@ -426,7 +426,7 @@ def gradient_bound(coefficients: NDArray[np.float64]) -> float:
 
     Examples
     --------
-    >>> gradient_bound(np.array([5.0, 0.0, 2.0, 0.0])) / np.sqrt(3 / (4 * np.pi))
+    >>> round(float(gradient_bound(np.array([5.0, 0, 2, 0])) / np.sqrt(3 / (4 * np.pi))), 12)
     2.0
     """
     degree = np.arange(degree_of(coefficients) + 1)

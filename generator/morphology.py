@@ -1,0 +1,217 @@
+"""Size, shape and alignment of the grains of a labelled volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .grid import Grid
+
+MOMENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
+
+# A longest axis is one only if its second moment stands out by more than rounding.
+DISTINCT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class GrainMorphology:
+    """Measures of each grain of a labelled volume; row i is the grain with id i + 1.
+
+    A grain without a voxel has a row as well: counts and lengths 0, the rest NaN.
+    A grain in several pieces counts as one body.
+
+    Parameters
+    ----------
+    voxel_count
+        (n,) int64, number of voxels.
+    volume_um3
+        (n,) float, voxels times the volume of one, um^3.
+    centroid_um
+        (n, 3) float, centre of mass (x, y, z), um.
+    equivalent_diameter_um
+        (n,) float, diameter of the ball of equal volume, um.
+    principal_lengths_um
+        (n, 3) float, axes of the ellipsoid with the same second moments, longest first, um.
+    long_axis
+        (n, 3) float, unit vector of the longest of them, either sign; NaN if two are equal.
+    aspect_ratio
+        (n,) float, longest over shortest principal length.
+    radial_angle_deg
+        (n,) float in [0, 90], angle between ``long_axis`` and the line from the centre of
+        the particle to the centroid, degrees: theta of Eq. (4), in space instead of in a
+        section. 0 points to the centre. NaN if either direction is undefined.
+    touches_shell
+        (n,) bool, whether a voxel has a face neighbour outside the particle.
+    """
+
+    voxel_count: NDArray[np.int64]
+    volume_um3: NDArray[np.float64]
+    centroid_um: NDArray[np.float64]
+    equivalent_diameter_um: NDArray[np.float64]
+    principal_lengths_um: NDArray[np.float64]
+    long_axis: NDArray[np.float64]
+    aspect_ratio: NDArray[np.float64]
+    radial_angle_deg: NDArray[np.float64]
+    touches_shell: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if len(array) != len(self.voxel_count):
+                msg = f"{field.name} has {len(array)} rows, expected {len(self.voxel_count)}"
+                raise ValueError(msg)
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        """Number of grains, those without a voxel included."""
+        return len(self.voxel_count)
+
+
+def grain_morphology(
+    labels: NDArray[np.int32],
+    grid: Grid,
+    n_grains: int | None = None,
+    centre_um: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> GrainMorphology:
+    r"""Morphology of the grains from the moments of their voxels.
+
+    With C the covariance of the voxel centres of a grain plus that of one voxel
+    (spacing^2 / 12 in every direction), the lengths are :math:`2\sqrt{5 \lambda_k}` for the
+    eigenvalues of C: exact for an ellipsoid, for a box of edge a it is
+    :math:`a\sqrt{5/3}`. Moments are sums of integers and therefore exact; one layer of
+    voxels is processed at a time.
+
+    Parameters
+    ----------
+    labels
+        (nz, ny, nx) int, grain ids, 0 outside.
+    grid
+        Where the voxels lie.
+    n_grains
+        Number of rows; the largest label if not given.
+    centre_um
+        Point that ``radial_angle_deg`` refers to, um.
+
+    Raises
+    ------
+    ValueError
+        If labels and grid differ in shape, or a label is negative or above ``n_grains``.
+    """
+    n = _checked_count(labels, grid, n_grains)
+    count, first, second = _moments(labels, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = first / count[:, None]
+        covariance = _matrices(second / count[:, None]) - mean[:, :, None] * mean[:, None, :]
+    centroid = np.array(grid.origin) + (mean + 0.5) * grid.spacing
+    covariance = (covariance + np.eye(3) / 12) * grid.spacing**2
+    lengths, axis = _principal(covariance, count > 0)
+    with np.errstate(invalid="ignore"):
+        aspect = np.where(count > 0, lengths[:, 0], np.nan) / lengths[:, 2]
+    volume = count.astype(np.float64) * grid.voxel_um3
+    return GrainMorphology(
+        voxel_count=count,
+        volume_um3=volume,
+        centroid_um=centroid,
+        equivalent_diameter_um=np.cbrt(6 * volume / np.pi),
+        principal_lengths_um=lengths,
+        long_axis=axis,
+        aspect_ratio=aspect,
+        radial_angle_deg=angle_between_lines_deg(axis, centroid - np.array(centre_um)),
+        touches_shell=_touching(labels, n),
+    )
+
+
+def angle_between_lines_deg(
+    lines: NDArray[np.float64], others: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Angle in [0, 90] degrees between lines given by vectors of any length and sign, Eq. (4).
+
+    Parameters
+    ----------
+    lines, others
+        (n, 3) float.
+
+    Returns
+    -------
+    (n,) float
+        Degrees; NaN for a vector of length 0.
+
+    Examples
+    --------
+    >>> angle_between_lines_deg(np.array([[2.0, 0, 0]]), np.array([[-1.0, 0, 1.0]])).round(9)
+    array([45.])
+    """
+    along = np.abs(np.einsum("ij,ij->i", lines, others))
+    across = np.linalg.norm(np.cross(lines, others), axis=1)
+    angles = np.degrees(np.arctan2(across, along))
+    undefined = (along == 0) & (across == 0)
+    return np.where(undefined, np.nan, angles)
+
+
+def _checked_count(labels: NDArray[np.int32], grid: Grid, n_grains: int | None) -> int:
+    if labels.shape != grid.shape:
+        msg = f"labels have the shape {labels.shape}, expected that of the grid, {grid.shape}"
+        raise ValueError(msg)
+    lowest, highest = int(labels.min()), int(labels.max())
+    n = highest if n_grains is None else n_grains
+    if lowest < 0 or highest > n:
+        msg = f"labels run from {lowest} to {highest}, expected 0 (outside) to {n} (n_grains)"
+        raise ValueError(msg)
+    return n
+
+
+def _moments(
+    labels: NDArray[np.int32], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Voxels, sums of (x, y, z) and of ``MOMENTS`` over each grain, in voxel indices."""
+    sums = np.zeros((10, n + 1))
+    ny, nx = labels.shape[1:]
+    y, x = (index.ravel() for index in np.indices((ny, nx)))
+    for z, layer in enumerate(labels):
+        inside = np.flatnonzero(layer)
+        ids, u, v = layer.ravel()[inside], x[inside], y[inside]
+        here = [np.bincount(ids, weights, n + 1) for weights in (None, u, v, u * u, v * v, u * v)]
+        number, sx, sy, sxx, syy, sxy = here
+        rows = (number, sx, sy, z * number, sxx, syy, z * z * number, sxy, z * sx, z * sy)
+        for total, row in zip(sums, rows, strict=True):
+            total += row
+    return sums[0, 1:].astype(np.int64), sums[1:4, 1:].T, sums[4:, 1:].T
+
+
+def _matrices(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Symmetric matrices (n, 3, 3) of the columns ``MOMENTS``."""
+    order = [MOMENTS.index(name) for name in ("xx", "xy", "xz", "xy", "yy", "yz", "xz", "yz", "zz")]
+    return moments[:, order].reshape(-1, 3, 3)
+
+
+def _principal(
+    covariance: NDArray[np.float64], present: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Principal lengths, longest first, and the longest axis; 0 and NaN for absent grains."""
+    lengths, axis = np.zeros((len(present), 3)), np.full((len(present), 3), np.nan)
+    values, vectors = np.linalg.eigh(covariance[present])
+    lengths[present] = 2 * np.sqrt(5 * values[:, ::-1])
+    distinct = values[:, 2] - values[:, 1] > DISTINCT * values[:, 2]
+    axis[present] = np.where(distinct[:, None], vectors[:, :, 2], np.nan)
+    return lengths, axis
+
+
+def _touching(labels: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
+    """Whether a face neighbour of a grain's voxels is 0; outside the array all is 0."""
+    seen = np.zeros(n + 1, dtype=bool)
+    outside = np.zeros(labels.shape[1:], dtype=labels.dtype)
+    below = outside
+    for z, layer in enumerate(labels):
+        above = labels[z + 1] if z + 1 < len(labels) else outside
+        exposed = (below == 0) | (above == 0)
+        exposed[1:] |= layer[:-1] == 0
+        exposed[:-1] |= layer[1:] == 0
+        exposed[:, 1:] |= layer[:, :-1] == 0
+        exposed[:, :-1] |= layer[:, 1:] == 0
+        exposed[[0, -1]] = True
+        exposed[:, [0, -1]] = True
+        seen[layer[exposed]] = True
+        below = layer
+    return seen[1:]
