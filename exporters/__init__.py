@@ -6,7 +6,7 @@ missing package never keeps the others from working.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from ..generator.particle import Particle
 
 
+Progress = Callable[[str, float], None]  # (what is going on, part of the work that is done)
+
+
 @dataclass(frozen=True)
 class Format:
     """One kind of product: what it is for, where its writer lives, what it needs.
 
     ``module`` has a function ``write(particle, path, **options)`` that returns the path
-    written, a file or a folder, and never leaves half of it behind.
+    written, a file or a folder, and never leaves half of it behind. If ``long`` it also
+    takes ``progress``. If ``summarised`` the module has ``summary(path)``, facts about the
+    product that belong into the particle's metadata.
     """
 
     name: str
@@ -33,6 +38,8 @@ class Format:
     options: Mapping[str, type] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     extra: str = ""
+    long: bool = True
+    summarised: bool = False
 
     @property
     def missing(self) -> list[str]:
@@ -79,6 +86,7 @@ FORMATS = {
             {"size_um": float},
             ("gmsh",),
             "mesh",
+            summarised=True,
         ),
         Format(
             "report",
@@ -89,18 +97,28 @@ FORMATS = {
             {},
             ("matplotlib",),
             "view",
+            long=False,
         ),
     )
 }
 
 
-def export(particle: Particle, folder: str | Path, name: str, **options: Any) -> Path:
+def export(
+    particle: Particle,
+    folder: str | Path,
+    name: str,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Path:
     """Write one product of ``particle`` into ``folder`` and return its path.
 
     Parameters
     ----------
     name
         A key of ``FORMATS``.
+    progress
+        Called with a message and the part of the work that is done.
     options
         Those of the format, for example ``spacing_um=0.05``.
 
@@ -126,5 +144,7 @@ def export(particle: Particle, folder: str | Path, name: str, **options: Any) ->
         msg = f"format {name!r} has no option {unknown}; it takes {sorted(chosen.options)}"
         raise ExportError(msg)
     target = Path(folder) / chosen.file
+    if chosen.long:
+        options["progress"] = progress
     written: Path = import_module(chosen.module, __name__).write(particle, target, **options)
     return written

@@ -118,17 +118,14 @@ def export(
     json_output: Json = False,
 ) -> None:
     """Write products of a particle beside its recipe."""
-    from .particle_folder import add, load
+    from .particle_folder import load
 
     names = _product_names(to)
     if dry_run:
         particle = load(folder)
         _show(_plan(particle, folder.parent, names, pitch), json_output)
         return
-    written = {
-        name: str(add(folder, name, overwrite=overwrite, **_options(name, pitch, size)))
-        for name in _tracked(names, "products")
-    }
+    written = {name: _add(folder, name, pitch, size, overwrite) for name in names}
     _show(written, json_output)
 
 
@@ -256,14 +253,31 @@ def _write(
     overwrite: bool,
     json_output: bool,
 ) -> None:
-    from .particle_folder import RECIPE, add, create
+    from .particle_folder import RECIPE, create
 
     folder = create(particle, out, overwrite=overwrite)
     written = {"recipe": str(folder / RECIPE)}
-    for name in _tracked(names, particle.id):
-        options = _options(name, pitch, size)
-        written[name] = str(add(folder, name, overwrite=overwrite, **options))
+    written |= {name: _add(folder, name, pitch, size, overwrite) for name in names}
     _show({"particle": str(folder), "grains": particle.n_grains} | written, json_output)
+
+
+def _add(folder: Path, name: str, pitch: float, size: float, overwrite: bool) -> str:
+    """Write one product, with a progress bar if standard error is a terminal."""
+    from .particle_folder import add
+
+    options = _options(name, pitch, size)
+    if not sys.stderr.isatty():
+        return str(add(folder, name, overwrite=overwrite, **options))
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=1.0)
+
+        def show(message: str, part: float) -> None:
+            bar.update(task, description=f"{name}: {message}", completed=part)
+
+        return str(add(folder, name, overwrite=overwrite, progress=show, **options))
 
 
 def _plan(particle: Any, out: Path, names: list[str], pitch: float) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..generator.errors import ExportError, RecipeError
 from ..generator.particle import Particle
-from . import FORMATS, export, metadata, recipe
+from . import FORMATS, Progress, export, metadata, recipe
 
 RECIPE = "recipe.h5"
 
@@ -74,7 +75,14 @@ def load(folder: str | Path) -> Particle:
     return recipe.read(path / RECIPE if path.is_dir() else path)
 
 
-def add(folder: str | Path, name: str, *, overwrite: bool = False, **options: Any) -> Path:
+def add(
+    folder: str | Path,
+    name: str,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Path:
     """Write one product into a particle's folder and list it in particle.json.
 
     A product that is there already, made with the same options and unchanged since, is
@@ -94,12 +102,15 @@ def add(folder: str | Path, name: str, *, overwrite: bool = False, **options: An
         msg = f"{target} exists, made with other options; --overwrite to replace it"
         raise ExportError(msg)
     try:
-        target = export(load(folder), folder, name, **options)
+        target = export(load(folder), folder, name, progress=progress, **options)
     except OSError as error:
         msg = f"{name} cannot be written into {folder} ({error}); is it writable, is there space?"
         raise ExportError(msg) from error
     files = sorted(p for p in target.rglob("*") if p.is_file()) if target.is_dir() else [target]
     entries = [metadata.product(folder, path, name, options) for path in files]
+    if FORMATS[name].summarised:
+        module = import_module(FORMATS[name].module, __package__)
+        entries[0]["summary"] = module.summary(target)
     others = [p for p in fields["products"] if p["format"] != name]
     metadata.write(fields | {"products": [*others, *entries]}, folder)
     return target

@@ -38,7 +38,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -51,14 +50,12 @@ from numpy.typing import NDArray
 from ..generator.errors import ExportError
 from ..generator.grid import Grid
 from ..generator.labelling import SLAB, label_slab
-from . import recipe
+from . import Progress, recipe
 from .atomic import replacing
 from .cf import attach, dimension, set_text, variable
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
-
-Progress = Callable[[int, int], None]  # (layers done, layers in all)
 
 KIND = "cathodegrain/voxels"
 VERSION = "1.0.0"
@@ -184,7 +181,7 @@ def write(
     spacing_um
         Edge of a voxel, um.
     progress
-        Called after each slab with the number of layers done and of all layers.
+        Called after each slab with a message and the part of the work that is done.
 
     Raises
     ------
@@ -263,7 +260,7 @@ def _stream(
         stop = min(start + SLAB, layers)
         counts += _write_slab(file, particle, grid, start, stop)
         if progress is not None:
-            progress(stop, layers)
+            progress("labelling voxels", stop / layers)
     return counts
 
 

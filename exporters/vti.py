@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from ..generator.errors import ExportError
 from ..generator.grid import Grid
 from ..generator.labelling import SLAB, label_slab
+from . import Progress
 from .atomic import replacing
-from .voxels import Plan, Progress, Voxels, count_voxels, plan, require_room, require_voxels
+from .voxels import Plan, Voxels, count_voxels, plan, require_room, require_voxels
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
@@ -79,7 +80,7 @@ def write(
     unit
         Unit of the lengths in the file, "m" or "um".
     progress
-        Called after each slab with the number of layers done and of all layers.
+        Called after each slab with a message and the part of the work that is done.
 
     Raises
     ------
@@ -159,7 +160,7 @@ def _blocks(
         yield from (zlib.compress(layer.astype("<i4", copy=False), ZLIB_LEVEL) for layer in labels)
         del labels  # else it would be there while the next slab is labelled
         if progress is not None:
-            progress(stop, layers)
+            progress("labelling voxels", stop / layers)
 
 
 def _sizes(nz: int, ny: int, nx: int, compressed: list[int]) -> bytes:

@@ -136,10 +136,10 @@ def test_progress_counts_the_layers(small_particle, tmp_path):
         small_particle,
         tmp_path / "voxels.vti",
         spacing_um=SPACING,
-        progress=lambda done, total: calls.append((done, total)),
+        progress=lambda message, part: calls.append(part),
     )
     layers = voxels.plan(small_particle, SPACING).shape[0]
-    assert calls == [(64, layers), (layers, layers)]
+    assert calls == [64 / layers, 1.0]
 
 
 def test_an_interrupted_export_leaves_the_old_file(small_particle, tmp_path):
