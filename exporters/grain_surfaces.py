@@ -1,0 +1,199 @@
+"""Surfaces of grains: one conforming complex, and from it a closed surface for each grain.
+
+A folder of surfaces holds
+
+* ``surfaces.vtkhdf``: the whole complex, every patch between two grains once, with the
+  cell data ``grain_low`` and ``grain_high`` (0 is outside); opens in ParaView;
+* ``shell.ply``: the outer surface;
+* ``grain_00001.ply``, ...: the closed surface of each grain that the complex resolves,
+  normals outwards, binary PLY.
+
+All coordinates are um. A grain that touches itself in a vertex or along an edge has these
+vertices more than once; load its PLY without merging vertices
+(``trimesh.load(path, process=False)``) if it has to stay watertight.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..generator.errors import ExportError
+from ..generator.particle import OUTSIDE, Particle
+from . import Progress, polydata
+from .closed_surface import separated
+from .volume_mesh import DEFAULT_SIZE_UM, VolumeMesh, volume_mesh
+
+if TYPE_CHECKING:
+    import trimesh
+
+COMPLEX = "surfaces.vtkhdf"
+SHELL = "shell.ply"
+
+
+@dataclass(frozen=True, eq=False)
+class GrainSurfaces:
+    """All surfaces between the grains of a particle, and between them and the outside.
+
+    Parameters
+    ----------
+    points : (n, 3) float
+        um.
+    triangles : (k, 3) int
+        Each patch once; neighbouring patches share their vertices.
+    pairs : (k, 2) int32
+        Grain ids (low, high) on the two sides of each triangle, low 0 for the outside.
+        Normals point out of high into low.
+    n_grains
+        Number of grains of the particle; some may have no triangle.
+    """
+
+    points: NDArray[np.float64]
+    triangles: NDArray[np.int64]
+    pairs: NDArray[np.int32]
+    n_grains: int
+
+    def __post_init__(self) -> None:
+        k = len(self.triangles)
+        expected = {
+            "points": (np.float64, (len(self.points), 3)),
+            "triangles": (np.int64, (k, 3)),
+            "pairs": (np.int32, (k, 2)),
+        }
+        for name, (dtype, shape) in expected.items():
+            array = np.array(getattr(self, name), dtype)  # our own copy
+            if array.shape != shape:
+                msg = f"{name} has shape {array.shape}, expected {shape}"
+                raise ValueError(msg)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if k and not (self.pairs[:, 0] < self.pairs[:, 1]).all():
+            msg = f"pairs reach from {self.pairs.min()} to {self.pairs.max()}, expected low < high"
+            raise ValueError(msg)
+
+    @property
+    def grain_ids(self) -> NDArray[np.int32]:
+        """Grains that have a surface, ascending."""
+        found = np.unique(self.pairs)
+        return found[found != OUTSIDE]
+
+    def grain_surface(self, grain_id: int) -> trimesh.Trimesh:
+        """Closed surface of one grain, normals outwards, um.
+
+        Where the grain touches itself, vertices are doubled so that every edge has two
+        triangles: it is watertight, and one closed surface for each piece of the grain.
+
+        Raises
+        ------
+        ExportError
+            If the grain has no surface here.
+        """
+        rows = self._rows_of.get(grain_id)
+        if rows is None:
+            msg = (
+                f"grain {grain_id} has no surface here; {len(self.grain_ids)} of "
+                f"{self.n_grains} grains have one: ask for a smaller size_um"
+            )
+            raise ExportError(msg)
+        triangles = self.triangles[rows].copy()
+        inwards = self.pairs[rows, 0] == grain_id
+        triangles[inwards] = triangles[inwards, ::-1]
+        return self._surface(triangles)
+
+    def shell(self) -> trimesh.Trimesh:
+        """Closed outer surface, normals outwards, um."""
+        return self._surface(self.triangles[self.pairs[:, 0] == OUTSIDE])
+
+    @cached_property
+    def _rows_of(self) -> dict[int, NDArray[np.int64]]:
+        """Triangles of each grain."""
+        rows = np.tile(np.arange(len(self.pairs)), 2)
+        grains = np.concatenate([self.pairs[:, 0], self.pairs[:, 1]])
+        order = np.argsort(grains, kind="stable")
+        found, start = np.unique(grains[order], return_index=True)
+        parts = np.split(rows[order], start[1:])
+        return {g: part for g, part in zip(found.tolist(), parts, strict=True) if g != OUTSIDE}
+
+    def _surface(self, triangles: NDArray[np.int64]) -> trimesh.Trimesh:
+        import trimesh
+
+        used, local = np.unique(triangles, return_inverse=True)
+        points, faces = separated(self.points[used], local.reshape(-1, 3))
+        return trimesh.Trimesh(points, faces, process=False)
+
+
+def grain_surfaces(mesh: VolumeMesh) -> GrainSurfaces:
+    """Surfaces between the grains of a volume mesh: facets of its tetrahedra."""
+    triangles, pairs = mesh.facets
+    used, local = np.unique(triangles, return_inverse=True)
+    return GrainSurfaces(mesh.points[used], local.reshape(-1, 3), pairs, mesh.n_grains)
+
+
+def write(
+    source: Particle | VolumeMesh | GrainSurfaces,
+    folder: str | Path,
+    *,
+    size_um: float = DEFAULT_SIZE_UM,
+    boundary_size_um: float | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the surfaces of a particle, of a mesh, or surfaces that are there, to a folder.
+
+    A folder of surfaces of that name is replaced when the new one is complete.
+
+    Raises
+    ------
+    ExportError
+        If the name is taken by anything else, or the surfaces cannot be made or written.
+    """
+    target = Path(folder)
+    if target.exists() and not (target / COMPLEX).is_file():
+        msg = f"{target} exists and is not a folder of surfaces; choose another name"
+        raise ExportError(msg)
+    surfaces = source
+    if isinstance(surfaces, Particle):
+        surfaces = volume_mesh(surfaces, size_um, boundary_size_um, progress)
+    if isinstance(surfaces, VolumeMesh):
+        surfaces = grain_surfaces(surfaces)
+    temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.mkdir()
+        _write_all(surfaces, temporary)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+    except OSError as error:
+        msg = f"{target} cannot be written ({error}); is its folder there, is there space?"
+        raise ExportError(msg) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _write_all(surfaces: GrainSurfaces, folder: Path) -> None:
+    polydata.write(surfaces, folder / COMPLEX)
+    _write_ply(surfaces.shell(), folder / SHELL)
+    for grain_id in surfaces.grain_ids.tolist():
+        _write_ply(surfaces.grain_surface(grain_id), folder / f"grain_{grain_id:05d}.ply")
+
+
+def _write_ply(surface: trimesh.Trimesh, path: Path) -> None:
+    """Write binary PLY with its unit in a comment."""
+    data = surface.export(file_type="ply", encoding="binary", vertex_normal=False)
+    head, _, body = cast(bytes, data).partition(b"\nelement ")
+    path.write_bytes(head + b"\ncomment coordinates in um\nelement " + body)
+
+
+def read(path: str | Path) -> GrainSurfaces:
+    """Surfaces of a folder that `write` made, or of its ``surfaces.vtkhdf``."""
+    path = Path(path)
+    arrays = polydata.read(path / COMPLEX if path.is_dir() else path)
+    return GrainSurfaces(*arrays)

@@ -1,0 +1,208 @@
+"""gmsh's MSH 4.1 files: written and read by gmsh itself.
+
+gmsh is imported in here only, when it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..generator.errors import ExportError
+from .atomic import replacing
+
+if TYPE_CHECKING:
+    from .volume_mesh import VolumeMesh
+
+TRIANGLE, TETRAHEDRON = 2, 4  # gmsh's element types
+COMMENTS = "Comments"  # a section that every reader of MSH files passes over
+MAX_PAIR_ENTITIES = 1000  # gmsh's time to add entities grows like their number times the nodes
+APT_PACKAGES = "libglu1-mesa libxcursor1 libxft2 libxinerama1 libxrender1"
+
+
+def load_gmsh() -> ModuleType:
+    """Return the module gmsh, or say what is missing.
+
+    Raises
+    ------
+    ExportError
+        If gmsh is not installed, or a shared library that its wheel needs is not.
+    """
+    try:
+        import gmsh
+    except ImportError as error:
+        msg = (
+            f"MSH files need gmsh, not installed here ({error}); "
+            "try: pip install 'cathodegrain[mesh]'"
+        )
+        raise ExportError(msg) from error
+    except OSError as error:  # "libGLU.so.1: cannot open shared object file: ..."
+        library = str(error).partition(":")[0]
+        msg = (
+            f"gmsh needs the shared library {library}, not found here ({error}); "
+            f"on Debian and Ubuntu: apt-get install {APT_PACKAGES}"
+        )
+        raise ExportError(msg) from error
+    module: ModuleType = gmsh
+    return module
+
+
+@contextmanager
+def gmsh_model() -> Iterator[ModuleType]:
+    """Give gmsh with an empty model, silent, without its configuration files; finalized after.
+
+    Raises
+    ------
+    ExportError
+        If gmsh is in use in this process already: its state is global.
+    """
+    gmsh = load_gmsh()
+    if gmsh.isInitialized():
+        msg = "gmsh is in use in this process; call gmsh.finalize() first"
+        raise ExportError(msg)
+    gmsh.initialize([], readConfigFiles=False, run=False, interruptible=False)
+    try:
+        gmsh.option.setNumber("General.Terminal", 0)
+        gmsh.model.add("particle")
+        yield gmsh
+    finally:
+        gmsh.finalize()
+
+
+def write_msh(mesh: VolumeMesh, path: str | Path) -> Path:
+    """Write ``mesh`` as binary MSH 4.1; equal meshes give equal bytes.
+
+    Every element is in exactly one physical group: the tetrahedra of grain g in the group
+    ``grain_0000g`` of dimension 3 and tag g; the triangles in ``outer``, tag N + 1, or
+    ``grain_boundary``, tag N + 2, of dimension 2, N the number of grains of the particle.
+    Under these each pair of materials has a surface entity of its own, bounding its
+    volumes, unless there are more than `MAX_PAIR_ENTITIES` pairs: then there are two.
+    Triangles are facets of tetrahedra; their normals point out of the grain with the
+    higher id. Coordinates are um. A section ``$Comments`` says so, and how the mesh was
+    made, in JSON.
+    """
+    with replacing(path) as temporary, gmsh_model() as gmsh:
+        _add_mesh(gmsh.model, mesh)
+        gmsh.option.setNumber("Mesh.MshFileVersion", 4.1)
+        gmsh.option.setNumber("Mesh.Binary", 1)
+        gmsh.write(str(temporary))
+    return Path(path)
+
+
+def _add_mesh(model: Any, mesh: VolumeMesh) -> None:
+    triangles, pairs = mesh.facets
+    surface, surface_pairs = _surfaces(pairs)
+    grains = np.unique(mesh.grain_ids)
+    for tag in range(1, len(surface_pairs) + 1):
+        model.addDiscreteEntity(2, tag)
+    for grain in grains.tolist():
+        bounding = 1 + np.flatnonzero((surface_pairs == grain).any(axis=1))
+        model.addDiscreteEntity(3, grain, bounding.tolist())
+    _add_nodes(model.mesh, mesh, triangles, surface)
+    n_triangles = len(triangles)
+    for tag, rows in _grouped(surface):
+        model.mesh.addElementsByType(tag, TRIANGLE, 1 + rows, 1 + triangles[rows].ravel())
+    for grain, rows in _grouped(mesh.grain_ids):
+        tags = 1 + n_triangles + rows
+        model.mesh.addElementsByType(grain, TETRAHEDRON, tags, 1 + mesh.tets[rows].ravel())
+    for grain in grains.tolist():
+        model.addPhysicalGroup(3, [grain], grain, f"grain_{grain:05d}")
+    outer = surface_pairs[:, 0] == 0
+    groups = {"outer": outer, "grain_boundary": ~outer}
+    for k, (name, chosen) in enumerate(groups.items(), start=1):
+        if chosen.any():
+            entities = (1 + np.flatnonzero(chosen)).tolist()
+            model.addPhysicalGroup(2, entities, mesh.n_grains + k, name)
+    model.setAttribute(COMMENTS, ["coordinates in um", json.dumps(mesh.facts, sort_keys=True)])
+
+
+def _surfaces(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Entity tag of each triangle (k,), from 1, and the pair of each entity (s, 2)."""
+    found, index = np.unique(pairs, axis=0, return_inverse=True)
+    if len(found) <= MAX_PAIR_ENTITIES:
+        return 1 + index.ravel(), found
+    boundary = pairs[:, 0] > 0
+    return 1 + boundary.astype(np.int64), np.array([[0, -1], [-1, -1]], np.int32)
+
+
+def _add_nodes(
+    model_mesh: Any,
+    mesh: VolumeMesh,
+    triangles: NDArray[np.int64],
+    surface: NDArray[np.int64],
+) -> None:
+    """Give each node to the first surface it lies on, or else to its volume."""
+    volume = np.zeros(len(mesh.points), np.int64)
+    volume[mesh.tets] = mesh.grain_ids[:, None]
+    first = np.full(len(mesh.points), np.iinfo(np.int64).max)
+    np.minimum.at(first, triangles, surface[:, None])
+    within = first == np.iinfo(np.int64).max
+    for dimension, owner, chosen in ((2, first, ~within), (3, volume, within)):
+        nodes = np.flatnonzero(chosen)
+        for tag, rows in _grouped(owner[nodes]):
+            numbers = nodes[rows]
+            model_mesh.addNodes(dimension, tag, 1 + numbers, mesh.points[numbers].ravel())
+
+
+def _grouped(keys: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each key, ascending, with the rows that have it, ascending."""
+    order = np.argsort(keys, kind="stable")
+    found, start = np.unique(keys[order], return_index=True)
+    yield from zip(found.tolist(), np.split(order, start[1:]), strict=True)
+
+
+def read_msh(
+    path: str | Path,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], dict[str, Any]]:
+    """Points, tetrahedra, grain ids and facts of a file that `write_msh` made."""
+    path = Path(path)
+    _check_head(path)
+    with gmsh_model() as gmsh:
+        try:
+            gmsh.merge(str(path))
+        except Exception as error:  # gmsh raises nothing more specific
+            msg = f"{path} cannot be read by gmsh: {error}"
+            raise ExportError(msg) from error
+        facts = _facts(gmsh.model, path)
+        tags, coordinates, _ = gmsh.model.mesh.getNodes()
+        points = np.empty((len(tags), 3))
+        points[tags.astype(np.int64) - 1] = coordinates.reshape(-1, 3)
+        rows, corners, ids = [], [], []
+        for _, grain in gmsh.model.getEntities(3):
+            elements, nodes = gmsh.model.mesh.getElementsByType(TETRAHEDRON, grain)
+            rows.append(elements.astype(np.int64))
+            corners.append(nodes.astype(np.int64).reshape(-1, 4) - 1)
+            ids.append(np.full(len(elements), grain, np.int32))
+    order = np.argsort(np.concatenate(rows))
+    return points, np.concatenate(corners)[order], np.concatenate(ids)[order], facts
+
+
+def _check_head(path: Path) -> None:
+    expected = b"$MeshFormat\n4.1 1 "
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(expected))
+    except OSError as error:
+        msg = f"{path} cannot be read ({error}); expected a mesh.msh"
+        raise ExportError(msg) from error
+    if head != expected:
+        msg = f"{path} begins with {head!r}, expected {expected!r}: a binary MSH 4.1 file"
+        raise ExportError(msg)
+
+
+def _facts(model: Any, path: Path) -> dict[str, Any]:
+    comments = model.getAttribute(COMMENTS) if COMMENTS in model.getAttributeNames() else []
+    try:
+        facts: dict[str, Any] = json.loads(comments[-1])
+        facts["n_grains"]
+    except (IndexError, KeyError, TypeError, json.JSONDecodeError) as error:
+        msg = f"{path} does not say how many grains there are; expected a file of this package"
+        raise ExportError(msg) from error
+    return facts

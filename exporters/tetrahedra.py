@@ -1,0 +1,171 @@
+"""Shape and connectivity of tetrahedra: volume, quality, edges, face neighbours.
+
+A tetrahedron (a, b, c, d) is positively oriented if ``(b - a) x (c - a) . (d - a) > 0``.
+Its face k is the one opposite to its vertex k, written so that its normal points outwards.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FACES = np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]])
+EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
+
+
+def signed_volumes(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Volume of each tetrahedron (m,), positive where it is positively oriented."""
+    a, b, c, d = (points[tets[:, k]] for k in range(4))
+    volumes: NDArray[np.float64] = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) / 6
+    return volumes
+
+
+def dihedral_angles(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Angles between the faces of each tetrahedron (m, 6), degrees."""
+    corners = points[tets]
+    normals = np.empty((len(tets), 4, 3))
+    for k, (i, j, m) in enumerate(FACES):
+        normal = np.cross(corners[:, j] - corners[:, i], corners[:, m] - corners[:, i])
+        normals[:, k] = normal / np.linalg.norm(normal, axis=1)[:, None]
+    cosine = -np.einsum("eij,eij->ei", normals[:, EDGES[:, 0]], normals[:, EDGES[:, 1]])
+    angles: NDArray[np.float64] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return angles
+
+
+def inverse_condition(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
+    r"""Signed inverse condition number of each tetrahedron (m,), 1 for a regular one.
+
+    .. math:: \mathrm{SICN} = \frac{3 \det A}{\|A\|_F \, \|\operatorname{adj} A\|_F},
+              \qquad A = J W^{-1},
+
+    J the edge vectors, W those of the regular tetrahedron; gmsh calls it ``minSICN``.
+    """
+    a, b, c, d = (points[tets[:, k]] for k in range(4))
+    regular = [[1, 0.5, 0.5], [0, math.sqrt(3) / 2, math.sqrt(3) / 6], [0, 0, math.sqrt(2 / 3)]]
+    matrix = np.stack([b - a, c - a, d - a], axis=2) @ np.linalg.inv(np.array(regular))
+    u, v, w = matrix[:, :, 0], matrix[:, :, 1], matrix[:, :, 2]
+    adjugate = np.stack([np.cross(v, w), np.cross(w, u), np.cross(u, v)], axis=1)
+    determinant = np.einsum("ij,ij->i", u, adjugate[:, 0])
+    norms = np.linalg.norm(matrix, axis=(1, 2)) * np.linalg.norm(adjugate, axis=(1, 2))
+    quality: NDArray[np.float64] = 3 * determinant / np.maximum(norms, np.finfo(float).tiny)
+    return quality
+
+
+@njit(cache=True, nogil=True)
+def mean_ratio(points, a, b, c, d):  # type: ignore[no-untyped-def]
+    """Mean ratio 12 (3 V)^(2/3) / (sum of squared edges), negative where inverted."""
+    ux, uy, uz = (
+        points[b, 0] - points[a, 0],
+        points[b, 1] - points[a, 1],
+        points[b, 2] - points[a, 2],
+    )
+    vx, vy, vz = (
+        points[c, 0] - points[a, 0],
+        points[c, 1] - points[a, 1],
+        points[c, 2] - points[a, 2],
+    )
+    wx, wy, wz = (
+        points[d, 0] - points[a, 0],
+        points[d, 1] - points[a, 1],
+        points[d, 2] - points[a, 2],
+    )
+    det = (uy * vz - uz * vy) * wx + (uz * vx - ux * vz) * wy + (ux * vy - uy * vx) * wz
+    squares = (
+        ux * ux + uy * uy + uz * uz + vx * vx + vy * vy + vz * vz + wx * wx + wy * wy + wz * wz
+    )
+    squares += (ux - vx) ** 2 + (uy - vy) ** 2 + (uz - vz) ** 2
+    squares += (ux - wx) ** 2 + (uy - wy) ** 2 + (uz - wz) ** 2
+    squares += (vx - wx) ** 2 + (vy - wy) ** 2 + (vz - wz) ** 2
+    if det <= 0.0 or squares == 0.0:
+        return min(det, 0.0)
+    return 12.0 * (0.5 * det) ** (2.0 / 3.0) / squares
+
+
+@njit(cache=True, nogil=True)
+def edge_table(tets, n_points):  # type: ignore[no-untyped-def]
+    """Edges (n, 2), lower vertex first, and the six edges of each tetrahedron (m, 6)."""
+    first = np.zeros(n_points + 1, np.int64)
+    for t in range(tets.shape[0]):
+        for e in range(6):
+            first[min(tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]]) + 1] += 1
+    for v in range(n_points):
+        first[v + 1] += first[v]
+    upper = np.empty(first[n_points], np.int64)  # edges of the lower vertex v from first[v] on
+    count = np.zeros(n_points, np.int64)
+    tet_edges = np.empty((tets.shape[0], 6), np.int64)
+    for t in range(tets.shape[0]):
+        for e in range(6):
+            a, b = tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]]
+            if a > b:
+                a, b = b, a
+            k = 0
+            while k < count[a] and upper[first[a] + k] != b:
+                k += 1
+            if k == count[a]:
+                upper[first[a] + k] = b
+                count[a] += 1
+            tet_edges[t, e] = k
+    packed = np.zeros(n_points + 1, np.int64)
+    for v in range(n_points):
+        packed[v + 1] = packed[v] + count[v]
+    edges = np.empty((packed[n_points], 2), np.int64)
+    for v in range(n_points):
+        for k in range(count[v]):
+            edges[packed[v] + k, 0] = v
+            edges[packed[v] + k, 1] = upper[first[v] + k]
+    for t in range(tets.shape[0]):
+        for e in range(6):
+            tet_edges[t, e] += packed[min(tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]])]
+    return edges, tet_edges
+
+
+@njit(cache=True, nogil=True)
+def face_neighbours(tets, n_points):  # type: ignore[no-untyped-def]
+    """Tetrahedron across each face (m, 4): -1 at a free face, -2 if more than two share it."""
+    first = np.zeros(n_points + 1, np.int64)
+    for t in range(tets.shape[0]):
+        for k in range(4):
+            first[_sorted_face(tets, t, k)[0] + 1] += 1
+    for v in range(n_points):
+        first[v + 1] += first[v]
+    stored = np.empty(first[n_points], np.int64)  # 4 t + k of the faces seen with lowest vertex v
+    count = np.zeros(n_points, np.int64)
+    neighbours = np.full((tets.shape[0], 4), -1)
+    for t in range(tets.shape[0]):
+        for k in range(4):
+            a, b, c = _sorted_face(tets, t, k)
+            for q in range(first[a], first[a] + count[a]):
+                s, j = stored[q] // 4, stored[q] % 4
+                _, b2, c2 = _sorted_face(tets, s, j)
+                if b2 == b and c2 == c:
+                    free = neighbours[s, j] == -1 and neighbours[t, k] == -1
+                    neighbours[s, j] = t if free else -2
+                    neighbours[t, k] = s if free else -2
+            stored[first[a] + count[a]] = 4 * t + k
+            count[a] += 1
+    return neighbours
+
+
+@njit(cache=True, nogil=True)
+def _sorted_face(tets, t, k):  # type: ignore[no-untyped-def]
+    a, b, c = tets[t, FACES[k, 0]], tets[t, FACES[k, 1]], tets[t, FACES[k, 2]]
+    if a > b:
+        a, b = b, a
+    if b > c:
+        b, c = c, b
+    if a > b:
+        a, b = b, a
+    return a, b, c
+
+
+def compacted(
+    points: NDArray[np.float64], tets: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Copy without the points that no tetrahedron uses; the order stays."""
+    used = np.zeros(len(points), bool)
+    used[tets] = True
+    renumbered = np.cumsum(used) - 1
+    return points[used], renumbered[tets]
