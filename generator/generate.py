@@ -65,7 +65,14 @@ def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
         model_sha256=source.card.sha256,
         changes={key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
     )
-    return _build(card, source.entropy, source.index, source.shell_attempt, derivation)
+    try:
+        return _build(card, source.entropy, source.index, source.shell_attempt, derivation)
+    except GenerationError as error:
+        msg = (
+            f"{source.id} cannot be regenerated with {dict(changes)}: {error}. Every draw is "
+            "kept; change less, or generate other particles with these parameters"
+        )
+        raise GenerationError(msg) from error
 
 
 def _build(

@@ -59,7 +59,7 @@ class Provenance:
         return f"p{self.index:06d}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Particle:
     """Star-shaped shell filled with the grains of a GBPD; the origin is its centroid.
 
@@ -92,6 +92,10 @@ class Particle:
     origin: NDArray[np.int32]
     orientations: NDArray[np.float64] | None
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        diameter = self.shell.diameter_um
+        return f"Particle({self.id}, {self.n_grains} grains, diameter {diameter:.4g} um)"
 
     def __post_init__(self) -> None:
         n = self.n_grains

@@ -14,13 +14,13 @@ def card():
 
 @pytest.fixture(scope="session")
 def small_particle(card):
-    """About 100 grains."""
+    """About 250 grains."""
     return generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), entropy=7)
 
 
 @pytest.fixture(scope="session")
 def tiny_particle(card):
-    """About ten grains."""
+    """About 60 grains."""
     return generate_particle(card.with_parameters({"shell.diameter_um": 1.2}), entropy=7)
 
 

@@ -49,7 +49,7 @@ def test_shipped_shell_is_table_1(card):
         ("grains.intenstiy", 0.1, r"'intenstiy' was unexpected"),
         ("grains.metric", "cubed", "'cubed' is not one of"),
         ("grains.markers.law", "magic", "'magic' is not one of"),
-        ("grains.markers.offset", {"family": "uniform", "low": 3, "high": 1}, "low 3 exceeds high 1"),
+        ("grains.markers.offset.low", 30, "low 30 exceeds high 9.0"),
         ("shell.max_degree", 12, "12 exceeds the 9 orders"),
         ("shell.min_radius_um", 20.0, "smaller than shell.max_radius_um"),
         ("shell.voxel_um", 0, "shell.voxel_um: 0 is less than or equal to"),

@@ -17,8 +17,11 @@ from cathodegrain.generator.labelling import label_grid
 CASES = {
     "plain": (0, {"shell.diameter_um": 2.6}),
     "squared": (1, {"shell.diameter_um": 2.0, "grains.metric": "squared"}),
-    "oriented": (2, {"shell.diameter_um": 2.3, "orientations.model": "radial", "shell.roughness": 1.2}),
-}  # fmt: skip
+    "oriented": (
+        2,
+        {"shell.diameter_um": 2.3, "orientations.model": "radial", "shell.roughness": 1.2},
+    ),
+}
 
 
 def digest(*arrays):
