@@ -114,6 +114,9 @@ def cull(source, n, target, centre, half, grains, squared, slack, work):  # type
 
     ``work`` is (n, 4) scratch: score and scaled gradient of each grain at the centre.
     """
+    if n == 1:
+        target[0] = source[0]
+        return 1
     best = np.inf
     dominator = -1
     gradient = np.empty(3)
@@ -220,10 +223,12 @@ def best_of_lanes(candidates, n, points, grains, squared, best, label):  # type:
 
 
 @njit(cache=True, nogil=True)
-def _box(axis, start, stop):  # type: ignore[no-untyped-def]
-    """Centre and half width of the hull of the voxel centres start..stop-1."""
-    first, last = axis[start], axis[stop - 1]
-    return (first + last) / 2, (last - first) / 2
+def _hull(x, y, z, k, j, i, size, centre, half):  # type: ignore[no-untyped-def]
+    """Write centre and half widths of the hull of a block's voxel centres."""
+    for a, axis, start in ((0, x, i), (1, y, j), (2, z, k)):
+        first, last = axis[start], axis[min(start + size, axis.size) - 1]
+        centre[a] = (first + last) / 2
+        half[a] = (last - first) / 2
 
 
 @njit(cache=True, nogil=True)
@@ -234,27 +239,24 @@ def label_block(x, y, z, k0, j0, i0, edge, grains, squared, slack, shell, degree
     LEAF times a power of two; the block may stick out of the grid.
     """
     nz, ny, nx = out.shape
-    depth = 1
-    while (edge >> (depth - 1)) > LEAF:
-        depth += 1
     centre, half = np.empty(3), np.empty(3)
-    centre[0], half[0] = _box(x, i0, min(i0 + edge, nx))
-    centre[1], half[1] = _box(y, j0, min(j0 + edge, ny))
-    centre[2], half[2] = _box(z, k0, min(k0 + edge, nz))
+    _hull(x, y, z, k0, j0, i0, edge, centre, half)
     has_shell = shell.size > 0
     if has_shell and shell_state(centre, half, shell, degree) == OUTSIDE:
         out[k0 : k0 + edge, j0 : j0 + edge, i0 : i0 + edge] = 0
         return
-    first = root_candidates(centre, half, grains, squared, slack)
-    n = first.size
-    lists = np.empty((depth + 1, n), np.int32)
+    roots = root_candidates(centre, half, grains, squared, slack)
+    depth = 1
+    while (edge >> (depth - 1)) > LEAF:
+        depth += 1
+    lists = np.empty((depth + 1, roots.size), np.int32)  # candidates of each level
     counts = np.zeros(depth + 1, np.int64)
-    lists[0] = first
-    counts[0] = n
-    work = np.empty((n, 4))
-    points, rows = np.empty((3, LANES)), np.empty((LANES, 3))
-    best, label = np.empty(LANES), np.empty(LANES, np.int32)
-    radii, inside = np.empty(LANES), np.ones(LANES, np.bool_)
+    lists[0], counts[0] = roots, roots.size
+    work = np.empty((roots.size, 4))
+    scratch = (
+        np.empty((3, LANES)), np.empty((LANES, 3)), np.empty(LANES), np.empty(LANES, np.int32),
+        np.empty(LANES), np.ones(LANES, np.bool_),
+    )  # fmt: skip
     stack = np.empty((8 * depth + 8, 5), np.int64)  # level, k, j, i, shell state of the parent
     stack[0] = (1, k0, j0, i0, MIXED if has_shell else INSIDE)
     top = 1
@@ -263,55 +265,61 @@ def label_block(x, y, z, k0, j0, i0, edge, grains, squared, slack, shell, degree
         level, k, j, i, state = stack[top]
         size = edge >> (level - 1)
         k1, j1, i1 = min(k + size, nz), min(j + size, ny), min(i + size, nx)
-        centre[0], half[0] = _box(x, i, i1)
-        centre[1], half[1] = _box(y, j, j1)
-        centre[2], half[2] = _box(z, k, k1)
+        _hull(x, y, z, k, j, i, size, centre, half)
         if state == MIXED:
             state = shell_state(centre, half, shell, degree)
             if state == OUTSIDE:
                 out[k:k1, j:j1, i:i1] = 0
                 continue
-        if counts[level - 1] == 1:
-            lists[level, 0] = lists[level - 1, 0]
-            counts[level] = 1
-        else:
-            counts[level] = cull(
-                lists[level - 1], counts[level - 1], lists[level],
-                centre, half, grains, squared, slack, work,
-            )  # fmt: skip
-        if counts[level] == 1 and state == INSIDE:
+        n = cull(
+            lists[level - 1], counts[level - 1], lists[level], centre, half, grains, squared,
+            slack, work,
+        )  # fmt: skip
+        counts[level] = n
+        if n == 1 and state == INSIDE:
             out[k:k1, j:j1, i:i1] = lists[level, 0] + 1
-        elif size > LEAF:
-            child = size // 2
+        elif size == LEAF:
+            _label_leaf(
+                x, y, z, k, j, i, lists[level], n, grains, squared, state, shell, degree,
+                scratch, out,
+            )  # fmt: skip
+        else:
+            size //= 2
             for octant in range(8):
-                kk = k + (child if octant & 4 else 0)
-                jj = j + (child if octant & 2 else 0)
-                ii = i + (child if octant & 1 else 0)
+                kk = k + (size if octant & 4 else 0)
+                jj = j + (size if octant & 2 else 0)
+                ii = i + (size if octant & 1 else 0)
                 if kk < nz and jj < ny and ii < nx:
                     stack[top] = (level + 1, kk, jj, ii, state)
                     top += 1
-        else:
-            t = 0
-            for dk in range(LEAF):
-                for dj in range(LEAF):
-                    for di in range(LEAF):  # lanes beyond the grid repeat its last voxel
-                        points[0, t] = x[min(i + di, nx - 1)]
-                        points[1, t] = y[min(j + dj, ny - 1)]
-                        points[2, t] = z[min(k + dk, nz - 1)]
-                        t += 1
-            if state == MIXED:
-                for t in range(LANES):
-                    rows[t, 0], rows[t, 1], rows[t, 2] = points[0, t], points[1, t], points[2, t]
-                if inside_shell(rows, LANES, shell, degree, radii, inside) == 0:
-                    out[k:k1, j:j1, i:i1] = 0
-                    continue
-            best_of_lanes(lists[level], counts[level], points, grains, squared, best, label)
-            for kk in range(k, k1):
-                for jj in range(j, j1):
-                    for ii in range(i, i1):
-                        t = ((kk - k) * LEAF + (jj - j)) * LEAF + (ii - i)
-                        keep = state == INSIDE or inside[t]
-                        out[kk, jj, ii] = label[t] + 1 if keep else 0
+
+
+@njit(cache=True, nogil=True)
+def _label_leaf(x, y, z, k, j, i, candidates, n, grains, squared, state, shell, degree, scratch, out):  # type: ignore[no-untyped-def] # fmt: skip
+    """Evaluate the candidates at each of the LEAF^3 voxels at (k, j, i)."""
+    nz, ny, nx = out.shape
+    points, rows, best, label, radii, inside = scratch
+    t = 0
+    for dk in range(LEAF):
+        for dj in range(LEAF):
+            for di in range(LEAF):  # lanes beyond the grid repeat its last voxel
+                points[0, t] = x[min(i + di, nx - 1)]
+                points[1, t] = y[min(j + dj, ny - 1)]
+                points[2, t] = z[min(k + dk, nz - 1)]
+                t += 1
+    any_inside = 1
+    if state == MIXED:
+        for t in range(LANES):
+            rows[t, 0], rows[t, 1], rows[t, 2] = points[0, t], points[1, t], points[2, t]
+        any_inside = inside_shell(rows, LANES, shell, degree, radii, inside)
+    if any_inside > 0:
+        best_of_lanes(candidates, n, points, grains, squared, best, label)
+    for kk in range(k, min(k + LEAF, nz)):
+        for jj in range(j, min(j + LEAF, ny)):
+            for ii in range(i, min(i + LEAF, nx)):
+                t = ((kk - k) * LEAF + (jj - j)) * LEAF + (ii - i)
+                keep = any_inside > 0 and (state == INSIDE or inside[t])
+                out[kk, jj, ii] = label[t] + 1 if keep else 0
 
 
 @njit(cache=True, nogil=True)
