@@ -295,7 +295,9 @@ def label_block(x, y, z, k0, j0, i0, edge, grains, squared, slack, shell, degree
 
 
 @njit(cache=True, nogil=True)
-def _label_leaf(x, y, z, k, j, i, candidates, n, grains, squared, state, shell, degree, scratch, out):  # type: ignore[no-untyped-def] # fmt: skip
+def _label_leaf(  # type: ignore[no-untyped-def]
+    x, y, z, k, j, i, candidates, n, grains, squared, state, shell, degree, scratch, out
+):  # fmt: skip
     """Evaluate the candidates at each of the LEAF^3 voxels at (k, j, i)."""
     nz, ny, nx = out.shape
     points, rows, best, label, radii, inside = scratch

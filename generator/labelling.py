@@ -64,8 +64,8 @@ def label_axes(
     """
     out = np.empty((len(z), len(y), len(x)), np.int32)
     table, degree = (NO_SHELL, 0) if shell is None else (shell.table, shell.max_degree)
-    slack = tessellation.slack(_extent(tessellation, (x, y, z)))
-    edge = _block_edge(out.shape)
+    slack = tessellation.slack(extent(tessellation, (x, y, z)))
+    edge = block_edge(out.shape)
 
     def label(corner: tuple[int, ...]) -> None:
         k, j, i = corner
@@ -104,13 +104,13 @@ def run_all(
             pass
 
 
-def _extent(tessellation: Tessellation, axes: tuple[NDArray[np.float64], ...]) -> float:
+def extent(tessellation: Tessellation, axes: tuple[NDArray[np.float64], ...]) -> float:
     """Largest distance that a voxel can have from a seed, at least."""
     low = np.minimum([a[0] for a in axes], tessellation.seeds.min(axis=0))
     high = np.maximum([a[-1] for a in axes], tessellation.seeds.max(axis=0))
     return float(np.linalg.norm(high - low))
 
 
-def _block_edge(shape: tuple[int, ...]) -> int:
+def block_edge(shape: tuple[int, ...]) -> int:
     """Edge of the root blocks: about an eighth of the grid, 32 at least, a slab at most."""
     return SLAB if max(shape) > 8 * 32 else 32
