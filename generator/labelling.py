@@ -62,6 +62,7 @@ def label_axes(
     x, y, z : (nx,), (ny,), (nz,) float
         Ascending coordinates; they need not be equidistant.
     """
+    x, y, z = _as_compiled(x, y, z)
     out = np.empty((len(z), len(y), len(x)), np.int32)
     table, degree = (NO_SHELL, 0) if shell is None else (shell.table, shell.max_degree)
     slack = tessellation.slack(extent(tessellation, (x, y, z)))
@@ -85,9 +86,15 @@ def label_brute_force(
     z: NDArray[np.float64],
 ) -> NDArray[np.int32]:
     """What `label_axes` must be equal to: every grain evaluated at every voxel, no shell."""
+    x, y, z = _as_compiled(x, y, z)
     out = np.empty((len(z), len(y), len(x)), np.int32)
     gbpd_kernels.brute_force(x, y, z, tessellation.table, tessellation.squared, out)
     return out
+
+
+def _as_compiled(*axes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """The axes as contiguous float64: any other type or layout would compile kernels anew."""
+    return tuple(np.ascontiguousarray(axis, np.float64) for axis in axes)
 
 
 def run_all(

@@ -10,6 +10,10 @@ FAMILIES = {  # ranges of d_1, d_2 and d_3, r
     "long": ((0.5, 2), (15, 40), (1, 10)),
     "wild": ((0.05, 10), (1, 50), (1, 10)),
 }
+STRESS = [
+    "ill-conditioned", "duplicated seeds", "seeds on voxel centres", "equal grains",
+    "huge offsets", "huge matrices", "tiny matrices", "one line", "far seeds",
+]  # fmt: skip
 
 
 def random_tessellation(n, family="mild", metric="norm", half=16.0, seed=0):
@@ -27,3 +31,29 @@ def random_tessellation(n, family="mild", metric="norm", half=16.0, seed=0):
 def voxel_axis(n, half=16.0):
     """Centres of n voxels from -half to half."""
     return -half + (np.arange(n) + 0.5) * (2 * half / n)
+
+
+def stressed(name, metric):
+    """A wild tessellation that is hard on the arithmetic in the way of ``STRESS``."""
+    rng = np.random.default_rng(5)
+    gbpd = random_tessellation(100, "wild", metric)
+    q = np.linalg.qr(rng.normal(size=(100, 3, 3)))[0]
+    change = {
+        "ill-conditioned": lambda: {"matrices": np.einsum(
+            "nki,nk,nkj->nij", q, 10.0 ** rng.uniform(-3, 2.7, (100, 3)), q)},
+        "duplicated seeds": lambda: {"seeds": np.repeat(gbpd.seeds[:10], 10, axis=0)},
+        "seeds on voxel centres": lambda: {
+            "seeds": rng.choice(voxel_axis(32), (100, 3)), "matrices": np.stack([np.eye(3)] * 100),
+            "offsets": np.zeros(100)},
+        "equal grains": lambda: {
+            "seeds": np.repeat(gbpd.seeds[:1], 100, axis=0),
+            "matrices": np.repeat(gbpd.matrices[:1], 100, axis=0), "offsets": np.zeros(100)},
+        "huge offsets": lambda: {"offsets": gbpd.offsets * 1e3},
+        "huge matrices": lambda: {"matrices": gbpd.matrices * 1e8},
+        "tiny matrices": lambda: {"matrices": gbpd.matrices * 1e-8},
+        "one line": lambda: {"seeds": gbpd.seeds * [1, 0, 0]},
+        "far seeds": lambda: {"seeds": gbpd.seeds + 1e4},
+    }[name]()  # fmt: skip
+    fields = {"seeds": gbpd.seeds, "matrices": gbpd.matrices, "offsets": gbpd.offsets} | change
+    fields["matrices"] = (fields["matrices"] + fields["matrices"].transpose(0, 2, 1)) / 2
+    return Tessellation(**fields, metric=metric)

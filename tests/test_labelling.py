@@ -16,7 +16,7 @@ from cathodegrain.generator.labelling import (
     label_slab,
 )
 from cathodegrain.generator.tessellation import Tessellation
-from tessellations import FAMILIES, random_tessellation, voxel_axis
+from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 
 EYE = np.eye(3)
 
@@ -47,37 +47,8 @@ def test_labels_equal_brute_force_on_128_cubed(n, family, metric):
     )
 
 
-def stressed(name, metric):
-    rng = np.random.default_rng(5)
-    gbpd = random_tessellation(100, "wild", metric)
-    q = np.linalg.qr(rng.normal(size=(100, 3, 3)))[0]
-    change = {
-        "ill-conditioned": lambda: {"matrices": np.einsum(
-            "nki,nk,nkj->nij", q, 10.0 ** rng.uniform(-3, 2.7, (100, 3)), q)},
-        "duplicated seeds": lambda: {"seeds": np.repeat(gbpd.seeds[:10], 10, axis=0)},
-        "seeds on voxel centres": lambda: {
-            "seeds": rng.choice(voxel_axis(32), (100, 3)), "matrices": np.stack([EYE] * 100),
-            "offsets": np.zeros(100)},
-        "equal grains": lambda: {
-            "seeds": np.repeat(gbpd.seeds[:1], 100, axis=0),
-            "matrices": np.repeat(gbpd.matrices[:1], 100, axis=0), "offsets": np.zeros(100)},
-        "huge offsets": lambda: {"offsets": gbpd.offsets * 1e3},
-        "huge matrices": lambda: {"matrices": gbpd.matrices * 1e8},
-        "tiny matrices": lambda: {"matrices": gbpd.matrices * 1e-8},
-        "one line": lambda: {"seeds": gbpd.seeds * [1, 0, 0]},
-        "far seeds": lambda: {"seeds": gbpd.seeds + 1e4},
-    }[name]()  # fmt: skip
-    fields = {"seeds": gbpd.seeds, "matrices": gbpd.matrices, "offsets": gbpd.offsets} | change
-    fields["matrices"] = (fields["matrices"] + fields["matrices"].transpose(0, 2, 1)) / 2
-    return Tessellation(**fields, metric=metric)
-
-
 @pytest.mark.parametrize("metric", ["norm", "squared"])
-@pytest.mark.parametrize(
-    "name",
-    ["ill-conditioned", "duplicated seeds", "seeds on voxel centres", "equal grains",
-     "huge offsets", "huge matrices", "tiny matrices", "one line", "far seeds"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", STRESS)
 def test_labels_equal_brute_force_under_stress(name, metric):
     axis = voxel_axis(32)
     assert_exact(stressed(name, metric), axis, axis, axis)
@@ -102,6 +73,24 @@ def test_labels_equal_brute_force_on_any_grid(shape, corner, spacing, n, family,
 def test_axes_need_not_be_equidistant():
     axis = np.sort(np.random.default_rng(0).uniform(-16, 16, 50))
     assert_exact(random_tessellation(300), axis, axis[:30], axis[10:])
+
+
+@pytest.mark.parametrize(
+    "form", ["every second", "backwards stored", "float32", "integers", "list"]
+)
+def test_axes_of_any_layout_and_type_give_the_labels_of_their_values(form):
+    plain = np.arange(-20.0, 20.0, 2.0)
+    axis = {
+        "every second": np.arange(-20.0, 20.0)[::2],
+        "backwards stored": plain[::-1].copy()[::-1],
+        "float32": plain.astype(np.float32),
+        "integers": plain.astype(int),
+        "list": plain.tolist(),
+    }[form]
+    gbpd = random_tessellation(200)
+    expected = label_brute_force(gbpd, plain, plain, plain)
+    np.testing.assert_array_equal(label_axes(gbpd, plain, plain, axis), expected)
+    np.testing.assert_array_equal(label_brute_force(gbpd, plain, axis, plain), expected)
 
 
 def test_unit_matrices_give_the_nearest_seed():

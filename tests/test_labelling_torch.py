@@ -11,8 +11,7 @@ from cathodegrain.generator.labelling import label_axes, label_brute_force, labe
 from cathodegrain.generator.shell import Shell
 from cathodegrain.generator.spherical_harmonics import radii_at
 from cathodegrain.generator.tessellation import Tessellation
-from tessellations import FAMILIES, random_tessellation, voxel_axis
-from test_labelling import stressed
+from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 
 torch = pytest.importorskip("torch")
 labelling_torch = import_module("cathodegrain.generator.labelling_torch")
@@ -20,10 +19,6 @@ labelling_torch = import_module("cathodegrain.generator.labelling_torch")
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 PRECISIONS = ["float64", "mixed"]
 METRICS = ["norm", "squared"]
-STRESS = [
-    "ill-conditioned", "duplicated seeds", "seeds on voxel centres", "equal grains",
-    "huge offsets", "huge matrices", "tiny matrices", "one line", "far seeds",
-]  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="module")
