@@ -123,15 +123,13 @@ def read(path: str | Path) -> Particle:
     try:
         with h5py.File(path) as file:
             found = file.attrs.get("schema", b"nothing").decode()
-            if found != KIND:
-                msg = f"{path} holds {found!r}, expected {KIND!r}: give a recipe.h5"
-                raise RecipeError(msg)
-            return _particle(file)
+            if found == KIND:
+                return _particle(file)
     except (OSError, KeyError, ValueError, AttributeError, TypeError, CathodegrainError) as error:
-        if isinstance(error, RecipeError):
-            raise
         msg = f"{path} is not a readable recipe ({error}); generate the particle again"
         raise RecipeError(msg) from error
+    msg = f"{path} holds {found!r}, expected {KIND!r}: give a recipe.h5"
+    raise RecipeError(msg)
 
 
 def _particle(file: h5py.File) -> Particle:
@@ -142,7 +140,7 @@ def _particle(file: h5py.File) -> Particle:
     metric = file.attrs["metric"].decode()
     text = bytes(file["provenance/json"][()]).decode()
     return Particle(
-        shell=Shell(file["shell_coefficient"][:]),
+        shell=_shell(file["shell_coefficient"][:]),
         tessellation=Tessellation(file["grain_seed"][:], matrices, file["grain_offset"][:], metric),
         diagonals=file["grain_diagonal"][:],
         angles=file["grain_angle"][:],
@@ -150,6 +148,19 @@ def _particle(file: h5py.File) -> Particle:
         orientations=file["grain_orientation"][:] if "grain_orientation" in file else None,
         provenance=provenance_from_fields(json.loads(text)),
     )
+
+
+def _shell(coefficients: NDArray[np.float64]) -> Shell:
+    """Shell of the coefficients, its radius proven positive in every direction."""
+    shell = Shell(coefficients)
+    weak = shell.weak_direction()
+    if weak is not None:
+        msg = (
+            f"shell_coefficient: the radius in the direction {weak.round(3).tolist()} is "
+            f"{float(shell.radius(weak)):.3g} um, expected a proof that it is positive everywhere"
+        )
+        raise RecipeError(msg)
+    return shell
 
 
 def provenance_fields(provenance: Provenance) -> dict[str, Any]:

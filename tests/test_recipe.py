@@ -100,3 +100,10 @@ def test_missing_variable_is_refused(path):
         del file["grain_offset"]
     with pytest.raises(RecipeError, match="grain_offset"):
         recipe.read(path)
+
+
+def test_a_shell_that_is_not_positive_everywhere_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        file["shell_coefficient"][2] = -2 * file["shell_coefficient"][0]  # a dent along +z
+    with pytest.raises(RecipeError, match=r"shell_coefficient: the radius .* is -.* um"):
+        recipe.read(path)
