@@ -162,8 +162,8 @@ def info(
         "model": f"{source['model']} ({source['model_sha256'][:12]})",
         "entropy, index": f"{source['entropy']}, {source['index']}",
         "grains": fields["n_grains"],
-        **{k: f"{q['value']:.4g} {q['unit']}" for k, q in shell.items()},
-        **{p["path"]: f"{p['format']}, {p['bytes']} bytes" for p in _first_files(fields)},
+        **{k: f"{q['value']:.4g} {q['unit']}".removesuffix(" 1") for k, q in shell.items()},
+        **_product_rows(fields["products"]),
     }
     if source["wasDerivedFrom"]:
         changes = source["wasDerivedFrom"]["changes"].items()
@@ -295,8 +295,16 @@ def _plan(particle: Any, out: Path, names: list[str], pitch: float) -> dict[str,
     return rows
 
 
-def _first_files(fields: dict[str, Any], limit: int = 12) -> list[dict[str, Any]]:
-    return list(fields["products"][:limit])
+def _product_rows(products: list[dict[str, Any]]) -> dict[str, str]:
+    """A row for each file, and one for all files of a folder."""
+    sizes: dict[str, list[int]] = {}
+    for product in products:
+        top, slash, _ = product["path"].partition("/")
+        sizes.setdefault(top + slash, []).append(product["bytes"])
+    return {
+        path: f"{sum(n):,} bytes" + (f" in {len(n)} files" if path.endswith("/") else "")
+        for path, n in sizes.items()
+    }
 
 
 def _tracked(items: Any, what: str) -> Any:

@@ -99,6 +99,16 @@ def test_validate_finds_a_changed_file(folder, capsys):
     assert "voxels.vtkhdf: missing or changed" in err
 
 
+def test_info_has_one_row_for_a_folder_of_files(folder, capsys):
+    assert run(capsys, "export", folder, "--to", "surfaces", "--size", "0.3")[0] == 0
+    files = list((folder / "surfaces").iterdir())
+    total = sum(p.stat().st_size for p in files)
+    rows = [line.split(maxsplit=1) for line in run(capsys, "info", folder)[1].splitlines()]
+    assert [row for row in rows if row[0].startswith("surfaces")] == [
+        ["surfaces/", f"{total:,} bytes in {len(files)} files"]
+    ]
+
+
 def test_info_and_formats_and_parameters_say_what_there_is(made, capsys):
     assert "particle" in run(capsys, "info", made)[1]
     assert json.loads(run(capsys, "info", made, "--json")[1])["id"] == "p000000"
