@@ -57,7 +57,7 @@ def projected(
     gap : (n,) float
         Estimated distance of each point from the boundaries that it should lie on, um.
     """
-    materials = materials_at_vertices(tets, labels, len(points))
+    materials = materials_at(tets, labels, len(points))
     start, members = _tets_at_vertices(tets, len(points))
     reach = _mean_edge_at_vertices(points, tets)
     n_materials = (materials != NONE).sum(axis=1)
@@ -76,11 +76,15 @@ def projected(
 
 
 @njit(cache=True, nogil=True)
-def materials_at_vertices(tets, labels, n_points):  # type: ignore[no-untyped-def]
-    """Labels that meet at each vertex, (n, MAX_MATERIALS) int32, padded with -1."""
+def materials_at(tets, labels, n_points):  # type: ignore[no-untyped-def]
+    """Labels that meet at each vertex, (n, MAX_MATERIALS) int32, padded with -1.
+
+    The rows of ``tets`` may be anything that labelled elements own: their vertices, their
+    edges.
+    """
     materials = np.full((n_points, MAX_MATERIALS), NONE, np.int32)
     for t in range(tets.shape[0]):
-        for i in range(4):
+        for i in range(tets.shape[1]):
             v = tets[t, i]
             for k in range(MAX_MATERIALS):
                 if materials[v, k] == labels[t]:
@@ -121,7 +125,7 @@ def _project(  # type: ignore[no-untyped-def]
     for v in order:
         for i in range(3):
             old[i] = points[v, i]
-        distance = _nearest_on_interface(
+        distance = nearest_on_interface(
             old, materials[v], reach[v], grains, squared, shell, degree, target
         )
         gap[v] = distance
@@ -152,7 +156,7 @@ def _worst_ratio(points, tets, start, members, floors, v):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def _nearest_on_interface(  # type: ignore[no-untyped-def]
+def nearest_on_interface(  # type: ignore[no-untyped-def]
     point, materials, reach, grains, squared, shell, degree, out
 ):
     """Go from ``point`` to where the materials meet; write it to ``out``, return the distance."""

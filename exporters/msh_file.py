@@ -19,9 +19,12 @@ from ..generator.errors import ExportError
 from .atomic import replacing
 
 if TYPE_CHECKING:
+    from .second_order import SecondOrderMesh
     from .volume_mesh import VolumeMesh
 
 TRIANGLE, TETRAHEDRON = 2, 4  # gmsh's element types
+ELEMENTS = {3: TRIANGLE, 4: TETRAHEDRON, 6: 9, 10: 11}  # by the number of nodes
+LAST_TWO_SWAPPED = [*range(8), 9, 8]  # gmsh numbers the middles of 23 and 13 the other way round
 COMMENTS = "Comments"  # a section that every reader of MSH files passes over
 MAX_PAIR_ENTITIES = 1000  # gmsh's time to add entities grows like their number times the nodes
 APT_PACKAGES = "libglu1-mesa libxcursor1 libxft2 libxinerama1 libxrender1"
@@ -76,7 +79,7 @@ def gmsh_model() -> Iterator[ModuleType]:
         gmsh.finalize()
 
 
-def write_msh(mesh: VolumeMesh, path: str | Path) -> Path:
+def write_msh(mesh: VolumeMesh | SecondOrderMesh, path: str | Path) -> Path:
     """Write ``mesh`` as binary MSH 4.1; equal meshes give equal bytes.
 
     Every element is in exactly one physical group: the tetrahedra of grain g in the group
@@ -96,7 +99,7 @@ def write_msh(mesh: VolumeMesh, path: str | Path) -> Path:
     return Path(path)
 
 
-def _add_mesh(model: Any, mesh: VolumeMesh) -> None:
+def _add_mesh(model: Any, mesh: VolumeMesh | SecondOrderMesh) -> None:
     triangles, pairs = mesh.facets
     surface, surface_pairs = _surfaces(pairs)
     grains = np.unique(mesh.grain_ids)
@@ -108,10 +111,12 @@ def _add_mesh(model: Any, mesh: VolumeMesh) -> None:
     _add_nodes(model.mesh, mesh, triangles, surface)
     n_triangles = len(triangles)
     for tag, rows in _grouped(surface):
-        model.mesh.addElementsByType(tag, TRIANGLE, 1 + rows, 1 + triangles[rows].ravel())
+        kind = ELEMENTS[triangles.shape[1]]
+        model.mesh.addElementsByType(tag, kind, 1 + rows, 1 + triangles[rows].ravel())
+    tets = mesh.tets if mesh.tets.shape[1] == 4 else mesh.tets[:, LAST_TWO_SWAPPED]
     for grain, rows in _grouped(mesh.grain_ids):
-        tags = 1 + n_triangles + rows
-        model.mesh.addElementsByType(grain, TETRAHEDRON, tags, 1 + mesh.tets[rows].ravel())
+        kind, tags = ELEMENTS[tets.shape[1]], 1 + n_triangles + rows
+        model.mesh.addElementsByType(grain, kind, tags, 1 + tets[rows].ravel())
     for grain in grains.tolist():
         model.addPhysicalGroup(3, [grain], grain, f"grain_{grain:05d}")
     outer = surface_pairs[:, 0] == 0
@@ -134,7 +139,7 @@ def _surfaces(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 def _add_nodes(
     model_mesh: Any,
-    mesh: VolumeMesh,
+    mesh: VolumeMesh | SecondOrderMesh,
     triangles: NDArray[np.int64],
     surface: NDArray[np.int64],
 ) -> None:
