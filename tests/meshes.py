@@ -1,10 +1,13 @@
 """Particles of known geometry, and slow references for the connectivity of meshes."""
 
 from collections import Counter, defaultdict
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.particle import Particle, Provenance
 from cathodegrain.generator.shell import Shell
 from cathodegrain.generator.tessellation import Tessellation
@@ -57,3 +60,30 @@ def _n_components(links):
         groups = [group for group in groups if not group & link]
         groups.append(frozenset(link).union(*touching))
     return len(groups)
+
+
+def kuhn_lattice(shape, labels=None):
+    """Unit cubes of six tetrahedra each, the grain id of a cube or of a tetrahedron.
+
+    ``labels`` is an array of shape ``shape`` or (n_tets,); 1 everywhere if not given.
+    """
+    corners = np.array(list(np.ndindex(*(n + 1 for n in shape))))
+    number = np.arange(len(corners)).reshape([n + 1 for n in shape])
+    cells = np.array(list(np.ndindex(*shape)))
+    tets = []
+    for axes in permutations(range(3)):
+        path = np.cumsum([np.zeros(3, int), *np.eye(3, dtype=int)[list(axes)]], axis=0)
+        odd = np.linalg.det(np.diff(path, axis=0)) < 0
+        path = path[[0, 2, 1, 3]] if odd else path
+        tets.append(np.stack([number[tuple((cells + step).T)] for step in path], axis=1))
+    tets = np.stack(tets, axis=1).reshape(-1, 4)
+    labels = np.ones(shape, int) if labels is None else np.asarray(labels)
+    ids = np.repeat(labels.ravel(), 6) if labels.shape == tuple(shape) else labels
+    return VolumeMesh(corners.astype(float), tets, ids, int(labels.max()))
+
+
+def pieces(tets, n_points, *ties):
+    """Number of connected components of nodes; ``ties`` are further edges (k, 2)."""
+    edges = np.concatenate([tets[:, [0, 1]], tets[:, [0, 2]], tets[:, [0, 3]], *ties])
+    graph = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(n_points, n_points))
+    return connected_components(graph, directed=False)[0]
