@@ -19,12 +19,15 @@ from ..generator.errors import ExportError
 from .atomic import replacing
 
 if TYPE_CHECKING:
+    from .cohesive import SplitMesh
     from .second_order import SecondOrderMesh
     from .volume_mesh import VolumeMesh
 
-TRIANGLE, TETRAHEDRON = 2, 4  # gmsh's element types
+TRIANGLE, TETRAHEDRON, PRISM = 2, 4, 6  # gmsh's element types
+N_NODES = {TETRAHEDRON: 4, PRISM: 6}
 ELEMENTS = {3: TRIANGLE, 4: TETRAHEDRON, 6: 9, 10: 11}  # by the number of nodes
 LAST_TWO_SWAPPED = [*range(8), 9, 8]  # gmsh numbers the middles of 23 and 13 the other way round
+COHESIVE = "cohesive"
 COMMENTS = "Comments"  # a section that every reader of MSH files passes over
 MAX_PAIR_ENTITIES = 1000  # gmsh's time to add entities grows like their number times the nodes
 APT_PACKAGES = "libglu1-mesa libxcursor1 libxft2 libxinerama1 libxrender1"
@@ -79,7 +82,7 @@ def gmsh_model() -> Iterator[ModuleType]:
         gmsh.finalize()
 
 
-def write_msh(mesh: VolumeMesh | SecondOrderMesh, path: str | Path) -> Path:
+def write_msh(mesh: VolumeMesh | SecondOrderMesh | SplitMesh, path: str | Path) -> Path:
     """Write ``mesh`` as binary MSH 4.1; equal meshes give equal bytes.
 
     Every element is in exactly one physical group: the tetrahedra of grain g in the group
@@ -90,6 +93,10 @@ def write_msh(mesh: VolumeMesh | SecondOrderMesh, path: str | Path) -> Path:
     Triangles are facets of tetrahedra; their normals point out of the grain with the
     higher id. Coordinates are um. A section ``$Comments`` says so, and how the mesh was
     made, in JSON.
+
+    A split mesh has no group ``grain_boundary`` but, unless its wedges were left out, the
+    group ``cohesive`` of dimension 3 and tag N + 3: its wedges as prisms of no volume, the
+    lower grain id first. The grains of a prism are those of the tetrahedra at its nodes.
     """
     with replacing(path) as temporary, gmsh_model() as gmsh:
         _add_mesh(gmsh.model, mesh)
@@ -99,7 +106,7 @@ def write_msh(mesh: VolumeMesh | SecondOrderMesh, path: str | Path) -> Path:
     return Path(path)
 
 
-def _add_mesh(model: Any, mesh: VolumeMesh | SecondOrderMesh) -> None:
+def _add_mesh(model: Any, mesh: VolumeMesh | SecondOrderMesh | SplitMesh) -> None:
     triangles, pairs = mesh.facets
     surface, surface_pairs = _surfaces(pairs)
     grains = np.unique(mesh.grain_ids)
@@ -125,7 +132,18 @@ def _add_mesh(model: Any, mesh: VolumeMesh | SecondOrderMesh) -> None:
         if chosen.any():
             entities = (1 + np.flatnonzero(chosen)).tolist()
             model.addPhysicalGroup(2, entities, mesh.n_grains + k, name)
+    wedges: NDArray[np.int64] = getattr(mesh, "wedges", np.empty((0, 6), np.int64))
+    if len(wedges):
+        _add_wedges(model, wedges, mesh.n_grains + 3, 1 + n_triangles + len(tets))
     model.setAttribute(COMMENTS, ["coordinates in um", json.dumps(mesh.facts, sort_keys=True)])
+
+
+def _add_wedges(model: Any, wedges: NDArray[np.int64], tag: int, first: int) -> None:
+    """Add prisms, numbered from ``first``, as an entity and a group of this tag."""
+    model.addDiscreteEntity(3, tag)
+    tags = first + np.arange(len(wedges))
+    model.mesh.addElementsByType(tag, PRISM, tags, 1 + wedges.ravel())
+    model.addPhysicalGroup(3, [tag], tag, COHESIVE)
 
 
 def _surfaces(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -134,12 +152,13 @@ def _surfaces(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.i
     if len(found) <= MAX_PAIR_ENTITIES:
         return 1 + index.ravel(), found
     boundary = pairs[:, 0] > 0
-    return 1 + boundary.astype(np.int64), np.array([[0, -1], [-1, -1]], np.int32)
+    kinds = np.array([[0, -1], [-1, -1]], np.int32)[: 1 + boundary.any()]
+    return 1 + boundary.astype(np.int64), kinds
 
 
 def _add_nodes(
     model_mesh: Any,
-    mesh: VolumeMesh | SecondOrderMesh,
+    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
     triangles: NDArray[np.int64],
     surface: NDArray[np.int64],
 ) -> None:
@@ -160,13 +179,32 @@ def _grouped(keys: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each key, ascending, with the rows that have it, ascending."""
     order = np.argsort(keys, kind="stable")
     found, start = np.unique(keys[order], return_index=True)
-    yield from zip(found.tolist(), np.split(order, start[1:]), strict=True)
+    yield from zip(found.tolist(), np.split(order, start)[1:], strict=True)
 
 
 def read_msh(
     path: str | Path,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], dict[str, Any]]:
-    """Points, tetrahedra, grain ids and facts of a file that `write_msh` made."""
+    """Points, tetrahedra, grain ids and facts of a file that `write_msh` made.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be read, or holds a split mesh.
+    """
+    points, tets, grain_ids, _, facts = read_split_msh(path)
+    if kind := facts.get("interfaces"):
+        msg = f"{path} holds a {kind} mesh, expected a bonded one; read it by cohesive.read"
+        raise ExportError(msg)
+    return points, tets, grain_ids, facts
+
+
+def read_split_msh(
+    path: str | Path,
+) -> tuple[
+    NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], dict[str, Any]
+]:
+    """Points, tetrahedra, grain ids, wedges and facts of a file that `write_msh` made."""
     path = Path(path)
     _check_head(path)
     with gmsh_model() as gmsh:
@@ -179,14 +217,21 @@ def read_msh(
         tags, coordinates, _ = gmsh.model.mesh.getNodes()
         points = np.empty((len(tags), 3))
         points[tags.astype(np.int64) - 1] = coordinates.reshape(-1, 3)
-        rows, corners, ids = [], [], []
-        for _, grain in gmsh.model.getEntities(3):
-            elements, nodes = gmsh.model.mesh.getElementsByType(TETRAHEDRON, grain)
-            rows.append(elements.astype(np.int64))
-            corners.append(nodes.astype(np.int64).reshape(-1, 4) - 1)
-            ids.append(np.full(len(elements), grain, np.int32))
+        tets, owners = _elements(gmsh.model, TETRAHEDRON)
+        wedges, _ = _elements(gmsh.model, PRISM)
+    return points, tets, owners, wedges, facts
+
+
+def _elements(model: Any, kind: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Nodes of all elements of a kind in the order of their numbers, and their volumes."""
+    rows, nodes, owners = [], [], []
+    for _, volume in model.getEntities(3):
+        elements, corners = model.mesh.getElementsByType(kind, volume)
+        rows.append(elements.astype(np.int64))
+        nodes.append(corners.astype(np.int64).reshape(-1, N_NODES[kind]) - 1)
+        owners.append(np.full(len(elements), volume, np.int32))
     order = np.argsort(np.concatenate(rows))
-    return points, np.concatenate(corners)[order], np.concatenate(ids)[order], facts
+    return np.concatenate(nodes)[order], np.concatenate(owners)[order]
 
 
 def _check_head(path: Path) -> None:

@@ -79,7 +79,8 @@ def kuhn_lattice(shape, labels=None):
     tets = np.stack(tets, axis=1).reshape(-1, 4)
     labels = np.ones(shape, int) if labels is None else np.asarray(labels)
     ids = np.repeat(labels.ravel(), 6) if labels.shape == tuple(shape) else labels
-    return VolumeMesh(corners.astype(float), tets, ids, int(labels.max()))
+    n_grains = int(labels.max())
+    return VolumeMesh(corners.astype(float), tets, ids, n_grains, {"n_grains": n_grains})
 
 
 def pieces(tets, n_points, *ties):

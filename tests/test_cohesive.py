@@ -1,4 +1,5 @@
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 
+from cathodegrain.exporters import cohesive, msh_file
 from cathodegrain.exporters.cohesive import SplitMesh, split
 from cathodegrain.exporters.outer_manifold import connected_pieces
 from cathodegrain.exporters.tetrahedra import signed_volumes
 from cathodegrain.exporters.volume_mesh import VolumeMesh, volume_mesh
+from cathodegrain.exporters.volume_mesh import read as read_bonded
 from cathodegrain.generator.errors import ExportError
 from meshes import faces_of, kuhn_lattice, pieces
 
@@ -304,3 +307,105 @@ def test_springs_on_the_wedges_make_the_body_elastic_as_a_whole(blocks):
         u = solve(parts.points, parts.tets, k * ties)
         errors.append(np.linalg.norm(u - expected) / np.linalg.norm(expected))
     assert_falls_as_one_over_k(errors)
+
+
+# gmsh
+
+
+@pytest.fixture(scope="module")
+def split_file(particle_mesh, tmp_path_factory):
+    pytest.importorskip("gmsh")
+    return msh_file.write_msh(split(particle_mesh), tmp_path_factory.mktemp("msh") / "mesh.msh")
+
+
+def physical_groups(gmsh):
+    """Name, tag and counts of element types of each physical group, by (dimension, tag)."""
+    groups = {}
+    for dimension, tag in gmsh.model.getPhysicalGroups():
+        counts = defaultdict(int)
+        for entity in gmsh.model.getEntitiesForPhysicalGroup(dimension, tag):
+            kinds, elements, _ = gmsh.model.mesh.getElements(dimension, entity)
+            for kind, tags in zip(kinds, elements, strict=True):
+                counts[int(kind)] += len(tags)
+        groups[dimension, tag] = (gmsh.model.getPhysicalName(dimension, tag), dict(counts))
+    return groups
+
+
+def test_gmsh_counts_every_element_in_one_group(split_file, particle_mesh):
+    with msh_file.gmsh_model() as gmsh:
+        gmsh.merge(str(split_file))
+        groups = physical_groups(gmsh)
+        kinds, elements, _ = gmsh.model.mesh.getElements()
+        total = sum(map(len, elements))
+        wedges = gmsh.model.mesh.getElementsByType(6)[0]
+        np.testing.assert_allclose(
+            gmsh.model.mesh.getElementQualities(wedges, "volume"), 0, atol=1e-12
+        )
+    n, ids = particle_mesh.n_grains, particle_mesh.grain_ids
+    expected = {(3, g): (f"grain_{g:05d}", {4: int((ids == g).sum())}) for g in np.unique(ids)}
+    expected[2, n + 1] = ("outer", {2: len(particle_mesh.outer)})
+    expected[3, n + 3] = ("cohesive", {6: len(particle_mesh.grain_boundary)})
+    assert groups == expected
+    assert sorted(kinds) == [2, 4, 6]
+    assert total == sum(sum(counts.values()) for _, counts in groups.values())
+
+
+@pytest.mark.parametrize("loose", [False, True])
+def test_reading_gives_back_the_split_mesh(particle_mesh, loose, tmp_path):
+    pytest.importorskip("gmsh")
+    parts = split(particle_mesh)
+    parts = parts.without_wedges() if loose else parts
+    read = cohesive.read(msh_file.write_msh(parts, tmp_path / "mesh.msh"))
+    for name in ("points", "tets", "grain_ids", "n_grains", "wedges", "wedge_pairs", "parent"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(parts, name))
+    assert read.facts == parts.facts
+
+
+def test_a_thick_wedge_has_a_positive_volume_in_gmsh(tmp_path):
+    """Opened by moving the top: gmsh's prism is oriented as ours."""
+    pytest.importorskip("gmsh")
+    parts = split(kuhn_lattice((1, 1, 2), np.array([[[1, 2]]])))
+    points = parts.points.copy()
+    points[np.unique(parts.wedges[:, 3:])] += [0, 0, 0.1]
+    path = msh_file.write_msh(replace(parts, points=points), tmp_path / "mesh.msh")
+    with msh_file.gmsh_model() as gmsh:
+        gmsh.merge(str(path))
+        wedges = gmsh.model.mesh.getElementsByType(6)[0]
+        volumes = gmsh.model.mesh.getElementQualities(wedges, "volume")
+        assert (gmsh.model.mesh.getElementQualities(wedges, "minDetJac") > 0).all()
+    np.testing.assert_allclose(volumes, 0.05)
+
+
+def test_meshio_sees_the_wedges(split_file, particle_mesh):
+    meshio = pytest.importorskip("meshio")
+    mesh = meshio.read(split_file)
+    counts = defaultdict(int)
+    for block, tags in zip(mesh.cells, mesh.cell_data["gmsh:physical"], strict=True):
+        counts[block.type] += len(block.data)
+        if block.type == "wedge":
+            assert set(tags) == {particle_mesh.n_grains + 3}
+    assert counts == {
+        "triangle": len(particle_mesh.outer),
+        "tetra": len(particle_mesh.tets),
+        "wedge": len(particle_mesh.grain_boundary),
+    }
+
+
+def test_many_pairs_do_not_make_an_empty_group(tmp_path, monkeypatch):
+    pytest.importorskip("gmsh")
+    monkeypatch.setattr(msh_file, "MAX_PAIR_ENTITIES", 3)
+    parts = split(kuhn_lattice((2, 2, 2), 1 + np.arange(8).reshape(2, 2, 2)))
+    path = msh_file.write_msh(parts, tmp_path / "mesh.msh")
+    with msh_file.gmsh_model() as gmsh:
+        gmsh.merge(str(path))
+        assert [tag for _, tag in gmsh.model.getEntities(2)] == [1]
+        assert len(gmsh.model.mesh.getElementsByType(2)[0]) == 48
+    np.testing.assert_array_equal(cohesive.read(path).wedges, parts.wedges)
+
+
+def test_split_and_bonded_files_are_not_mistaken(split_file, particle_mesh, tmp_path):
+    with pytest.raises(ExportError, match="holds a cohesive mesh, expected a bonded one"):
+        read_bonded(split_file)
+    bonded = msh_file.write_msh(particle_mesh, tmp_path / "mesh.msh")
+    with pytest.raises(ExportError, match="holds a bonded mesh, expected a split one"):
+        cohesive.read(bonded)
