@@ -4,12 +4,15 @@ A folder of surfaces holds
 
 * ``surfaces.vtkhdf``: the whole complex, every patch between two grains once, with the
   cell data ``grain_low`` and ``grain_high`` (0 is outside); opens in ParaView;
+* ``triple_lines.vtkhdf``: the lines along which three or more materials meet and the
+  corners in which these end (`triple_lines`); opens in ParaView;
 * ``shell.ply``: the outer surface;
 * ``grain_00001.ply``, ...: the closed surface of each grain that the complex resolves,
-  normals outwards, binary PLY.
+  normals outwards, binary PLY; or all that as STL, or all grains in one ``grains.glb``
+  (`surface_files`).
 
-All coordinates are um. A grain that touches itself in a vertex or along an edge has these
-vertices more than once; load its PLY without merging vertices
+All coordinates but those in GLB files are um. A grain that touches itself in a vertex or
+along an edge has these vertices more than once; load its PLY without merging vertices
 (``trimesh.load(path, process=False)``) if it has to stay watertight.
 """
 
@@ -21,22 +24,23 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
 from ..generator.particle import OUTSIDE, Particle
-from . import Progress, polydata
+from . import Progress, polydata, triple_lines
 from .closed_surface import separated
+from .surface_files import SurfaceFormat, require_format, write_surfaces
 from .volume_mesh import DEFAULT_SIZE_UM, VolumeMesh, volume_mesh
 
 if TYPE_CHECKING:
     import trimesh
 
 COMPLEX = "surfaces.vtkhdf"
-SHELL = "shell.ply"
+LINES = "triple_lines.vtkhdf"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,17 +147,21 @@ def write(
     *,
     size_um: float = DEFAULT_SIZE_UM,
     boundary_size_um: float | None = None,
+    surface_format: SurfaceFormat = "ply",
     progress: Progress | None = None,
 ) -> Path:
     """Write the surfaces of a particle, of a mesh, or surfaces that are there, to a folder.
 
-    A folder of surfaces of that name is replaced when the new one is complete.
+    A folder of surfaces of that name is replaced when the new one is complete. The format
+    is that of the closed surfaces: ply, stl or glb.
 
     Raises
     ------
     ExportError
-        If the name is taken by anything else, or the surfaces cannot be made or written.
+        If the name is taken by anything else, the format is unknown, or the surfaces cannot
+        be made or written.
     """
+    require_format(surface_format)
     target = Path(folder)
     if target.exists() and not (target / COMPLEX).is_file():
         msg = f"{target} exists and is not a folder of surfaces; choose another name"
@@ -166,7 +174,7 @@ def write(
     temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir()
-        _write_all(surfaces, temporary)
+        _write_all(surfaces, temporary, surface_format)
         if target.exists():
             shutil.rmtree(target)
         os.replace(temporary, target)
@@ -178,18 +186,11 @@ def write(
     return target
 
 
-def _write_all(surfaces: GrainSurfaces, folder: Path) -> None:
+def _write_all(surfaces: GrainSurfaces, folder: Path, surface_format: SurfaceFormat) -> None:
     polydata.write(surfaces, folder / COMPLEX)
-    _write_ply(surfaces.shell(), folder / SHELL)
-    for grain_id in surfaces.grain_ids.tolist():
-        _write_ply(surfaces.grain_surface(grain_id), folder / f"grain_{grain_id:05d}.ply")
-
-
-def _write_ply(surface: trimesh.Trimesh, path: Path) -> None:
-    """Write binary PLY with its unit in a comment."""
-    data = surface.export(file_type="ply", encoding="binary", vertex_normal=False)
-    head, _, body = cast(bytes, data).partition(b"\nelement ")
-    path.write_bytes(head + b"\ncomment coordinates in um\nelement " + body)
+    triple_lines.write(triple_lines.triple_lines(surfaces), folder / LINES)
+    grains = ((g, surfaces.grain_surface(g)) for g in surfaces.grain_ids.tolist())
+    write_surfaces(surfaces.shell(), grains, folder, surface_format)
 
 
 def read(path: str | Path) -> GrainSurfaces:

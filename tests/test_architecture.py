@@ -10,7 +10,7 @@ FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"
 HEAVY = {
     "torch": {"generator/labelling_torch.py"},
     "gmsh": {"exporters/msh_file.py"},
-    "trimesh": {"exporters/grain_surfaces.py"},
+    "trimesh": {"exporters/grain_surfaces.py", "exporters/surface_files.py"},
     "matplotlib": {"exporters/report.py"},
 }
 

@@ -1,9 +1,13 @@
+import json
+import math
+
 import numpy as np
 import pytest
 
 from cathodegrain.exporters import grain_surfaces
 from cathodegrain.exporters.closed_surface import separated
 from cathodegrain.exporters.grain_surfaces import GrainSurfaces
+from cathodegrain.exporters.rendering import grain_colours
 from cathodegrain.exporters.volume_mesh import VolumeMesh, volume_mesh
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
@@ -11,6 +15,7 @@ from meshes import ball, edge_counts
 
 trimesh = pytest.importorskip("trimesh")
 
+COMPLEX_FILES = ("surfaces.vtkhdf", "triple_lines.vtkhdf")
 CUBE = np.array([[i, j, k] for i in (0.0, 1.0) for j in (0.0, 1.0) for k in (0.0, 1.0)])
 
 
@@ -52,6 +57,19 @@ def test_hundreds_of_grains_are_watertight(card, entropy):
     particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), entropy=entropy)
     mesh = volume_mesh(particle, 0.15)
     assert_closed(grain_surfaces.grain_surfaces(mesh), mesh)
+
+
+def signed_volume(points, triangles):
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    return math.fsum(np.einsum("ij,ij->i", a, np.cross(b, c)) / 6)
+
+
+def test_the_signed_volumes_add_up_to_that_of_the_shell(surfaces):
+    grains = [surfaces.grain_surface(g) for g in surfaces.grain_ids.tolist()]
+    total = math.fsum(signed_volume(np.array(s.vertices), np.array(s.faces)) for s in grains)
+    shell = surfaces.shell()
+    whole = signed_volume(np.array(shell.vertices), np.array(shell.faces))
+    assert total == pytest.approx(whole, rel=1e-12)
 
 
 def test_neighbouring_grains_share_their_patch(card):
@@ -157,7 +175,7 @@ def test_surfaces_of_a_wrong_shape_are_refused():
 def test_folder_holds_the_complex_and_a_closed_surface_per_grain(surfaces, tmp_path):
     folder = grain_surfaces.write(surfaces, tmp_path / "surfaces")
     names = {f"grain_{g:05d}.ply" for g in surfaces.grain_ids.tolist()}
-    assert {path.name for path in folder.iterdir()} == names | {"surfaces.vtkhdf", "shell.ply"}
+    assert {path.name for path in folder.iterdir()} == names | {"shell.ply", *COMPLEX_FILES}
     assert [path.name for path in tmp_path.iterdir()] == ["surfaces"]
     for path, expected in (
         (folder / "shell.ply", surfaces.shell()),
@@ -168,6 +186,64 @@ def test_folder_holds_the_complex_and_a_closed_surface_per_grain(surfaces, tmp_p
         assert loaded.is_watertight
         assert loaded.volume == pytest.approx(expected.volume, rel=1e-5)  # float32
         np.testing.assert_array_equal(loaded.faces, expected.faces)
+
+
+def test_stl_files_hold_the_same_surfaces(surfaces, tmp_path):
+    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="stl")
+    names = {f"grain_{g:05d}.stl" for g in surfaces.grain_ids.tolist()}
+    assert {path.name for path in folder.iterdir()} == names | {"shell.stl", *COMPLEX_FILES}
+    head = (folder / "shell.stl").read_bytes()[:80]
+    assert head == b"coordinates in um".ljust(80)
+    loaded = trimesh.load(folder / "shell.stl")
+    assert loaded.is_watertight
+    assert loaded.volume == pytest.approx(surfaces.shell().volume, rel=1e-5)  # float32
+
+
+def gltf_document(path):
+    data = path.read_bytes()
+    length = int.from_bytes(data[12:16], "little")
+    assert data[:4] == b"glTF"
+    return json.loads(data[20 : 20 + length])
+
+
+def test_glb_has_a_mesh_and_a_colour_for_each_grain(surfaces, tmp_path):
+    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
+    assert {path.name for path in folder.iterdir()} == {"grains.glb", *COMPLEX_FILES}
+    names = [f"grain_{g:05d}" for g in surfaces.grain_ids.tolist()]
+    document = gltf_document(folder / "grains.glb")
+    assert sorted(mesh["name"] for mesh in document["meshes"]) == names
+    assert len({tuple(colour(m)) for m in document["materials"]}) == len(names)
+    colours = grain_colours(surfaces.grain_ids)
+    for mesh in document["meshes"]:
+        (primitive,) = mesh["primitives"]
+        assert set(primitive["attributes"]) == {"POSITION"}  # no colour that could bleed
+        material = document["materials"][primitive["material"]]
+        assert material["name"] == mesh["name"]
+        expected = colours[names.index(mesh["name"])]
+        np.testing.assert_allclose(colour(material)[:3], expected, atol=0.5 / 255)
+
+
+def colour(material):
+    return material["pbrMetallicRoughness"]["baseColorFactor"]
+
+
+def test_glb_is_in_metres_with_the_y_axis_up(surfaces, tmp_path):
+    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
+    scene = trimesh.load(folder / "grains.glb", process=False)
+    for grain_id in surfaces.grain_ids[:5].tolist():
+        name, expected = f"grain_{grain_id:05d}", surfaces.grain_surface(grain_id)
+        loaded = scene.geometry[name].copy()
+        loaded.apply_transform(scene.graph.get(name)[0])
+        assert loaded.is_watertight
+        assert loaded.volume == pytest.approx(1e-18 * expected.volume, rel=1e-4)
+        x, y, z = 1e6 * loaded.vertices.T
+        np.testing.assert_allclose(np.stack([x, -z, y], axis=1), expected.vertices, rtol=1e-5)
+
+
+def test_an_unknown_surface_format_is_refused(surfaces, tmp_path):
+    with pytest.raises(ExportError, match=r"surface_format is 'obj', expected one of \('ply'"):
+        grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="obj")
+    assert not list(tmp_path.iterdir())
 
 
 def test_reading_gives_back_the_surfaces(surfaces, tmp_path):
@@ -197,12 +273,17 @@ def test_vtk_opens_the_complex(surfaces, tmp_path):
         np.testing.assert_array_equal(values, surfaces.pairs[:, column])
 
 
-def test_equal_surfaces_give_equal_bytes_and_replace_older_ones(surfaces, card, tmp_path):
+@pytest.mark.parametrize("surface_format", ["ply", "stl", "glb"])
+def test_equal_surfaces_give_equal_bytes_and_replace_older_ones(
+    surfaces, card, surface_format, tmp_path
+):
     older = grain_surfaces.write(ball(card, [[0.0, 0, 0]]), tmp_path / "a", size_um=0.4)
-    assert {path.name for path in older.iterdir()} == {
-        "surfaces.vtkhdf", "shell.ply", "grain_00001.ply"
-    }  # fmt: skip
-    folders = [grain_surfaces.write(surfaces, tmp_path / name) for name in ("a", "b")]
+    names = {path.name for path in older.iterdir()}
+    assert names == {"shell.ply", "grain_00001.ply", *COMPLEX_FILES}
+    folders = [
+        grain_surfaces.write(surfaces, tmp_path / name, surface_format=surface_format)
+        for name in ("a", "b")
+    ]
     contents = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
     assert contents[0] == contents[1]
 
