@@ -307,3 +307,18 @@ def test_files_of_others_are_not_read(tmp_path):
         pass
     with pytest.raises(ExportError, match="is no file of grain surfaces"):
         grain_surfaces.read(tmp_path)
+
+
+def test_vtk_opens_the_glb(surfaces, tmp_path):
+    pytest.importorskip("vtkmodules")
+    from vtkmodules.vtkIOGeometry import vtkGLTFReader
+
+    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
+    reader = vtkGLTFReader()
+    reader.SetFileName(str(folder / "grains.glb"))
+    reader.Update()
+    bounds = np.zeros(6)
+    reader.GetOutput().GetBounds(bounds)
+    low, high = surfaces.points.min(axis=0), surfaces.points.max(axis=0)
+    expected = [low[0], high[0], low[2], high[2], -high[1], -low[1]]
+    np.testing.assert_allclose(1e6 * bounds, expected, rtol=1e-5)
