@@ -68,7 +68,8 @@ def test_half_balls_have_a_circle(card):
     assert lines.lengths[0] == pytest.approx(2 * np.pi, rel=5e-3)
 
 
-def test_lines_are_all_edges_of_three_materials_once(surfaces, lines):
+def assert_lines(surfaces, lines):
+    """Lines are all edges of three materials, once, from corner to corner or closed."""
     around, at = defaultdict(set), defaultdict(set)
     for triangle, pair in zip(surfaces.triangles.tolist(), surfaces.pairs.tolist(), strict=True):
         for edge in combinations(sorted(triangle), 2):
@@ -76,27 +77,35 @@ def test_lines_are_all_edges_of_three_materials_once(surfaces, lines):
         for node in triangle:
             at[node].update(pair)
     expected = {edge: tuple(sorted(m)) for edge, m in around.items() if len(m) > 2}
-    found = {}
+    corners = dict(zip(lines.corners.tolist(), lines.corner_materials, strict=True))
+    found, ends = {}, set()
     for line, materials in zip(lines.lines, lines.line_materials, strict=True):
+        first, *within, last = line.tolist()
+        assert (first in corners and last in corners) or first == last
+        assert not set(within) & set(corners)
+        assert all(tuple(sorted(at[node])) == materials for node in within)
+        ends |= {first, last}
         for edge in pairwise(line.tolist()):
             assert tuple(sorted(edge)) not in found
             found[tuple(sorted(edge))] = materials
     assert found == expected
-    corners = dict(zip(lines.corners.tolist(), lines.corner_materials, strict=True))
+    assert set(corners) <= ends
     assert all(tuple(sorted(at[node])) == found for node, found in corners.items())
 
 
-def test_lines_end_in_corners_and_pass_through_none(lines):
-    corners = set(lines.corners.tolist())
-    ends = set()
-    for line in lines.lines:
-        first, *within, last = line.tolist()
-        assert not corners & set(within)
-        assert (first in corners and last in corners) or first == last
-        ends |= {first, last}
-    assert corners <= ends
+def test_lines_of_a_particle_are_complete(surfaces, lines):
+    assert_lines(surfaces, lines)
     quadruple = sum(len(m) == 4 for m in lines.corner_materials)
-    assert quadruple > len(corners) / 2  # the generic corner has four materials
+    assert quadruple > len(lines.corners) / 2  # the generic corner has four materials
+
+
+@pytest.mark.parametrize("n_grains", [2, 3, 5, 20])
+@pytest.mark.parametrize("per_tet", [False, True])
+def test_lines_of_random_labels_are_complete(rng, n_grains, per_tet):
+    for _ in range(5):
+        labels = rng.integers(1, n_grains + 1, 162 if per_tet else (3, 3, 3))
+        surfaces = grain_surfaces(kuhn_lattice((3, 3, 3), labels))
+        assert_lines(surfaces, triple_lines.triple_lines(surfaces))
 
 
 def test_reading_gives_back_the_lines(surfaces, lines, tmp_path):
