@@ -6,7 +6,7 @@ import pytest
 
 from cathodegrain.exporters import triple_lines
 from cathodegrain.exporters.grain_surfaces import grain_surfaces
-from cathodegrain.exporters.volume_mesh import volume_mesh
+from cathodegrain.exporters.volume_mesh import VolumeMesh, volume_mesh
 from cathodegrain.generator.errors import ExportError
 from meshes import ball, kuhn_lattice
 
@@ -52,6 +52,29 @@ def test_a_corner_may_have_any_number_of_materials():
     assert [len(m) for m in inner] == [4] * 6
     assert len(lines.corners) == 7  # the centre, and the middles of the six faces
     assert sorted(map(len, lines.corner_materials)) == [5] * 6 + [8]
+
+
+def test_a_grain_that_touches_a_line_in_a_point_makes_a_corner():
+    labels = np.full((4, 4, 4), 2)
+    labels[:2, :2], labels[2:, :2] = 1, 3
+    mesh = kuhn_lattice((4, 4, 4), labels)
+    middle = int(np.flatnonzero((mesh.points == 2).all(axis=1))[0])
+    alone = {node for node in range(len(mesh.points)) if only_grain(mesh, node) == 2}
+    rows = [k for k, tet in enumerate(mesh.tets.tolist()) if set(tet) - alone == {middle}]
+    ids = mesh.grain_ids.copy()
+    ids[rows[0]] = 4
+    touched = VolumeMesh(mesh.points, mesh.tets, ids, 4)
+    lines = triple_lines.triple_lines(grain_surfaces(touched))
+    assert lines.line_materials.count((1, 2, 3)) == 2
+    at = dict(zip(lines.corners.tolist(), lines.corner_materials, strict=True))
+    corners = {tuple(lines.points[node]): materials for node, materials in at.items()}
+    assert corners[2, 2, 2] == (1, 2, 3, 4)
+
+
+def only_grain(mesh, node):
+    """Grain of all tetrahedra at a node, 0 if there are several."""
+    found = set(mesh.grain_ids[(mesh.tets == node).any(axis=1)].tolist())
+    return found.pop() if len(found) == 1 else 0
 
 
 def test_one_grain_has_no_lines():
