@@ -1,9 +1,7 @@
 """Pictures of a particle, cast ray by ray from its recipe: no mesh, no voxel staircase.
 
-The shell is the star-shaped surface g(x) = |x| - X(x/|x|) = 0. Every pixel sends parallel
-rays; the first point of a ray inside the shell is found by sphere tracing with a proven
-step and then by bracketing (`first_entry`). The grain at that point is asked of the
-tessellation, so that a picture is as sharp at any magnification as the recipe itself.
+`ray_casting` finds the points that a picture shows; the grain at each of them is asked of
+the tessellation, so that a picture is as sharp at any magnification as the recipe itself.
 
 What is geometry: the silhouette, the position and the normal of every point hit, the grain
 it belongs to, the planes of a cut. What is *drawn* on top, like the ink of a map: the domes
@@ -21,114 +19,35 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
 
-from ..generator.spherical_harmonics import curvature_bound
+from .ray_casting import (
+    QUARTER,
+    RIM,
+    Camera,
+    Floats,
+    Hits,
+    Vector,
+    Wedge,
+    cut_open,
+    shell_entries,
+    surface_points,
+    unit,
+)
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
     from ..generator.shell import Shell
 
-Floats = NDArray[np.float64]
 Plane = Literal["xy", "xz", "yz"]
-Vector = tuple[float, float, float]
-Wedge = tuple[Vector, ...]
 
 FRONT: Vector = (0.62, 0.70, 0.36)  # towards the camera
-RIM = 1.06
-
-QUARTER: Wedge = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-HALF: Wedge = ((1.0, 0.0, 0.0),)
-OCTANT: Wedge = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-
 KEY_LIGHT = np.array([-0.55, 0.65, 0.62])  # right, up, towards the camera
 
 # Four rays per pixel on a rotated square: no two share a row or a column.
 SUBPIXELS = ((0.125, 0.625), (0.375, 0.125), (0.625, 0.875), (0.875, 0.375))
 
 LINE = 0.018  # half width of a drawn boundary, mean grain lengths
-MARCH_FRACTION = 0.25  # shortest step of the ray march, pixels
-REFINEMENTS = 6
 BLOCK = 2.5  # edge of the blocks that share a list of grains, mean grain lengths
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Orthographic camera.
-
-    Parameters
-    ----------
-    position
-        Direction (x, y, z) from the particle to the camera, any length.
-    half_width_um
-        Half of the edge of the square picture, um.
-    pixels
-        Number of pixels per edge.
-    up
-        Direction that points up in the picture, not parallel to ``position``.
-    centre
-        Place (right, up) of the middle of the picture relative to the origin, um.
-    """
-
-    position: Vector
-    half_width_um: float
-    pixels: int
-    up: Vector = (0.0, 0.0, 1.0)
-    centre: tuple[float, float] = (0.0, 0.0)
-
-    @classmethod
-    def framing(cls, shell: Shell, position: Vector, pixels: int) -> Camera:
-        """Camera whose picture holds the whole shell, with a rim of about 6 %."""
-        right, up, _ = cls(position, 1.0, pixels).frame @ _surface_points(shell).T
-        middle = (float(right.max() + right.min()) / 2, float(up.max() + up.min()) / 2)
-        half_width = RIM * float(max(np.ptp(right), np.ptp(up))) / 2
-        return cls(position, half_width, pixels, centre=middle)
-
-    @property
-    def pixel_um(self) -> float:
-        """Edge of a pixel, um."""
-        return 2 * self.half_width_um / self.pixels
-
-    @property
-    def frame(self) -> Floats:
-        """Rows right, up and towards the camera, (3, 3) float, orthonormal."""
-        back = _unit(np.array(self.position, dtype=np.float64))
-        right = _unit(np.cross(np.array(self.up, dtype=np.float64), back))
-        return np.stack([right, np.cross(back, right), back])
-
-    def origins(self, offset: tuple[float, float]) -> Floats:
-        """Start points of the rays in the plane through the origin, (pixels**2, 3) float, um.
-
-        Row by row from the upper left corner, at ``offset`` (right, down) inside each pixel.
-        """
-        steps = np.arange(self.pixels)
-        across = self.centre[0] + (steps + offset[0]) * self.pixel_um - self.half_width_um
-        along = self.centre[1] - (steps + offset[1]) * self.pixel_um + self.half_width_um
-        right, up, _ = self.frame
-        points: Floats = (across[:, None] * right + (along[:, None] * up)[:, None]).reshape(-1, 3)
-        return points
-
-
-@dataclass(frozen=True, eq=False)
-class Hits:
-    """Points at which the rays of a picture first meet the particle.
-
-    Parameters
-    ----------
-    rays
-        (n,) int, index of the ray.
-    points
-        (n, 3) float, um.
-    normals
-        (n, 3) float, unit vectors out of the particle.
-    on_cut
-        (n,) bool, true on a cut face, false on the shell.
-    """
-
-    rays: NDArray[np.int64]
-    points: Floats
-    normals: Floats
-    on_cut: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +118,7 @@ def render_section(particle: Particle, plane: Plane, pixels: int = 440) -> Pictu
     pixels
         Edge of the square picture.
     """
-    half_width = RIM * float(np.abs(_surface_points(particle.shell)).max())
+    half_width = RIM * float(np.abs(surface_points(particle.shell)).max())
     right, up = (np.eye(3)["xyz".index(axis)] for axis in plane)
     back = np.cross(right, up)
     camera = Camera(tuple(back), half_width, pixels, tuple(up))
@@ -230,205 +149,6 @@ def render_views(
             picture += layer / len(SUBPIXELS)
     shape = (pixels, pixels, 3)
     return [Picture(_encode(picture).reshape(shape), camera.pixel_um) for picture in light]
-
-
-def shell_entries(
-    shell: Shell, camera: Camera, offset: tuple[float, float], nearby: Floats | None = None
-) -> Floats:
-    """Distances at which the rays of a camera enter the shell, um, (pixels**2,) float.
-
-    Infinite for a ray that never does.
-
-    Parameters
-    ----------
-    shell
-        The outer shell.
-    camera
-        Where the rays start and go.
-    offset
-        Place (right, down) of the rays inside their pixels.
-    nearby
-        Result for another place in the pixels. Where a pixel and its eight neighbours
-        hit the shell, the search begins at the nearest of those hits; where none of
-        them does, there is no search.
-    """
-    start = None
-    if nearby is not None:
-        square = nearby.reshape(camera.pixels, camera.pixels)
-        nearest, farthest = minimum_filter(square, 3), maximum_filter(square, 3)
-        start = np.where((farthest < np.inf) | (nearest == np.inf), nearest, -np.inf).ravel()
-    resolution = MARCH_FRACTION * camera.pixel_um
-    return first_entry(shell, camera.origins(offset), -camera.frame[2], resolution, start)
-
-
-def cut_open(
-    shell: Shell, camera: Camera, offset: tuple[float, float], entries: Floats, planes: Floats
-) -> Hits:
-    """First points of the rays in the shell without the wedge that is cut out.
-
-    The wedge { x : n_k . x > 0 for all k } is convex, so that a ray crosses it in one
-    interval: a ray that enters the shell inside the wedge meets the particle where it
-    leaves the wedge, if that is inside the shell, or where it enters the shell after that.
-
-    Parameters
-    ----------
-    shell
-        The outer shell.
-    camera, offset
-        Where the rays start and go.
-    entries
-        `shell_entries` of the whole shell.
-    planes
-        (k, 3) float, unit normals n_k; k = 0 cuts nothing.
-    """
-    origins, direction = camera.origins(offset), -camera.frame[2]
-    enter, leave, face = _wedge_interval(planes, origins, direction)
-    removed = np.flatnonzero((entries > enter) & (entries < leave))
-    depth, on_cut = entries.copy(), np.zeros(len(origins), dtype=bool)
-    depth[removed] = leave[removed]
-    removed = removed[np.isfinite(leave[removed])]
-    on_cut[removed] = shell.contains(origins[removed] + leave[removed, None] * direction)
-    beyond = removed[~on_cut[removed]]
-    resolution = MARCH_FRACTION * camera.pixel_um
-    depth[beyond] = first_entry(shell, origins[beyond], direction, resolution, leave[beyond])
-    rays = np.flatnonzero(np.isfinite(depth))
-    points, cut = origins[rays] + depth[rays, None] * direction, on_cut[rays]
-    normals = np.empty_like(points)
-    normals[cut] = planes[face[rays[cut]]]
-    normals[~cut] = shell.normal(points[~cut])
-    return Hits(rays, points, normals, cut)
-
-
-def first_entry(
-    shell: Shell,
-    origins: Floats,
-    direction: Floats,
-    resolution: float,
-    start: Floats | None = None,
-) -> Floats:
-    r"""Distance along each ray to its first point inside the shell, um; inf if there is none.
-
-    Sphere tracing: with G a bound of the surface gradient of X and g = |x| - X(x/|x|) > 0,
-    the open ball of radius
-
-    .. math:: g \, / \, \sqrt{1 + (G / X)^2}
-
-    round x holds no point of the shell, because |y| >= |x| - g = X in that ball and
-    :math:`|\nabla g|^2 = 1 + (|\nabla_{S^2} X| / |y|)^2`. The ray moves on by that radius,
-    but at least by ``resolution``; where g changes its sign, the crossing is bracketed and
-    refined.
-
-    Parameters
-    ----------
-    shell
-        The outer shell.
-    origins
-        (n, 3) float, um; the origin of a ray may lie anywhere on its line.
-    direction
-        (3,) float, unit vector common to all rays.
-    resolution
-        Shortest step, um. A chord shorter than that can be missed (at the silhouette).
-    start
-        (n,) float, distances at which the search starts; by default, and for a ray that
-        is inside the shell there, outside the ball that holds the shell.
-
-    Returns
-    -------
-    (n,) float
-        Distances of points inside the shell or on it.
-    """
-    closest = -(origins @ direction)
-    miss2 = np.einsum("ij,ij->i", origins, origins) - closest**2  # squared distance of the line
-    half2 = shell.radius_bounds[1] ** 2 - miss2
-    half = np.sqrt(np.maximum(half2, 0.0))
-    distance, leave = closest - half, np.where(half2 > 0, closest + half, -np.inf)
-    if start is not None:
-        fits = (start > distance) & (start < leave)
-        fits[fits] = ~shell.contains(origins[fits] + start[fits, None] * direction)
-        distance = np.where(fits | (start >= leave), start, distance)
-    steepness2 = steepness_bound(shell) ** 2
-    before, height_before = distance.copy(), np.ones_like(distance)
-    height = np.full_like(distance, np.inf)
-    active = np.flatnonzero(distance < leave)
-    while active.size:
-        t = distance[active]
-        radius = shell.radius(origins[active] + t[:, None] * direction)
-        g = np.sqrt(miss2[active] + (t - closest[active]) ** 2) - radius
-        height[active] = g
-        t, g, radius, active = (part[g > 0] for part in (t, g, radius, active))
-        before[active], height_before[active] = t, g
-        distance[active] = t + np.maximum(g / np.sqrt(1 + steepness2 / radius**2), resolution)
-        active = active[distance[active] < leave[active]]
-    entries = np.full(len(origins), np.inf)
-    hit = np.flatnonzero(height <= 0)
-    entries[hit] = _refine(
-        shell, origins[hit], direction,
-        (before[hit], height_before[hit]), (distance[hit], height[hit]),
-    )  # fmt: skip
-    return entries
-
-
-def _refine(
-    shell: Shell,
-    origins: Floats,
-    direction: Floats,
-    outside: tuple[Floats, Floats],
-    inside: tuple[Floats, Floats],
-) -> Floats:
-    """Crossings of the shell between a distance outside and one inside, with g at both.
-
-    Regula falsi with the Illinois rule: always bracketed, and the bracket is so short that
-    g is nearly linear on it. The end inside is returned.
-    """
-    (a, ga), (b, gb) = outside, inside
-    last = np.zeros(len(a))
-    for _ in range(REFINEMENTS):
-        c = b - gb * (b - a) / (gb - ga)
-        gc = -shell.depth(origins + c[:, None] * direction)
-        side = np.where(gc > 0, 1.0, -1.0)
-        repeated = side == last
-        ga = np.where(gc > 0, gc, np.where(repeated, 0.5 * ga, ga))
-        gb = np.where(gc > 0, np.where(repeated, 0.5 * gb, gb), gc)
-        a, b, last = np.where(gc > 0, c, a), np.where(gc > 0, b, c), side
-    return b
-
-
-def steepness_bound(shell: Shell) -> float:
-    """Proven bound of the surface gradient of X, um, closer than ``shell.gradient_bound``.
-
-    The gradient is evaluated on a grid of directions; between them it changes by no more
-    than their angular distance times the curvature bound.
-    """
-    cells = 100
-    axis = (np.arange(cells) + 0.5) * (2 / cells) - 1
-    u, v = (part.ravel() for part in np.meshgrid(axis, axis))
-    face = np.stack([u, v, np.ones_like(u)], axis=1)
-    faces = [sign * np.roll(face, k, axis=1) for k in range(3) for sign in (1, -1)]
-    directions = _unit(np.concatenate(faces))
-    cosine = np.einsum("ij,ij->i", shell.normal(directions), directions)
-    gradient = shell.radius(directions) * np.sqrt(np.maximum(1 / cosine**2 - 1, 0.0))
-    reach = 2**0.5 / cells  # half the diagonal of a cell on the cube that holds the sphere
-    bound = float(gradient.max()) + reach * float(curvature_bound(shell.coefficients))
-    return min(bound, float(shell.gradient_bound))
-
-
-def _wedge_interval(
-    planes: Floats, origins: Floats, direction: Floats
-) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Distances at which the rays enter and leave the wedge, and the plane they leave through."""
-    n = len(origins)
-    enter, leave = np.full(n, -np.inf), np.full(n, np.inf if len(planes) else -np.inf)
-    face = np.zeros(n, dtype=np.int64)
-    for k, normal in enumerate(planes):
-        height, slope = origins @ normal, float(direction @ normal)
-        if slope == 0.0:
-            leave[height <= 0] = -np.inf
-        elif slope > 0:
-            enter = np.maximum(enter, -height / slope)
-        else:
-            face[-height / slope < leave] = k
-            leave = np.minimum(leave, -height / slope)
-    return enter, leave, face
 
 
 def boundary_distance(
@@ -530,9 +250,9 @@ def _shade_shell(particle: Particle, hits: Hits, camera: Camera, planes: Floats)
     slope = 0.70 * np.exp(-distance / (0.07 * length)) + 0.38 * np.exp(-distance / (0.4 * length))
     tilt = 0.30 * (_hash01(grains, (1, 2)) - 0.5)
     bump = tilt - slope[:, None] * away
-    normals = _unit(hits.normals + bump[:, :1] * tangents[0] + bump[:, 1:] * tangents[1])
+    normals = unit(hits.normals + bump[:, :1] * tangents[0] + bump[:, 1:] * tangents[1])
     facing = np.clip(normals @ camera.frame[2], 0.0, 1.0)
-    key = np.clip(normals @ _unit(KEY_LIGHT @ camera.frame), 0.0, 1.0)
+    key = np.clip(normals @ unit(KEY_LIGHT @ camera.frame), 0.0, 1.0)
     openness = _openness(particle.shell, hits, planes)
     groove = 1 - 0.80 * np.exp(-distance / (0.035 * length))
     tone = 0.80 + 0.4 * _hash01(grains, (3,))[:, 0]
@@ -546,7 +266,7 @@ def _shade_cut(particle: Particle, hits: Hits, camera: Camera, planes: Floats) -
     grains = particle.nearest_grain(hits.points)
     distance, _ = boundary_distance(particle, hits.points, grains, _tangents(hits.normals))
     line = _line(distance, LINE * grain_length_um(particle), camera.pixel_um)
-    key = np.clip(hits.normals @ _unit(KEY_LIGHT @ camera.frame), 0.0, 1.0)
+    key = np.clip(hits.normals @ unit(KEY_LIGHT @ camera.frame), 0.0, 1.0)
     light = (0.40 + 0.60 * _openness(particle.shell, hits, planes)) * (0.50 + 0.62 * key)
     return grain_colours(grains) * (light * (1 - 0.85 * line))[:, None]
 
@@ -573,7 +293,7 @@ def _rim_distance(shell: Shell, points: Floats, tangents: tuple[Floats, Floats])
     The gradient of |x| - X has the component 1 along the radius, and so the length
     1 / (n . u) with the unit normal n of the shell in the radial direction u.
     """
-    directions = _unit(np.where(points.any(axis=1, keepdims=True), points, (0.0, 0.0, 1.0)))
+    directions = unit(np.where(points.any(axis=1, keepdims=True), points, (0.0, 0.0, 1.0)))
     normals = shell.normal(directions)
     in_plane = np.hypot(normals @ tangents[0], normals @ tangents[1])
     facing = np.einsum("ij,ij->i", normals, directions)
@@ -662,29 +382,8 @@ def _encode(light: Floats) -> NDArray[np.uint8]:
     return np.round(255 * value).astype(np.uint8)
 
 
-def _unit(vectors: Floats) -> Floats:
-    """Vectors divided by their length."""
-    unit: Floats = vectors / np.sqrt(np.einsum("...i,...i", vectors, vectors))[..., None]
-    return unit
-
-
 def _tangents(normals: Floats) -> tuple[Floats, Floats]:
     """Two orthonormal directions across each normal, each (n, 3) float."""
     least = np.argmin(np.abs(normals), axis=1)
-    first = _unit(np.cross(normals, np.eye(3)[least]))
+    first = unit(np.cross(normals, np.eye(3)[least]))
     return first, np.cross(normals, first)
-
-
-def _surface_points(shell: Shell) -> Floats:
-    """Points spread over the shell, (n, 3) float, um."""
-    directions = _fibonacci_sphere(4000)
-    points: Floats = directions * shell.radius(directions)[:, None]
-    return points
-
-
-def _fibonacci_sphere(n: int) -> Floats:
-    """Evenly spread unit vectors, (n, 3) float."""
-    height = 1 - (2 * np.arange(n) + 1) / n
-    angle = np.pi * (1 + np.sqrt(5)) * np.arange(n)
-    across = np.sqrt(1 - height**2)
-    return np.stack([across * np.cos(angle), across * np.sin(angle), height], axis=1)

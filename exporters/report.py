@@ -22,7 +22,8 @@ from ..generator.labelling import label_grid
 from ..generator.morphology import GrainMorphology, angle_between_lines_deg, grain_morphology
 from ..generator.orientations import c_axes
 from .atomic import replacing
-from .rendering import QUARTER, Picture, Plane, grain_length_um, render_section, render_views
+from .ray_casting import QUARTER
+from .rendering import Picture, Plane, grain_length_um, render_section, render_views
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
