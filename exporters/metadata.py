@@ -110,12 +110,15 @@ def read(folder: str | Path) -> dict[str, Any]:
         If it is missing, or lists every way in which it is not valid.
     """
     path = Path(folder) / NAME
+    if Path(folder).is_file():
+        msg = f"{folder} is a file, expected the folder of a particle, for example p000000"
+        raise RecipeError(msg)
     try:
         fields: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         msg = f"{folder} holds no {NAME}; expected the folder of a particle, for example p000000"
         raise RecipeError(msg) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         msg = f"{path} cannot be read ({error}); generate the particle again"
         raise RecipeError(msg) from error
     if problems := schemas.problems(fields, "particle"):

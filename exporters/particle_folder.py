@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,9 @@ import numpy as np
 from ..generator.errors import ExportError, RecipeError
 from ..generator.particle import Particle
 from . import FORMATS, Progress, export, metadata, recipe
+from .atomic import replacing_folder
 
-RECIPE = "recipe.h5"
+RECIPE = recipe.NAME
 
 
 def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> Path:
@@ -37,26 +36,16 @@ def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> P
             "--out, or --overwrite to replace it"
         )
         raise ExportError(msg)
-    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
-    try:
-        temporary.mkdir(parents=True)
+    with replacing_folder(folder) as temporary:
         path = recipe.write(particle, temporary / RECIPE)
         fields = metadata.document(particle)
         fields["products"] = [metadata.product(temporary, path, "recipe", {})]
         metadata.write(fields, temporary)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        msg = f"{folder} cannot be written ({error}); choose a writable --out"
-        raise ExportError(msg) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
 def holds(folder: Path, particle: Particle) -> bool:
-    """Whether ``folder`` is complete and holds exactly this particle."""
+    """Whether ``folder`` is complete and holds exactly this particle, its recipe undamaged."""
     if not (folder / metadata.NAME).is_file():
         return False
     try:
@@ -66,11 +55,19 @@ def holds(folder: Path, particle: Particle) -> bool:
     expected = metadata.document(particle)
     keys = ("model_sha256", "entropy", "index", "shell_attempt", "wasDerivedFrom")
     same = all(found["provenance"][k] == expected["provenance"][k] for k in keys)
-    return same and found["n_grains"] == expected["n_grains"]
+    recipes = [p for p in found["products"] if p["path"] == RECIPE]
+    intact = bool(recipes) and all(_intact(folder, p) for p in recipes)
+    return same and intact and found["n_grains"] == expected["n_grains"]
 
 
 def load(folder: str | Path) -> Particle:
-    """Particle of a folder, or of a recipe file named directly."""
+    """Particle of a folder, or of a recipe file named directly.
+
+    Raises
+    ------
+    RecipeError
+        If there is no recipe, or it cannot be read.
+    """
     path = Path(folder)
     return recipe.read(path / RECIPE if path.is_dir() else path)
 

@@ -43,6 +43,7 @@ from .cf import dimension, set_text, variable
 
 KIND = "cathodegrain/recipe"
 VERSION = "1.0.0"
+NAME = "recipe.h5"
 UPPER = ([0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])  # xx, xy, xz, yy, yz, zz
 REFERENCE = "https://doi.org/10.1038/s43246-024-00728-5"
 
@@ -120,6 +121,9 @@ def read(path: str | Path) -> Particle:
         If the file is missing, truncated, not a recipe, or holds values that make no
         particle.
     """
+    if not Path(path).is_file():
+        msg = f"{path} does not exist, expected the folder of a particle or a {NAME}"
+        raise RecipeError(msg)
     try:
         with h5py.File(path) as file:
             found = file.attrs.get("schema", b"nothing").decode()
@@ -128,7 +132,7 @@ def read(path: str | Path) -> Particle:
     except (OSError, KeyError, ValueError, AttributeError, TypeError, CathodegrainError) as error:
         msg = f"{path} is not a readable recipe ({error}); generate the particle again"
         raise RecipeError(msg) from error
-    msg = f"{path} holds {found!r}, expected {KIND!r}: give a recipe.h5"
+    msg = f"{path} holds {found!r}, expected {KIND!r}: give a {NAME}"
     raise RecipeError(msg)
 
 

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from cathodegrain.exporters.atomic import replacing
+from cathodegrain.exporters import atomic
+from cathodegrain.exporters.atomic import replacing, replacing_folder
 from cathodegrain.generator.errors import ExportError
 
 
@@ -116,3 +117,74 @@ def test_a_missing_folder_is_an_export_error(tmp_path):
 def test_a_folder_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(ExportError, match="is a folder"):
         replacing(tmp_path).__enter__()
+
+
+@pytest.fixture
+def old_folder(tmp_path):
+    folder = tmp_path / "p000000"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    return folder
+
+
+def test_a_finished_folder_replaces_the_older_one(old_folder):
+    with replacing_folder(old_folder) as temporary:
+        (temporary / "new.txt").write_text("new")
+        assert names(old_folder) == ["old.txt"]  # until the block ends
+    assert names(old_folder) == ["new.txt"]
+    assert names(old_folder.parent) == ["p000000"]
+
+
+def test_a_folder_that_was_not_there_appears_with_its_parents(tmp_path):
+    target = tmp_path / "a" / "b"
+    with replacing_folder(target) as temporary:
+        (temporary / "new.txt").write_text("new")
+        assert not target.exists()
+    assert names(target) == ["new.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failed_block_leaves_the_old_folder_and_nothing_else(old_folder, error):
+    def fail():
+        with replacing_folder(old_folder) as temporary:
+            (temporary / "half.txt").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert names(old_folder) == ["old.txt"]
+    assert names(old_folder.parent) == ["p000000"]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_interrupt_between_the_renames_leaves_the_old_folder(old_folder, monkeypatch, step):
+    moves = []
+
+    def rename(source, target):
+        moves.append(source)
+        if len(moves) == step:
+            raise KeyboardInterrupt
+        os.rename(source, target)
+
+    def replace():
+        with replacing_folder(old_folder) as temporary:
+            (temporary / "new.txt").write_text("new")
+            monkeypatch.setattr(atomic.Path, "rename", rename)
+
+    with pytest.raises(KeyboardInterrupt):
+        replace()
+    assert names(old_folder) == ["old.txt"]
+    assert names(old_folder.parent) == ["p000000"]
+
+
+def test_a_folder_left_by_a_killed_process_is_in_nobodys_way(tmp_path):
+    killed = replacing_folder(tmp_path / "p000000")
+    killed.__enter__()
+    with replacing_folder(tmp_path / "p000000") as temporary:
+        (temporary / "new.txt").write_text("new")
+    assert names(tmp_path / "p000000") == ["new.txt"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(old):
+    with pytest.raises(ExportError, match=r"product\.txt is a file, expected a folder"):
+        replacing_folder(old).__enter__()

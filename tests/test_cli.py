@@ -127,6 +127,17 @@ def test_another_particle_is_not_overwritten_unasked(folder, capsys):
     assert contents(folder) != before
 
 
+def test_a_damaged_recipe_is_not_taken_for_the_particle(folder, capsys):
+    whole = (folder / "recipe.h5").read_bytes()
+    (folder / "recipe.h5").write_bytes(whole[:-100])
+    argv = ["generate", "--seed", "7", *SMALL, "--out", folder.parent]
+    code, _, err = run(capsys, *argv)
+    assert code == 2
+    assert "or other files" in err
+    assert run(capsys, *argv, "--overwrite")[0] == 0
+    assert (folder / "recipe.h5").read_bytes() == whole
+
+
 def test_a_product_with_other_options_is_not_overwritten_unasked(folder, capsys):
     before = contents(folder)
     code, _, err = run(capsys, "export", folder, "--to", "voxels", "--pitch", "0.2")
@@ -177,6 +188,19 @@ def test_a_folder_that_is_no_particle_is_said(verb, tmp_path, capsys):
     code, _, err = run(capsys, verb, tmp_path)
     assert code == (1 if verb == "validate" else 2)
     assert "holds no particle.json" in err
+
+
+@pytest.mark.parametrize("verb", ["info", "validate", "report"])
+def test_a_file_given_as_folder_is_said(verb, folder, capsys):
+    code, _, err = run(capsys, verb, folder / "recipe.h5")
+    assert code == (1 if verb == "validate" else 2)
+    assert "recipe.h5 is a file, expected the folder of a particle" in err
+
+
+def test_a_parent_that_is_not_there_is_said(tmp_path, capsys):
+    code, _, err = run(capsys, "regenerate", tmp_path / "nowhere", "--out", tmp_path)
+    assert code == 2
+    assert "nowhere does not exist, expected the folder of a particle or a recipe.h5" in err
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "json"])
