@@ -26,14 +26,15 @@ MARGIN = 4.0  # mean seed distances lambda^(-1/3) between the shell and the wind
 
 
 def generate_particle(card: ModelCard, entropy: int, index: int = 0) -> Particle:
-    """Particle number ``index`` of the series that ``entropy`` starts (model section 5).
+    """Particle number ``index`` of the series that ``entropy`` starts.
 
     The same card, entropy and index give the same particle on every computer.
 
     Raises
     ------
     GenerationError
-        If no acceptable shell is drawn, or the shell holds no grain.
+        If no acceptable shell is drawn, the seed points would not fit into memory, the
+        markers are too anisotropic, or ``entropy`` or ``index`` is negative.
     """
     return _build(card, entropy, index)
 
@@ -128,9 +129,7 @@ def _fill(shell: Shell, points: MarkedPoints, provenance: Provenance) -> Particl
     """Particle with the grains of the seeds that can own a point inside the shell."""
     card = provenance.card
     markers = _markers(points, card)
-    matrices = marker_matrices(points.seeds, points.angles, markers.diagonals)
-    pixels = Tessellation(points.seeds, matrices, markers.offsets, card.grains["metric"])
-    tessellation = pixels.scaled(card.pixel_um)
+    tessellation = _tessellation(points, markers, card).scaled(card.pixel_um)
     spacing = card.pixel_um * card.intensity ** (-1 / 3)
     rows = tessellation.reachable(shell, resolution=spacing / 8)
     kept = points.select(rows)
@@ -147,6 +146,20 @@ def _fill(shell: Shell, points: MarkedPoints, provenance: Provenance) -> Particl
         ),
         provenance=provenance,
     )
+
+
+def _tessellation(points: MarkedPoints, markers: Markers, card: ModelCard) -> Tessellation:
+    """Grains of all seed points, lengths in pixels."""
+    matrices = marker_matrices(points.seeds, points.angles, markers.diagonals)
+    try:
+        return Tessellation(points.seeds, matrices, markers.offsets, card.grains["metric"])
+    except ValueError as error:
+        msg = (
+            f"the marker law and grains.elongation {card.grains['elongation']} make grains too "
+            f"long or too thin: {error}, in steps of 2^-20 px^-2; choose an elongation nearer to 1 "
+            "or a law of less anisotropic grains"
+        )
+        raise GenerationError(msg) from error
 
 
 def _markers(points: MarkedPoints, card: ModelCard) -> Markers:

@@ -27,13 +27,14 @@ def label_grid(particle: Particle, grid: Grid, *, threads: int | None = None) ->
     """Grain id at every voxel centre, (nz, ny, nx) int32; 0 outside the shell.
 
     Equal to evaluating every grain at every voxel, to the bit, ties to the lowest id
-    (model section 5; `gbpd_kernels` has the algorithm). Memory beyond the result is a
+    (`gbpd_kernels` has the algorithm). Memory beyond the result is a
     few megabytes for each thread.
 
     Parameters
     ----------
     threads
-        Number of threads; all cores by default. The labels do not depend on it.
+        Number of threads; by default all cores that the process may use. The labels do
+        not depend on it.
     """
     return label_slab(particle, grid, 0, grid.shape[0], threads=threads)
 
@@ -101,7 +102,7 @@ def run_all(
     task: Callable[[tuple[int, ...]], None], items: Iterable[tuple[int, ...]], threads: int | None
 ) -> None:
     """Call ``task`` on all items with a pool of threads; the kernels release the GIL."""
-    n = threads or os.cpu_count() or 1
+    n = threads or usable_cores()
     if n == 1:
         for item in items:
             task(item)
@@ -109,6 +110,13 @@ def run_all(
     with ThreadPoolExecutor(n) as pool:
         for _ in pool.map(task, items):
             pass
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: fewer than the computer has under SLURM or taskset."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def extent(tessellation: Tessellation, axes: tuple[NDArray[np.float64], ...]) -> float:

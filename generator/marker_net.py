@@ -65,6 +65,9 @@ class MarkerNet:
                 f"from {widths[0]} inputs to {len(OUTPUT_LOW)} outputs"
             )
             raise ValueError(msg)
+        if not all(np.isfinite(array).all() for array in (*self.weights, *self.biases)):
+            msg = "weights or biases hold a value that is not finite, expected numbers"
+            raise ValueError(msg)
 
     def markers(self, points: MarkedPoints) -> Markers:
         """One row per point; needs more than kappa points."""

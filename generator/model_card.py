@@ -82,7 +82,7 @@ class ModelCard:
                 f"the shipped cards {shipped_cards()}"
             )
             raise ModelCardError(msg) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             msg = f"model card {path} cannot be read ({error}); expected a JSON document"
             raise ModelCardError(msg) from error
         try:

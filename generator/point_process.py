@@ -17,7 +17,7 @@ Stream = Callable[..., np.random.Generator]  # (stage, *cell) -> generator
 
 @dataclass(frozen=True, eq=False)
 class MarkedPoints:
-    """One realisation of the marked point process (model section 2.3).
+    """One realisation of the marked point process that the marker law sees.
 
     Parameters
     ----------

@@ -180,7 +180,14 @@ class ShellModel:
             _law_fields(order, "t", f"the order of degree {order.get('degree')}")
             for order in fields["orders"]
         ]
-        laws = {"size": LogNormal(**size), "orders": tuple(OrderLaw(**order) for order in orders)}
+        laws = {
+            "size": LogNormal(**size),
+            # JSON Schema takes 9.0 for an integer, numpy does not
+            "orders": tuple(
+                OrderLaw(**order | {"degree": int(order["degree"])}) for order in orders
+            ),
+            "max_degree": int(fields.get("max_degree", cls.max_degree)),
+        }
         return cls(**{**fields, **laws})
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:

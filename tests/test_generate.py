@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from cathodegrain.generator.generate import generate_particle, half_width, regen
 from cathodegrain.generator.grid import Grid
 from cathodegrain.generator.labelling import label_grid
 from cathodegrain.generator.marker_law import Markers
+from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.radial_frame import marker_matrices
 from cathodegrain.generator.streams import stream
 from cathodegrain.generator.tessellation import Tessellation
@@ -182,6 +185,16 @@ def test_too_many_seed_points_are_refused_before_they_are_drawn(card):
         generate_particle(
             card.with_parameters({"grains.intensity": 0.1, "shell.diameter_um": 25}), 0
         )
+
+
+def test_markers_too_anisotropic_for_their_rounding_are_refused(card):
+    fields = json.loads(json.dumps(dict(card.document)))
+    fields["grains"]["markers"]["transverse"] |= {"low": 0.001, "high": 0.002}
+    fields["grains"]["markers"]["aspect_ratio"] |= {"low": 99.0, "high": 100.0}
+    fields["grains"]["elongation"] = 10.0
+    fields["shell"]["diameter_um"] = 1.2
+    with pytest.raises(GenerationError, match=r"elongation 10\.0 make grains too long or too thin"):
+        generate_particle(ModelCard(fields), entropy=7)
 
 
 def test_very_few_large_grains_fill_a_particle(card):

@@ -2,6 +2,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from scipy import stats
 
 from cathodegrain.generator.errors import ModelCardError
@@ -145,6 +146,15 @@ def test_damaged_weights_are_refused(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ModelCardError, match=r"net\.safetensors cannot be used"):
         MarkerNet.load(path)
+
+
+def test_weights_that_are_not_finite_are_refused(net, tmp_path):
+    first = np.where(np.arange(net.weights[0].shape[1]) == 3, np.nan, net.weights[0])
+    tensors = {f"weight.{k}": w for k, w in enumerate((first, *net.weights[1:]))}
+    tensors |= {f"bias.{k}": b for k, b in enumerate(net.biases)}
+    save_file(tensors, str(tmp_path / "net.safetensors"))
+    with pytest.raises(ModelCardError, match="value that is not finite"):
+        MarkerNet.load(tmp_path / "net.safetensors")
 
 
 def test_net_needs_neighbours(points, net):

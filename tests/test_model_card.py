@@ -52,7 +52,7 @@ def test_shipped_shell_is_table_1(card):
         ("grains.markers.offset.low", 30, "low 30 exceeds high 9.0"),
         ("shell.max_degree", 12, "12 exceeds the 9 orders"),
         ("shell.min_radius_um", 20.0, "smaller than shell.max_radius_um"),
-        ("shell.voxel_um", 0, "shell.voxel_um: 0 is less than or equal to"),
+        ("shell.voxel_um", 0, "shell.voxel_um: 0 is less than the minimum of 0.0001"),
         ("schema_version", "9.0.0", "'1.0.0' was expected"),
     ],
 )  # fmt: skip

@@ -81,10 +81,22 @@ def coefficients(**values):
     return ball
 
 
-def test_the_shipped_card_holds_table_1():
+@pytest.fixture(scope="module")
+def shipped_fields():
     path = files("cathodegrain.generator") / "model_cards" / "nmc811.json"
-    card = json.loads(path.read_text("utf-8"))
-    assert ShellModel.from_fields(card["shell"]) == MODEL
+    return json.loads(path.read_text("utf-8"))["shell"]
+
+
+def test_the_shipped_card_holds_table_1(shipped_fields):
+    assert ShellModel.from_fields(shipped_fields) == MODEL
+
+
+def test_whole_numbers_with_a_decimal_point_are_whole_numbers(shipped_fields):
+    fields = shipped_fields | {"max_degree": 9.0}
+    fields["orders"] = [order | {"degree": float(order["degree"])} for order in fields["orders"]]
+    model = ShellModel.from_fields(fields)
+    assert model == MODEL
+    np.testing.assert_array_equal(model.draw(stream(0)), MODEL.draw(stream(0)))
 
 
 def test_a_model_is_what_its_fields_say():

@@ -180,7 +180,7 @@ def test_arrays_are_copies_that_cannot_be_written():
 
 
 def test_section_counts_under_radial_stretch_follow_the_sixth_root():
-    # model section 2.6: the number of grains in a central section scales as (d1/d2)^(1/6)
+    # the number of grains in a central section scales as (d1/d2)^(1/6): docs/fidelity.md
     rng = np.random.default_rng(3)
     n, half = 8000, 128.0
     axis = np.arange(-100, 100, 0.5) + 0.25
