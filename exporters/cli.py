@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,16 +42,39 @@ def main(argv: list[str] | None = None) -> int:
     from ..generator.errors import CathodegrainError
 
     try:
-        result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
+        with _terminable():
+            result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
     except cyclopts.CycloptsError:
         return 2
     except CathodegrainError as error:
-        print(f"cathodegrain: {error}", file=sys.stderr)
-        return 2
+        return _failed(str(error), 2)
+    except MemoryError as error:
+        remedy = "choose a larger --pitch or --size, a smaller particle or fewer grains"
+        return _failed(f"memory does not suffice ({error}); {remedy}", 2)
     except KeyboardInterrupt:
-        print("cathodegrain: interrupted; nothing half-written is left", file=sys.stderr)
+        return _failed("interrupted; nothing half-written is left", 1)
+    except BrokenPipeError:  # the reader of our output is gone: `cathodegrain formats | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"cathodegrain: {message}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, which batch systems and containers send, end a command as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command
@@ -179,7 +207,7 @@ def validate(folder: Annotated[Path, Parameter(help="Folder of a particle.")], /
     found = problems(folder)
     for problem in found:
         print(problem, file=sys.stderr)
-    print(f"{folder}: {'sound' if not found else f'{len(found)} problems'}")
+    print(f"{folder}: {'sound' if not found else f'problems: {len(found)}'}")
     return 1 if found else 0
 
 
