@@ -94,9 +94,11 @@ def add(
     fields = metadata.read(folder)
     listed = [p for p in fields["products"] if p["format"] == name]
     if name in FORMATS and (target := folder / FORMATS[name].file).exists() and not overwrite:
-        if listed and all(_intact(folder, p) and p["options"] == options for p in listed):
+        intact = bool(listed) and all(_intact(folder, p) for p in listed)
+        if intact and all(p["options"] == options for p in listed):
             return target
-        msg = f"{target} exists, made with other options; --overwrite to replace it"
+        made = f"made with {listed[0]['options']}" if intact else f"not as {metadata.NAME} lists it"
+        msg = f"{target} exists, {made}; --overwrite to replace it"
         raise ExportError(msg)
     try:
         target = export(load(folder), folder, name, progress=progress, **options)
@@ -121,8 +123,8 @@ def _intact(folder: Path, product: dict[str, Any]) -> bool:
 def problems(folder: str | Path) -> list[str]:
     """Everything that is wrong with a particle's folder; empty if it is sound.
 
-    Checks the metadata against its schema, every file against its hash, and the recipe
-    against the metadata.
+    Checks the metadata against its schema, every file against its hash, the recipe
+    against the metadata, and that no killed process left a temporary file.
     """
     folder = Path(folder)
     try:
@@ -133,6 +135,10 @@ def problems(folder: str | Path) -> list[str]:
         f"{product['path']}: missing or changed since it was written"
         for product in fields["products"]
         if not _intact(folder, product)
+    ]
+    found += [
+        f"{path.name}: being written, or left by a killed process and then safe to delete"
+        for path in sorted(folder.glob(".*.tmp*"))
     ]
     try:
         particle = load(folder)

@@ -124,6 +124,9 @@ def read(path: str | Path) -> Particle:
     if not Path(path).is_file():
         msg = f"{path} does not exist, expected the folder of a particle or a {NAME}"
         raise RecipeError(msg)
+    if not h5py.is_hdf5(path):
+        msg = f"{path} is not a readable recipe: it is no HDF5 file; give a {NAME}"
+        raise RecipeError(msg)
     try:
         with h5py.File(path) as file:
             found = file.attrs.get("schema", b"nothing").decode()

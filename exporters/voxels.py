@@ -62,8 +62,9 @@ VERSION = "1.0.0"
 VOLUME_DIMENSIONS: tuple[Literal["z", "y", "x"], ...] = ("z", "y", "x")
 CHUNK = 64  # voxels per edge
 GZIP_LEVEL = 6
+BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
-# Working layers of `_boundary` and of counting, in bytes per voxel of one layer.
+# Working layers of `boundary` and of counting, in bytes per voxel of one layer.
 WORKING_BYTES = 16
 
 
@@ -145,19 +146,35 @@ def _file_bytes(particle: Particle, grid: Grid) -> int:
 def require_room(needed: Plan, folder: Path) -> None:
     """Raise an ExportError if memory or disk are too small for the plan."""
     memory, disk = _physical_memory(), shutil.disk_usage(folder).free
-    size = f"{needed.voxels:.3g} voxels of {needed.grid.spacing:g} um"
+    needs = (
+        f"{needed.voxels:.3g} voxels of {needed.grid.spacing:g} um need "
+        f"{readable_bytes(needed.memory_bytes)} of memory and about "
+        f"{readable_bytes(needed.file_bytes)} of disk"
+    )
     if memory is not None and needed.memory_bytes > memory:
-        msg = (
-            f"{size} need {needed.memory_bytes / 1e9:.1f} GB of memory, this computer has "
-            f"{memory / 1e9:.1f} GB; choose a larger spacing"
-        )
+        msg = f"{needs}; this computer has {readable_bytes(memory)}; choose a larger spacing"
         raise ExportError(msg)
     if needed.file_bytes > disk:
         msg = (
-            f"{size} need about {needed.file_bytes / 1e9:.1f} GB of disk, {folder} has "
-            f"{disk / 1e9:.1f} GB free; choose a larger spacing or another folder"
+            f"{needs}; {folder} has {readable_bytes(disk)} free; choose a larger spacing or "
+            "another folder"
         )
         raise ExportError(msg)
+
+
+def readable_bytes(n: float) -> str:
+    """Number of bytes with two digits and a decimal unit.
+
+    Examples
+    --------
+    >>> readable_bytes(999), readable_bytes(25_300_000_000), readable_bytes(1.2e21)
+    ('999 B', '25 GB', '1200 EB')
+    """
+    power = min(max(0, (len(f"{n:.0f}") - 1) // 3), len(BYTE_UNITS) - 1)
+    value = n / 1000**power
+    return (
+        f"{value:.2g} {BYTE_UNITS[power]}" if value < 99.5 else f"{value:.0f} {BYTE_UNITS[power]}"
+    )
 
 
 def _physical_memory() -> int | None:

@@ -80,7 +80,10 @@ class Grid:
             msg = f"spacing is {spacing}, expected a positive length in um"
             raise ValueError(msg)
         if not radius / spacing < 2**30:
-            msg = f"spacing is {spacing} um for a radius of {radius:.3g} um, expected fewer voxels"
+            msg = (
+                f"spacing is {spacing} um for a radius of {radius:.3g} um, expected less than 2^31 "
+                "voxels along an edge: choose a larger spacing"
+            )
             raise ValueError(msg)
         half = int(np.ceil(radius / spacing)) + 1
         return cls((-half * spacing,) * 3, spacing, (2 * half,) * 3)

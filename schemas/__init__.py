@@ -34,15 +34,21 @@ def problems(document: object, name: str) -> list[str]:
     """Every way in which ``document`` violates the schema, one line each; empty if valid.
 
     A line names the field, the value found and what is expected. NaN and infinities,
-    which JSON Schema lets pass, are violations too.
+    which JSON Schema lets pass, are violations too. A document that says to be of another
+    kind is not compared any further.
 
     Examples
     --------
     >>> problems([], "model_card")
     ["document: [] is not of type 'object'"]
+    >>> problems({"schema": "cathodegrain/particle"}, "model_card")
+    ["schema: 'cathodegrain/particle', expected 'cathodegrain/model_card'"]
     """
     from jsonschema import Draft202012Validator
 
+    kind = load(name)["properties"]["schema"]["const"]
+    if isinstance(document, dict) and document.get("schema", kind) != kind:
+        return [f"schema: {document['schema']!r}, expected {kind!r}"]
     errors = Draft202012Validator(load(name)).iter_errors(document)
     found = [f"{_field(e.absolute_path)}: {_short(e.message)}" for e in errors]
     return sorted([*found, *_not_finite(document, ())])

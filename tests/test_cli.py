@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -142,7 +144,21 @@ def test_a_product_with_other_options_is_not_overwritten_unasked(folder, capsys)
     before = contents(folder)
     code, _, err = run(capsys, "export", folder, "--to", "voxels", "--pitch", "0.2")
     assert (code, contents(folder)) == (2, before)
-    assert "made with other options" in err
+    assert "made with {'spacing_um': 0.1}; --overwrite to replace it" in err
+
+
+def test_a_damaged_product_is_not_overwritten_unasked(folder, capsys):
+    (folder / "voxels.vtkhdf").write_bytes(b"half")
+    code, _, err = run(capsys, "export", folder, "--to", "voxels")
+    assert (code, (folder / "voxels.vtkhdf").read_bytes()) == (2, b"half")
+    assert "not as particle.json lists it" in err
+
+
+def test_validate_finds_what_a_killed_process_left(folder, capsys):
+    (folder / ".voxels-0123abcd.tmp.vtkhdf").touch()
+    code, _, err = run(capsys, "validate", folder)
+    assert code == 1
+    assert ".voxels-0123abcd.tmp.vtkhdf: being written, or left by a killed process" in err
 
 
 @pytest.mark.parametrize(
@@ -164,7 +180,7 @@ def test_a_product_with_other_options_is_not_overwritten_unasked(folder, capsys)
             ["generate", *SMALL, "--export", "voxels", "--pitch", "nan"],
             "is nan, expected a positive",
         ),
-        (["generate", *SMALL, "--export", "voxels", "--pitch", "1e-6"], "GB of memory"),
+        (["generate", *SMALL, "--export", "voxels", "--pitch", "1e-6"], "TB of memory and about"),
         (["generate", *SMALL, "--export", "voxels", "--pitch", "99"], "no voxel centre"),
         (
             ["generate", "--set", "grains.intensity=0.1", "--set", "shell.diameter_um=25"],
@@ -201,6 +217,13 @@ def test_a_parent_that_is_not_there_is_said(tmp_path, capsys):
     code, _, err = run(capsys, "regenerate", tmp_path / "nowhere", "--out", tmp_path)
     assert code == 2
     assert "nowhere does not exist, expected the folder of a particle or a recipe.h5" in err
+
+
+def test_a_document_of_another_kind_is_no_card(folder, capsys):
+    code, _, err = run(capsys, "generate", "--model", folder / "particle.json")
+    assert code == 2
+    assert "schema: 'cathodegrain/particle', expected 'cathodegrain/model_card'" in err
+    assert "required" not in err
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "json"])
@@ -251,6 +274,43 @@ def test_an_interrupted_export_leaves_nothing_behind(folder, capsys, monkeypatch
     assert code == 1
     assert "interrupted" in err
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
+    before = contents(folder)
+    command = [sys.executable, "-m", "cathodegrain.exporters.cli", "export", folder, "--to",
+               "voxels", "--pitch", "0.001", "--overwrite"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(folder.glob(".voxels-*")):
+        time.sleep(0.02)
+    process.send_signal(signal.Signals[name])
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (
+        1, "cathodegrain: interrupted; nothing half-written is left\n",
+    )  # fmt: skip
+    assert contents(folder) == before
+
+
+def test_a_reader_that_goes_away_is_no_crash():
+    command = [sys.executable, "-m", "cathodegrain.exporters.cli", "formats"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+    process.stderr.close()
+
+
+def test_too_little_memory_is_said(folder, capsys, monkeypatch):
+    from cathodegrain.exporters import voxels
+
+    def exhaust(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(voxels, "label_slab", exhaust)
+    code, _, err = run(capsys, "export", folder, "--to", "voxels", "--overwrite")
+    assert code == 2
+    assert "memory does not suffice" in err
 
 
 def test_a_missing_package_is_said_with_the_extra_that_brings_it(folder, capsys, monkeypatch):
