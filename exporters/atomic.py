@@ -39,7 +39,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
         _flush_folder(target.parent)
     except OSError as error:
-        msg = f"{path} cannot be written ({error}); is the folder writable, is there space?"
+        msg = f"{path} cannot be written ({reason(error)}); is the folder writable, is there space?"
         raise ExportError(msg) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -72,10 +72,21 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         _exchange(temporary, target)
         _flush_folder(target.parent)
     except OSError as error:
-        msg = f"{path} cannot be written ({error}); is the folder writable, is there space?"
+        msg = f"{path} cannot be written ({reason(error)}); is the folder writable, is there space?"
         raise ExportError(msg) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says, without the file's name and HDF5's own account.
+
+    Examples
+    --------
+    >>> reason(OSError(28, "Unable to create file (time = ..., filename = ...)"))
+    'No space left on device'
+    """
+    return str(error) if error.errno is None else os.strerror(error.errno)
 
 
 def _beside(target: Path, suffix: str) -> Path:

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from .atomic import replacing
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[h5py.File]:
+    """HDF5 file that is at ``path``, whole, when the block has succeeded.
+
+    It is built in memory, compressed as it will be, and written in one go: HDF5 itself
+    crashes the process when a disk fills while it writes.
+
+    Raises
+    ------
+    ExportError
+        As `atomic.replacing` does.
+    """
+    with replacing(path) as temporary:
+        memory = io.BytesIO()
+        with h5py.File(memory, "w", libver=("v108", "v108")) as file:
+            yield file
+        temporary.write_bytes(memory.getbuffer())
 
 
 def set_text(target: Any, **attributes: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..generator.errors import ExportError, RecipeError
 from ..generator.particle import Particle
 from . import FORMATS, Progress, export, metadata, recipe
-from .atomic import replacing_folder
+from .atomic import reason, replacing_folder
 
 RECIPE = recipe.NAME
 
@@ -103,7 +103,10 @@ def add(
     try:
         target = export(load(folder), folder, name, progress=progress, **options)
     except OSError as error:
-        msg = f"{name} cannot be written into {folder} ({error}); is it writable, is there space?"
+        msg = (
+            f"{name} cannot be written into {folder} ({reason(error)}); is it writable, is there "
+            "space?"
+        )
         raise ExportError(msg) from error
     files = sorted(p for p in target.rglob("*") if p.is_file()) if target.is_dir() else [target]
     entries = [metadata.product(folder, path, name, options) for path in files]

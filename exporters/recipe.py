@@ -38,8 +38,7 @@ from ..generator.model_card import ModelCard
 from ..generator.particle import Derivation, Particle, Provenance
 from ..generator.shell import Shell
 from ..generator.tessellation import Tessellation
-from .atomic import replacing
-from .cf import dimension, set_text, variable
+from .cf import dimension, new_file, set_text, variable
 
 KIND = "cathodegrain/recipe"
 VERSION = "1.0.0"
@@ -50,7 +49,7 @@ REFERENCE = "https://doi.org/10.1038/s43246-024-00728-5"
 
 def write(particle: Particle, path: str | Path) -> Path:
     """Write the recipe of ``particle``; equal particles give equal bytes."""
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v108", "v108")) as file:
+    with new_file(path) as file:
         set_text(
             file,
             schema=KIND,

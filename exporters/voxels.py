@@ -28,9 +28,10 @@ Labels are stored in chunks of 64^3 with gzip and without shuffling bytes, which
 them larger. There is no ``_FillValue``: xarray would turn the ids into floating point
 numbers. No time stamps: equal particles are equal files.
 
-Layers are labelled, written and forgotten 64 at a time, with a layer more on either side for
-`grain_boundary`: the peak of memory is 66 int32 and 64 int8 layers and a few working layers,
-`Plan.memory_bytes` (0.4 GB for 1024^3 voxels, whose labels alone are 4 GB).
+Layers are labelled, compressed and forgotten 64 at a time, with a layer more on either side
+for `grain_boundary`: the peak of memory is 66 int32 and 64 int8 layers, a few working layers
+and the compressed file, `Plan.memory_bytes` (0.5 GB for 1024^3 voxels, whose labels alone
+are 4 GB).
 """
 
 from __future__ import annotations
@@ -51,8 +52,7 @@ from ..generator.errors import ExportError
 from ..generator.grid import Grid
 from ..generator.labelling import SLAB, label_slab
 from . import Progress, recipe
-from .atomic import replacing
-from .cf import attach, dimension, set_text, variable
+from .cf import attach, dimension, new_file, set_text, variable
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
@@ -127,7 +127,8 @@ def plan(particle: Particle, spacing_um: float) -> Plan:
         raise ExportError(str(error)) from error
     _, ny, nx = grid.shape
     layers = 4 * (SLAB + 2) + SLAB + WORKING_BYTES
-    return Plan(grid, _file_bytes(particle, grid), layers * ny * nx)
+    file_bytes = _file_bytes(particle, grid)
+    return Plan(grid, file_bytes, layers * ny * nx + file_bytes)
 
 
 def _file_bytes(particle: Particle, grid: Grid) -> int:
@@ -207,17 +208,16 @@ def write(
         particle, memory or disk are too small, or the file cannot be written.
     """
     needed = plan(particle, spacing_um)
-    with replacing(path) as temporary:
-        require_room(needed, temporary.parent)
-        with h5py.File(temporary, "w", libver=("v108", "v108")) as file:
-            _describe(file, particle)
-            _create_volumes(file, needed.grid)
-            counts = _stream(file, particle, needed.grid, progress)
-            require_voxels(counts, particle, spacing_um)
-            _write_grains(file, particle, counts, needed.grid)
-            _link_vtk(file, needed.grid)
-            _link_nexus(file)
-            _write_provenance(file, particle)
+    with new_file(path) as file:
+        require_room(needed, Path(path).parent)
+        _describe(file, particle)
+        _create_volumes(file, needed.grid)
+        counts = _stream(file, particle, needed.grid, progress)
+        require_voxels(counts, particle, spacing_um)
+        _write_grains(file, particle, counts, needed.grid)
+        _link_vtk(file, needed.grid)
+        _link_nexus(file)
+        _write_provenance(file, particle)
     return Path(path)
 
 

@@ -103,9 +103,10 @@ def write(
 
 
 def _plan(particle: Particle, spacing_um: float) -> Plan:
-    """`voxels.plan` for this format: base64 makes four bytes of three."""
+    """`voxels.plan` for this format: base64 makes four bytes of three, not kept in memory."""
     voxels = plan(particle, spacing_um)
-    return replace(voxels, file_bytes=voxels.file_bytes * 4 // 3)
+    memory_bytes = voxels.memory_bytes - voxels.file_bytes
+    return replace(voxels, file_bytes=voxels.file_bytes * 4 // 3, memory_bytes=memory_bytes)
 
 
 def _head(particle: Particle, grid: Grid, unit: Unit) -> str:

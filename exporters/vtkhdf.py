@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
-from .atomic import replacing
+from . import cf
 from .cf import set_text
 
 VERSION = (2, 2)
@@ -28,7 +28,7 @@ def new_file(
     path: str | Path, kind: Literal["PolyData", "UnstructuredGrid"], **attributes: str
 ) -> Iterator[h5py.File]:
     """Give a file with the group ``VTKHDF`` of a kind; it is at ``path`` when complete."""
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v108", "v108")) as file:
+    with cf.new_file(path) as file:
         set_text(file, length_unit="um", **attributes)
         root = file.create_group("VTKHDF")
         root.attrs["Version"] = np.array(VERSION, np.int64)

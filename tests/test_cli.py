@@ -180,7 +180,7 @@ def test_validate_finds_what_a_killed_process_left(folder, capsys):
             ["generate", *SMALL, "--export", "voxels", "--pitch", "nan"],
             "is nan, expected a positive",
         ),
-        (["generate", *SMALL, "--export", "voxels", "--pitch", "1e-6"], "TB of memory and about"),
+        (["generate", *SMALL, "--export", "voxels", "--pitch", "1e-6"], "PB of memory and about"),
         (["generate", *SMALL, "--export", "voxels", "--pitch", "99"], "no voxel centre"),
         (
             ["generate", "--set", "grains.intensity=0.1", "--set", "shell.diameter_um=25"],
@@ -254,6 +254,13 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
     assert "cannot be written" in err
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder that refuses even root")
+def test_a_file_system_that_takes_no_files_is_said(capsys):
+    code, _, err = run(capsys, "generate", *SMALL, "--out", "/proc/particles")
+    assert code == 2
+    assert "/proc/particles/p000000 cannot be written" in err
+
+
 def test_a_file_in_place_of_the_output_folder_is_said(tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
     code, _, err = run(capsys, "generate", *SMALL, "--out", tmp_path / "out")
@@ -280,9 +287,9 @@ def test_an_interrupted_export_leaves_nothing_behind(folder, capsys, monkeypatch
 def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
     before = contents(folder)
     command = [sys.executable, "-m", "cathodegrain.exporters.cli", "export", folder, "--to",
-               "voxels", "--pitch", "0.001", "--overwrite"]  # fmt: skip
+               "vti", "--pitch", "0.001"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list(folder.glob(".voxels-*")):
+    while process.poll() is None and not list(folder.glob(".voxels-*.tmp.vti")):
         time.sleep(0.02)
     process.send_signal(signal.Signals[name])
     _, err = process.communicate(timeout=60)
@@ -299,6 +306,23 @@ def test_a_reader_that_goes_away_is_no_crash():
     assert process.stderr.read() == b""
     assert process.wait() == 1
     process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of file size")
+@pytest.mark.parametrize("product", ["voxels", "vti", "report"])
+def test_a_disk_that_fills_while_a_file_is_written_is_said(folder, product):
+    before = contents(folder)
+    script = (
+        "import resource, sys; from cathodegrain.exporters.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, "export", folder, "--to", product, "--pitch", "0.03",
+               "--overwrite"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "cannot be written (File too large); is the folder writable" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert contents(folder) == before
 
 
 def test_too_little_memory_is_said(folder, capsys, monkeypatch):
