@@ -44,6 +44,7 @@ KIND = "cathodegrain/recipe"
 VERSION = "1.0.0"
 NAME = "recipe.h5"
 UPPER = ([0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])  # xx, xy, xz, yy, yz, zz
+HISTORY = "drawn by cathodegrain; no time stamps, so that equal particles are equal files"
 REFERENCE = "https://doi.org/10.1038/s43246-024-00728-5"
 
 
@@ -58,6 +59,7 @@ def write(particle: Particle, path: str | Path) -> Path:
             title=f"Recipe of the virtual NMC811 particle {particle.id}",
             source=f"cathodegrain {version('cathodegrain')}",
             references=REFERENCE,
+            history=HISTORY,
             id=particle.id,
             metric=particle.tessellation.metric,
         )

@@ -351,15 +351,19 @@ def _facts(particle: Particle, statistics: Statistics) -> list[tuple[str, str]]:
 
 
 def _changes(particle: Particle) -> list[tuple[str, str]]:
+    """What a regenerated particle differs by; the names without their section."""
     derivation = particle.provenance.derivation
-    if derivation is None:
+    if derivation is None or not derivation.changes:
         return []
-    return [(key, f"{old:g} → {new:g}" if _numeric(old, new) else f"{old} → {new}")
+    rows = [(key.partition(".")[2], f"{_value(old)} → {_value(new)}")
             for key, (old, new) in derivation.changes.items()]  # fmt: skip
+    return [("Changed", ""), *rows]
 
 
-def _numeric(*values: Any) -> bool:
-    return all(isinstance(value, int | float) for value in values)
+def _value(value: Any) -> str:
+    if value is None:
+        return "as drawn"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _median(values: NDArray[np.float64], unit: str) -> str:

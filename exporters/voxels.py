@@ -232,6 +232,7 @@ def _describe(file: h5py.File, particle: Particle) -> None:
         "secondary particle of a lithium-ion battery cathode. Lengths in micrometres.",
         keywords="NMC811, lithium-ion battery, cathode, microstructure, grains, tessellation",
         source=f"cathodegrain {version('cathodegrain')}",
+        history=recipe.HISTORY,
         references=recipe.REFERENCE,
         id=particle.id,
     )
