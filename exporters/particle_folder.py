@@ -55,9 +55,8 @@ def holds(folder: Path, particle: Particle) -> bool:
     expected = metadata.document(particle)
     keys = ("model_sha256", "entropy", "index", "shell_attempt", "wasDerivedFrom")
     same = all(found["provenance"][k] == expected["provenance"][k] for k in keys)
-    recipes = [p for p in found["products"] if p["path"] == RECIPE]
-    intact = bool(recipes) and all(_intact(folder, p) for p in recipes)
-    return same and intact and found["n_grains"] == expected["n_grains"]
+    same = same and found["n_grains"] == expected["n_grains"]
+    return same and _has_own_recipe(folder, found)
 
 
 def load(folder: str | Path) -> Particle:
@@ -66,10 +65,26 @@ def load(folder: str | Path) -> Particle:
     Raises
     ------
     RecipeError
-        If there is no recipe, or it cannot be read.
+        If there is no recipe, it cannot be read, or it is not the one that the folder's
+        metadata lists.
     """
     path = Path(folder)
-    return recipe.read(path / RECIPE if path.is_dir() else path)
+    if not path.is_dir():
+        return recipe.read(path)
+    particle = recipe.read(path / RECIPE)
+    if (path / metadata.NAME).is_file() and not _has_own_recipe(path, metadata.read(path)):
+        msg = (
+            f"{path / RECIPE} was changed since it was written, expected the sha256 that "
+            f"{metadata.NAME} lists; generate the particle again"
+        )
+        raise RecipeError(msg)
+    return particle
+
+
+def _has_own_recipe(folder: Path, fields: dict[str, Any]) -> bool:
+    """Whether the recipe is there as the metadata list it."""
+    recipes = [p for p in fields["products"] if p["path"] == RECIPE]
+    return bool(recipes) and all(_intact(folder, p) for p in recipes)
 
 
 def add(
@@ -144,7 +159,7 @@ def problems(folder: str | Path) -> list[str]:
         for path in sorted(folder.glob(".*.tmp*"))
     ]
     try:
-        particle = load(folder)
+        particle = recipe.read(folder / RECIPE)
     except RecipeError as error:
         return [*found, str(error)]
     if particle.n_grains != fields["n_grains"]:

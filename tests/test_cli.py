@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 
 from cathodegrain.exporters import FORMATS
@@ -235,6 +236,18 @@ def test_a_damaged_recipe_is_said(folder, damage, capsys):
     assert code == 2
     assert path.name in err
     assert not (folder / "voxels.vti").exists()
+
+
+@pytest.mark.parametrize("verb", [["export", "--to", "vti"], ["regenerate", "--out", "other"]])
+def test_a_recipe_with_one_changed_number_is_not_used(folder, verb, capsys, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    with h5py.File(folder / "recipe.h5", "r+") as file:
+        file["grain_offset"][3] += 0.5
+    code, _, err = run(capsys, verb[0], folder, *verb[1:])
+    assert code == 2
+    assert "recipe.h5 was changed since it was written" in err
+    assert not (folder / "voxels.vti").exists()
+    assert not Path("other").exists()
 
 
 def test_metadata_cannot_name_files_outside(folder, capsys):
