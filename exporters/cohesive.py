@@ -228,7 +228,7 @@ def read(path: str | Path) -> SplitMesh:
     """
     points, tets, grain_ids, wedges, facts = read_split_msh(path)
     if "interfaces" not in facts:
-        msg = f"{path} holds a bonded mesh, expected a split one; read it by volume_mesh.read"
+        msg = f"{path} holds a bonded mesh, expected a split one; read it by mesh_export.read"
         raise ExportError(msg)
     _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
     owner = np.zeros(len(points), np.int32)

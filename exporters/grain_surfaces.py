@@ -33,8 +33,9 @@ from ..generator.errors import ExportError
 from ..generator.particle import OUTSIDE, Particle
 from . import Progress, polydata, triple_lines
 from .closed_surface import separated
+from .mesher import DEFAULT_SIZE_UM, volume_mesh
 from .surface_files import SurfaceFormat, require_format, write_surfaces
-from .volume_mesh import DEFAULT_SIZE_UM, VolumeMesh, volume_mesh
+from .volume_mesh import VolumeMesh
 
 if TYPE_CHECKING:
     import trimesh

@@ -25,7 +25,7 @@ from . import Progress
 from .atomic import replacing
 from .cf import dimension, set_text, variable
 from .grain_surfaces import GrainSurfaces, grain_surfaces
-from .volume_mesh import DEFAULT_SIZE_UM, volume_mesh
+from .mesher import DEFAULT_SIZE_UM, volume_mesh
 
 KIND = "cathodegrain/interfaces"
 VERSION = "1.0.0"

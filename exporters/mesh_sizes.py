@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..generator.errors import ExportError
-from ..generator.grid import Grid
-from ..generator.labelling import label_grid
-from ..generator.particle import OUTSIDE, Particle
+from ..generator.particle import OUTSIDE
+from .body import Body
 from .lattice import TETS_PER_CELL
 
-VOXELS_PER_SIZE = 3  # a grain is thin if it holds no voxel of size / 3 with like neighbours
-GRAIN_FACTOR = 20.0  # fitted: tetrahedra are 1 + 20 (size / grain)^2 times those of the lattice
+VOXELS_PER_SIZE = 3  # of the labels that show how thick the grains are
+EDGES_PER_RADIUS = 1.3  # edge at a boundary of a grain, as a part of its inscribed radius
+FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain is thin
+GRAIN_FACTOR = 9.0  # fitted: tetrahedra are 1 + 9 (size / grain)^2 times those of the lattice
+GRAIN_EDGE = 0.8  # edge that a grain allows at most, as a part of the cube root of its volume
 GRADING_FACTOR = 2.0  # fitted: as many again where the lattice is coarser than the boundary
 BYTES_PER_TET = 700  # measured: memory in use at most, the writing of the file included
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
@@ -35,105 +39,104 @@ N_INNER = 5  # samples that lie inside the tetrahedron
 
 @dataclass(frozen=True, eq=False)
 class MeshSizes:
-    """Edge lengths that a mesh of ``particle`` should have.
+    """Edge lengths that a mesh of ``body`` should have.
 
     Parameters
     ----------
-    particle
+    body
         What is meshed.
     size_um
         Step of the background lattice and longest edge inside a grain, um.
     boundary_size_um
-        Longest edge where grains meet, and at the shell, um. Where a grain is too thin
-        for it the edges are halved once more.
+        Longest edge where grains meet, and at the shell, um; down to half of it at grains
+        that are too thin for it.
     """
 
-    particle: Particle
+    body: Body
     size_um: float
     boundary_size_um: float
 
     def __post_init__(self) -> None:
-        radius = self.particle.shell.diameter_um / 2
+        radius = (0.75 * self.body.volume_um3 / math.pi) ** (1 / 3)
         limits = {"size_um": radius / 2, "boundary_size_um": self.size_um}
         for name, limit in limits.items():
             value = getattr(self, name)
             if not SMALLEST * radius <= value <= limit:  # true for NaN
                 msg = (
                     f"{name} is {value}, expected a length in um from {SMALLEST * radius:.1g} to "
-                    f"{limit:.4g} for a particle of mean radius {radius:.4g} um"
+                    f"{limit:.4g} for a body of mean radius {radius:.4g} um"
                 )
                 raise ExportError(msg)
 
     @property
     def floor_um(self) -> float:
-        """Length below which no edge is bisected for being too long, um."""
-        return self.boundary_size_um / 2
+        """Length below which no edge is bisected for a grain being thin, um."""
+        return min(self.boundary_size_um / 2, FLOOR_PIXELS * self.body.pixel_um)
 
-    def voxel_labels(self) -> NDArray[np.int32]:
-        """Grain ids on voxels of a third of ``boundary_size_um``, (nz, ny, nx) int32."""
-        radius = self.particle.shell.radius_bounds[1]
-        grid = Grid.around(radius, self.boundary_size_um / VOXELS_PER_SIZE)
-        return label_grid(self.particle, grid, threads=1)
+    def grain_sizes(self) -> NDArray[np.float64]:
+        """Longest edge that each grain should have at its boundary, (n_grains + 1,), um.
 
-    def thin_grains(self, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Whether each grain is too thin for ``boundary_size_um``, (n_grains + 1,), by grain id.
-
-        A grain is thick if it owns one of the voxels ``labels`` together with the six
-        around it.
+        `EDGES_PER_RADIUS` of the radius of the largest ball that a grain holds, on voxels
+        of a pixel, but from `floor_um` to ``boundary_size_um``. Row 0, the outside, has the
+        latter.
         """
-        core = labels[1:-1, 1:-1, 1:-1]
-        deep = np.ones(core.shape, bool)
+        labels = self.body.voxel_labels(self.body.pixel_um)
+        border = np.zeros(labels.shape, bool)
         for axis in range(3):
-            for shift in (0, 2):
-                window = [slice(1, -1)] * 3
-                window[axis] = slice(shift, labels.shape[axis] - 2 + shift)
-                deep &= labels[tuple(window)] == core
-        thin = np.ones(self.particle.n_grains + 1, bool)
-        thin[core[deep]] = False
-        thin[OUTSIDE] = False
-        return thin
+            low, high = (np.moveaxis(border, axis, 0)[part] for part in (slice(-1), slice(1, None)))
+            moved = np.moveaxis(labels, axis, 0)
+            differ = moved[1:] != moved[:-1]
+            low |= differ
+            high |= differ
+        depth = ndimage.distance_transform_edt(~border) + 0.5
+        radius = np.zeros(self.body.n_grains + 1)
+        np.maximum.at(radius, labels.ravel(), depth.ravel())
+        wanted = EDGES_PER_RADIUS * self.body.pixel_um * radius
+        sizes = np.clip(wanted, self.floor_um, self.boundary_size_um)
+        sizes[OUTSIDE] = self.boundary_size_um
+        return sizes
 
     def too_coarse(
-        self, points: NDArray[np.float64], tets: NDArray[np.int64], thin: NDArray[np.bool_]
+        self, points: NDArray[np.float64], tets: NDArray[np.int64], sizes: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """Whether each tetrahedron has to be bisected: (m,) bool.
 
         It has to be if its longest edge is longer than
 
-        * ``boundary_size_um`` and eleven samples in it and its vertices differ in grain;
-        * ``floor_um`` and one sample lies in a thin grain, or in one that owns no vertex.
+        * the size of a grain at one of eleven samples in it, unless all samples and its
+          vertices lie in the same grain;
+        * ``floor_um`` and one sample lies in a grain that owns no vertex.
 
         Parameters
         ----------
         points : (n, 3) float
             um.
-        thin
-            Of `thin_grains`.
+        sizes
+            Of `grain_sizes`.
         """
         coarse = np.zeros(len(tets), bool)
         candidates = np.flatnonzero(longest_edges(points, tets) > ROUNDING * self.floor_um)
         used, corners = np.unique(tets[candidates], return_inverse=True)
-        at_corner = self.particle.grain_at(points[used])[corners.reshape(-1, 4)]
+        at_corner = self.body.grain_at(points[used])[corners.reshape(-1, 4)]
         for start in range(0, len(candidates), BLOCK):
             block = slice(start, start + BLOCK)
             chosen = tets[candidates[block]]
-            length = longest_edges(points, chosen)
             samples = np.einsum("sk,mkd->msd", SAMPLES, points[chosen])
-            inside = self.particle.grain_at(samples)
+            inside = self.body.grain_at(samples)
             absent = (inside[:, :N_INNER, None] != at_corner[block][:, None, :]).all(axis=2)
             absent &= inside[:, :N_INNER] != OUTSIDE
-            small = absent.any(axis=1) | thin[inside].any(axis=1)
             mixed = (inside != inside[:, :1]).any(axis=1)
             mixed |= (at_corner[block] != inside[:, :1]).any(axis=1)
-            long = length > ROUNDING * self.boundary_size_um
-            coarse[candidates[block]] = small | (mixed & long)
+            long = longest_edges(points, chosen) > ROUNDING * sizes[inside].min(axis=1)
+            coarse[candidates[block]] = absent.any(axis=1) | (mixed & long)
         return coarse
 
     def expected_tets(self) -> float:
         """Rough number of tetrahedra of the mesh, within a factor of two or so."""
-        size, volume = self.boundary_size_um, self.particle.shell.volume_um3
-        grain = (volume / self.particle.n_grains) ** (1 / 3)
-        grading = GRADING_FACTOR if size < self.size_um else 1.0
+        volume = self.body.volume_um3
+        grain = (volume / self.body.n_grains) ** (1 / 3)
+        size = min(self.boundary_size_um, max(GRAIN_EDGE * grain, self.floor_um))
+        grading = GRADING_FACTOR if self.boundary_size_um < self.size_um else 1.0
         cells = volume / size**3
         return grading * TETS_PER_CELL * cells * (1 + GRAIN_FACTOR * (size / grain) ** 2)
 

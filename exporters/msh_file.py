@@ -206,14 +206,13 @@ def read_split_msh(
 ]:
     """Points, tetrahedra, grain ids, wedges and facts of a file that `write_msh` made."""
     path = Path(path)
-    _check_head(path)
+    facts = read_facts(path)
     with gmsh_model() as gmsh:
         try:
             gmsh.merge(str(path))
         except Exception as error:  # gmsh raises nothing more specific
             msg = f"{path} cannot be read by gmsh: {error}"
             raise ExportError(msg) from error
-        facts = _facts(gmsh.model, path)
         tags, coordinates, _ = gmsh.model.mesh.getNodes()
         points = np.empty((len(tags), 3))
         points[tags.astype(np.int64) - 1] = coordinates.reshape(-1, 3)
@@ -247,12 +246,23 @@ def _check_head(path: Path) -> None:
         raise ExportError(msg)
 
 
-def _facts(model: Any, path: Path) -> dict[str, Any]:
-    comments = model.getAttribute(COMMENTS) if COMMENTS in model.getAttributeNames() else []
+def read_facts(path: str | Path) -> dict[str, Any]:
+    """How the mesh of a file that `write_msh` made was made; gmsh is not needed.
+
+    Raises
+    ------
+    ExportError
+        If it is no MSH 4.1 file, or does not say.
+    """
+    path = Path(path)
+    _check_head(path)
+    content = path.read_bytes()
+    _, _, section = content.rpartition(f"${COMMENTS}\n".encode())
+    text, _, _ = section.partition(f"\n$End{COMMENTS}".encode())
     try:
-        facts: dict[str, Any] = json.loads(comments[-1])
+        facts: dict[str, Any] = json.loads(text.splitlines()[-1])
         facts["n_grains"]
-    except (IndexError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         msg = f"{path} does not say how many grains there are; expected a file of this package"
         raise ExportError(msg) from error
     return facts

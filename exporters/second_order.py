@@ -20,7 +20,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..generator.particle import OUTSIDE, Particle
-from .interface_projection import NONE, materials_at, nearest_on_interface
+from .material_field import MAX_MATERIALS, NONE, nearest_on_interface, particle_field
+from .tet_complex import add_material
 from .tetrahedra import EDGES, FACES, edge_table
 from .volume_mesh import VolumeMesh
 
@@ -108,11 +109,7 @@ def second_order(mesh: VolumeMesh, particle: Particle) -> SecondOrderMesh:
     middles = (start + stop) / 2
     length = np.linalg.norm(stop - start, axis=1)
     moves = np.zeros_like(middles)
-    grains, shell = particle.tessellation, particle.shell
-    _to_interfaces(
-        middles, constrained, materials, length, grains.table, grains.squared,
-        shell.scaled_coefficients, shell.max_degree, moves,
-    )  # fmt: skip
+    _to_interfaces(middles, constrained, materials, length, particle_field(particle), moves)
     astray = np.linalg.norm(moves, axis=1) > LONGEST_MOVE * length
     moves[astray] = 0.0
     parts, least = _admissible_parts(mesh, tet_edges, middles, moves)
@@ -189,20 +186,24 @@ def _materials_at_edges(
     outside = tet_edges[rows[:, None], sides[faces]]  # the three edges of each outer face
     owners = np.concatenate([owners, np.tile(outside, 2)])
     labels = np.concatenate([labels, np.full(len(rows), OUTSIDE, np.int32)])
-    materials: NDArray[np.int32] = materials_at(owners, labels, n_edges)
+    materials = np.full((n_edges, MAX_MATERIALS), NONE, np.int32)
+    _gather_materials(owners, labels, materials)
     return materials
 
 
 @njit(cache=True, nogil=True)
-def _to_interfaces(  # type: ignore[no-untyped-def]
-    middles, constrained, materials, length, grains, squared, shell, degree, moves
-):  # fmt: skip
+def _gather_materials(owners, labels, materials):  # type: ignore[no-untyped-def]
+    for row in range(owners.shape[0]):
+        for e in owners[row]:
+            add_material(materials[e], labels[row])
+
+
+@njit(cache=True, nogil=True)
+def _to_interfaces(middles, constrained, materials, length, field, moves):  # type: ignore[no-untyped-def]
     """Write the way from each middle in ``constrained`` to where its materials meet."""
     target = np.empty(3)
     for e in constrained:
-        nearest_on_interface(
-            middles[e], materials[e], length[e], grains, squared, shell, degree, target
-        )
+        nearest_on_interface(middles[e], materials[e], length[e], field, target)
         for i in range(3):
             moves[e, i] = target[i] - middles[e, i]
 

@@ -10,10 +10,11 @@ from scipy.sparse.linalg import spsolve
 
 from cathodegrain.exporters import cohesive, msh_file
 from cathodegrain.exporters.cohesive import SplitMesh, split
+from cathodegrain.exporters.mesh_export import read as read_bonded
+from cathodegrain.exporters.mesher import volume_mesh
 from cathodegrain.exporters.outer_manifold import connected_pieces
 from cathodegrain.exporters.tetrahedra import signed_volumes
-from cathodegrain.exporters.volume_mesh import VolumeMesh, volume_mesh
-from cathodegrain.exporters.volume_mesh import read as read_bonded
+from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.errors import ExportError
 from meshes import faces_of, kuhn_lattice, pieces
 

@@ -7,8 +7,9 @@ import pytest
 from cathodegrain.exporters import grain_surfaces
 from cathodegrain.exporters.closed_surface import separated
 from cathodegrain.exporters.grain_surfaces import GrainSurfaces
+from cathodegrain.exporters.mesher import volume_mesh
 from cathodegrain.exporters.rendering import grain_colours
-from cathodegrain.exporters.volume_mesh import VolumeMesh, volume_mesh
+from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 from meshes import ball, edge_counts

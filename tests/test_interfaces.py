@@ -7,8 +7,8 @@ import xarray
 from cathodegrain.exporters import interfaces as module
 from cathodegrain.exporters.grain_surfaces import GrainSurfaces, grain_surfaces
 from cathodegrain.exporters.interfaces import COLUMNS, Interfaces, interfaces
+from cathodegrain.exporters.mesher import volume_mesh
 from cathodegrain.exporters.triple_lines import triple_lines
-from cathodegrain.exporters.volume_mesh import volume_mesh
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 from meshes import ball, kuhn_lattice

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import msh_file, volume_mesh
+from cathodegrain.exporters import mesher, msh_file
 from cathodegrain.exporters.second_order import (
     LEAST_JACOBIAN,
     jacobian_coefficients,
@@ -19,12 +19,12 @@ VTK_EDGES = [(0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3)]
 def halves(card):
     """Ball of radius 1 um cut in two by the plane x = 0, and its mesh."""
     particle = ball(card, [[-0.5, 0.1, 0.2], [0.5, 0.1, 0.2]])
-    return particle, volume_mesh.volume_mesh(particle, 0.3)
+    return particle, mesher.volume_mesh(particle, 0.3)
 
 
 @pytest.fixture(scope="module")
 def tiny(tiny_particle):
-    return second_order(volume_mesh.volume_mesh(tiny_particle, 0.2), tiny_particle)
+    return second_order(mesher.volume_mesh(tiny_particle, 0.2), tiny_particle)
 
 
 def straight(corners):
@@ -70,10 +70,13 @@ def test_mid_side_nodes_follow_the_shell_and_the_grain_boundary(halves):
     triangles, pairs = curved.facets
     outer = triangles[pairs[:, 0] == 0]
     radii = np.linalg.norm(curved.points[outer[:, 3:]], axis=2)
-    np.testing.assert_allclose(radii, 1.0, atol=1e-6)
     inner = triangles[pairs[:, 0] > 0]
-    assert np.abs(curved.points[inner[:, 3:], 0]).max() < 1e-6
-    assert curved.facts["n_shortened_edges"] == 0
+    heights = np.concatenate(
+        [np.abs(radii - 1).ravel(), np.abs(curved.points[inner[:, 3:], 0]).ravel()]
+    )
+    nodes = np.concatenate([outer[:, 3:].ravel(), inner[:, 3:].ravel()])
+    off = np.unique(nodes[heights > 1e-6])
+    assert len(off) <= curved.facts["n_shortened_edges"] <= 0.03 * len(np.unique(nodes))
 
 
 def test_the_volume_of_a_ball_is_ten_times_as_good(halves):

@@ -6,7 +6,8 @@ import pytest
 
 from cathodegrain.exporters import triple_lines
 from cathodegrain.exporters.grain_surfaces import grain_surfaces
-from cathodegrain.exporters.volume_mesh import VolumeMesh, volume_mesh
+from cathodegrain.exporters.mesher import volume_mesh
+from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.errors import ExportError
 from meshes import ball, kuhn_lattice
 

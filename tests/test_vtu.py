@@ -4,9 +4,9 @@ import pytest
 
 from cathodegrain.exporters import vtu
 from cathodegrain.exporters.cohesive import split
+from cathodegrain.exporters.mesher import volume_mesh
 from cathodegrain.exporters.second_order import second_order
 from cathodegrain.exporters.tetrahedra import signed_volumes
-from cathodegrain.exporters.volume_mesh import volume_mesh
 from cathodegrain.generator.errors import ExportError
 from meshes import kuhn_lattice
 

@@ -1,0 +1,341 @@
+"""A labelled tetrahedral mesh that compiled kernels change in place, element by element.
+
+The tetrahedra fill space around the particle: those outside it have the label 0. All
+operations keep every tetrahedron positively oriented and every face shared by two, but for
+the hull, whose vertices never change.
+
+Each grain has a volume that it should have; an operation may take a grain farther from it
+only within a margin (`admitted`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..generator.particle import OUTSIDE
+from .material_field import MAX_MATERIALS, NONE
+from .tetrahedra import EDGES, FACES, face_neighbours, mean_ratio
+
+VACANT = -2  # label of a row of ``tets`` that holds no tetrahedron
+ROOM = 128  # tetrahedra at one vertex, at most
+MAX_RING = 40  # tetrahedra at one edge, at most
+MAX_AFFECTED = 24  # materials whose volume one operation changes, at most
+OUTSIDE_WEIGHT = 10.0  # a tetrahedron outside counts as this much better than it is
+VOLUME_MARGIN = 0.08  # relative error of a grain's volume that any operation may cause
+SPARE = 0.2  # rows kept vacant, as a part of the tetrahedra
+
+# local vertices (p, q) besides (i, j), such that (i, j, p, q) is positively oriented
+OPPOSITE = np.zeros((4, 4, 2), np.int64)
+for _i, _j in EDGES:
+    _p, _q = sorted(set(range(4)) - {_i, _j})
+    _even = (_i + _j) % 2 == 1  # parity of the permutation (i, j, p, q), i < j, p < q
+    OPPOSITE[_i, _j] = (_p, _q) if _even else (_q, _p)
+    OPPOSITE[_j, _i] = OPPOSITE[_i, _j][::-1]
+
+
+class TetComplex(NamedTuple):
+    """Arrays of a mesh under change. Made by `complex_of`."""
+
+    points: NDArray[np.float64]  # (n, 3)
+    tets: NDArray[np.int64]  # (rows, 4)
+    labels: NDArray[np.int32]  # (rows,), VACANT where there is none
+    members: NDArray[np.int32]  # (n, ROOM) rows of the tetrahedra at each vertex
+    n_members: NDArray[np.int32]  # (n,) how many they are
+    materials: NDArray[np.int32]  # (n, MAX_MATERIALS) labels around each vertex, NONE after them
+    fixed: NDArray[np.bool_]  # (n,) on the hull
+    vacant: NDArray[np.int64]  # (rows + 1,) stack of vacant rows below, its height in front
+    volumes: NDArray[np.float64]  # (n_grains + 1,) by label
+    targets: NDArray[np.float64]  # (n_grains + 1,)
+    sizes: NDArray[np.float64]  # (n_grains + 1,) edge that each label should have
+    size_at: NDArray[np.float64]  # (n,) the smallest of them around each vertex
+    changed: NDArray[np.int32]  # (n,) round in which an element at the vertex last changed
+    round: NDArray[np.int32]  # (1,) that is going on
+
+
+def complex_of(
+    points: NDArray[np.float64],
+    tets: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    targets: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+) -> TetComplex:
+    """Working copy of a conforming, positively oriented mesh.
+
+    Parameters
+    ----------
+    labels : (m,) int32
+        Grain ids, 0 outside.
+    targets : (n_grains + 1,) float
+        Volume that each grain should have.
+    sizes : (n_grains + 1,) float
+        Length of edges that each grain should have at its boundary.
+    """
+    m, n = len(tets), len(points)
+    rows = m + int(SPARE * m) + 1000
+    c = TetComplex(
+        points=points.copy(),
+        tets=np.zeros((rows, 4), np.int64),
+        labels=np.full(rows, VACANT, np.int32),
+        members=np.empty((n, ROOM), np.int32),
+        n_members=np.zeros(n, np.int32),
+        materials=np.empty((n, MAX_MATERIALS), np.int32),
+        fixed=np.zeros(n, bool),
+        vacant=np.concatenate([[rows - m], np.arange(rows - 1, -1, -1)]),
+        volumes=np.zeros(len(targets)),
+        targets=targets,
+        sizes=sizes,
+        size_at=np.empty(n),
+        changed=np.zeros(n, np.int32),
+        round=np.zeros(1, np.int32),
+    )
+    c.tets[:m], c.labels[:m] = tets, labels
+    free = face_neighbours(tets, n) == -1
+    rows_of_hull, faces = np.nonzero(free)
+    c.fixed[tets[rows_of_hull[:, None], FACES[faces]]] = True
+    _register(c, m)
+    update_materials(c)
+    return c
+
+
+@njit(cache=True, nogil=True)
+def _register(c, m):  # type: ignore[no-untyped-def]
+    for t in range(m):
+        for k in range(4):
+            v = c.tets[t, k]
+            if c.n_members[v] == ROOM:
+                c.fixed[v] = True  # its list is not complete
+                continue
+            c.members[v, c.n_members[v]] = t
+            c.n_members[v] += 1
+        c.volumes[c.labels[t]] += tet_volume(c, t)
+
+
+@njit(cache=True, nogil=True)
+def update_materials(c):  # type: ignore[no-untyped-def]
+    """Write the labels of the tetrahedra around each vertex to ``materials``."""
+    c.materials[:] = NONE
+    c.size_at[:] = np.inf
+    for t in range(c.tets.shape[0]):
+        if c.labels[t] != VACANT:
+            for k in range(4):
+                v = c.tets[t, k]
+                add_material(c.materials[v], c.labels[t])
+                c.size_at[v] = min(c.size_at[v], c.sizes[c.labels[t]])
+
+
+@njit(cache=True, nogil=True)
+def next_round(c):  # type: ignore[no-untyped-def]
+    """Begin a round: what has not changed since the last one began counts as settled."""
+    update_materials(c)
+    c.round[0] += 1
+
+
+@njit(cache=True, nogil=True)
+def is_settled(c, t):  # type: ignore[no-untyped-def]
+    """Whether nothing at the vertices of row t has changed since the last round began."""
+    latest = c.changed[c.tets[t, 0]]
+    for k in range(1, 4):
+        latest = max(latest, c.changed[c.tets[t, k]])
+    return latest < c.round[0] - 1
+
+
+@njit(cache=True, nogil=True)
+def mark_changed(c, v):  # type: ignore[no-untyped-def]
+    """Note that the elements at a vertex have changed, and so those at its neighbours."""
+    for q in range(c.n_members[v]):
+        for k in range(4):
+            c.changed[c.tets[c.members[v, q], k]] = c.round[0]
+
+
+@njit(cache=True, nogil=True)
+def add_material(materials, label):  # type: ignore[no-untyped-def]
+    """Put a label into a row of materials; whether it is in there now."""
+    for k in range(materials.size):
+        if materials[k] == label:
+            return True
+        if materials[k] == NONE:
+            materials[k] = label
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def has_material(materials, label):  # type: ignore[no-untyped-def]
+    """Whether a row of materials holds a label."""
+    for k in range(materials.size):
+        if materials[k] == label:
+            return True
+        if materials[k] == NONE:
+            break
+    return False
+
+
+@njit(cache=True, nogil=True)
+def n_materials(materials):  # type: ignore[no-untyped-def]
+    """Number of labels in a row of materials."""
+    n = 0
+    while n < materials.size and materials[n] != NONE:
+        n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def volume_of(points, i, j, k, m):  # type: ignore[no-untyped-def]
+    """Signed volume of a tetrahedron."""
+    ax, ay, az = points[i, 0], points[i, 1], points[i, 2]
+    ux, uy, uz = points[j, 0] - ax, points[j, 1] - ay, points[j, 2] - az
+    vx, vy, vz = points[k, 0] - ax, points[k, 1] - ay, points[k, 2] - az
+    wx, wy, wz = points[m, 0] - ax, points[m, 1] - ay, points[m, 2] - az
+    det = (uy * vz - uz * vy) * wx + (uz * vx - ux * vz) * wy + (ux * vy - uy * vx) * wz
+    return det / 6.0
+
+
+@njit(cache=True, nogil=True)
+def tet_volume(c, t):  # type: ignore[no-untyped-def]
+    """Volume of the tetrahedron in row t."""
+    return volume_of(c.points, c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3])
+
+
+@njit(cache=True, nogil=True)
+def quality(c, label, i, j, k, m):  # type: ignore[no-untyped-def]
+    """Mean ratio of a tetrahedron; outside it counts as better than it is."""
+    ratio = mean_ratio(c.points, i, j, k, m)
+    return min(1.0, OUTSIDE_WEIGHT * ratio) if label == OUTSIDE else ratio
+
+
+@njit(cache=True, nogil=True)
+def tet_quality(c, t):  # type: ignore[no-untyped-def]
+    """Quality of the tetrahedron in row t."""
+    return quality(c, c.labels[t], c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3])
+
+
+@njit(cache=True, nogil=True)
+def star_quality(c, v, enough):  # type: ignore[no-untyped-def]
+    """Lowest quality of the tetrahedra at a vertex; some value below ``enough`` if it is below."""
+    worst = np.inf
+    for q in range(c.n_members[v]):
+        worst = min(worst, tet_quality(c, c.members[v, q]))
+        if worst < enough:
+            break
+    return worst
+
+
+@njit(cache=True, nogil=True)
+def has_vertex(c, t, v):  # type: ignore[no-untyped-def]
+    """Whether the tetrahedron in row t has the vertex v."""
+    return c.tets[t, 0] == v or c.tets[t, 1] == v or c.tets[t, 2] == v or c.tets[t, 3] == v
+
+
+@njit(cache=True, nogil=True)
+def local_index(c, t, v):  # type: ignore[no-untyped-def]
+    """Place of the vertex v in row t."""
+    for k in range(3):
+        if c.tets[t, k] == v:
+            return k
+    return 3
+
+
+@njit(cache=True, nogil=True)
+def erase(c, t):  # type: ignore[no-untyped-def]
+    """Remove the tetrahedron in row t."""
+    c.volumes[c.labels[t]] -= tet_volume(c, t)
+    for k in range(4):
+        v = c.tets[t, k]
+        c.changed[v] = c.round[0]
+        for q in range(c.n_members[v]):
+            if c.members[v, q] == t:
+                c.members[v, q] = c.members[v, c.n_members[v] - 1]
+                c.n_members[v] -= 1
+                break
+    c.labels[t] = VACANT
+    c.vacant[0] += 1
+    c.vacant[c.vacant[0]] = t
+
+
+@njit(cache=True, nogil=True)
+def place(c, label, i, j, k, m):  # type: ignore[no-untyped-def]
+    """Add a tetrahedron; a row and room at its vertices must be there."""
+    t = c.vacant[c.vacant[0]]
+    c.vacant[0] -= 1
+    c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3] = i, j, k, m
+    c.labels[t] = label
+    for v in (i, j, k, m):
+        c.members[v, c.n_members[v]] = t
+        c.n_members[v] += 1
+        c.changed[v] = c.round[0]
+    c.volumes[label] += volume_of(c.points, i, j, k, m)
+
+
+@njit(cache=True, nogil=True)
+def ring_around(c, a, b, ring, rows):  # type: ignore[no-untyped-def]
+    """Number of tetrahedra around the edge (a, b); 0 if they do not close a ring.
+
+    Writes the vertices of the ring and the tetrahedra to ``ring`` and ``rows`` (`MAX_RING`):
+    the tetrahedron k has the vertices a, b, ring[k], ring[k + 1], positively oriented.
+    """
+    n = 0
+    following = np.empty(MAX_RING, np.int64)
+    for q in range(c.n_members[a]):
+        t = c.members[a, q]
+        if has_vertex(c, t, b):
+            if n == MAX_RING:
+                return 0
+            i, j = local_index(c, t, a), local_index(c, t, b)
+            rows[n] = t
+            ring[n] = c.tets[t, OPPOSITE[i, j, 0]]
+            following[n] = c.tets[t, OPPOSITE[i, j, 1]]
+            n += 1
+    for k in range(n - 1):
+        found = False
+        for q in range(k + 1, n):
+            if ring[q] == following[k]:
+                ring[k + 1], ring[q] = ring[q], ring[k + 1]
+                rows[k + 1], rows[q] = rows[q], rows[k + 1]
+                following[k + 1], following[q] = following[q], following[k + 1]
+                found = True
+                break
+        if not found:
+            return 0
+    return n if n > 2 and following[n - 1] == ring[0] else 0
+
+
+@njit(cache=True, nogil=True)
+def across_face(c, t, i, j, k):  # type: ignore[no-untyped-def]
+    """The other tetrahedron with the face (i, j, k) of row t; -1 if there is none."""
+    for q in range(c.n_members[i]):
+        s = c.members[i, q]
+        if s != t and has_vertex(c, s, j) and has_vertex(c, s, k):
+            return s
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def book(changes, materials, label, volume):  # type: ignore[no-untyped-def]
+    """Add a change of volume to those of its label; false if there are too many labels."""
+    for k in range(MAX_AFFECTED):
+        if materials[k] == label or materials[k] == NONE:
+            if materials[k] == NONE:
+                materials[k] = label
+                changes[k] = 0.0
+            changes[k] += volume
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def admitted(c, changes, materials):  # type: ignore[no-untyped-def]
+    """Whether the changes of volume leave every grain near its target, or bring it nearer."""
+    for k in range(MAX_AFFECTED):
+        if materials[k] == NONE:
+            break
+        label = materials[k]
+        if label != OUTSIDE:
+            before = abs(c.volumes[label] - c.targets[label])
+            after = abs(c.volumes[label] + changes[k] - c.targets[label])
+            if after > before and after > VOLUME_MARGIN * c.targets[label]:
+                return False
+    return True
