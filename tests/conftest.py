@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cathodegrain.exporters.mesher import volume_mesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 
@@ -27,3 +28,11 @@ def tiny_particle(card):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="session")
+def crystals(card):
+    """About 50 grains with random orientations, and a coarse mesh of them."""
+    settings = {"shell.diameter_um": 1.2, "orientations.model": "uniform"}
+    particle = generate_particle(card.with_parameters(settings), entropy=7)
+    return particle, volume_mesh(particle, 0.3)

@@ -10,6 +10,7 @@ MODULES = sorted(
     ".".join(["cathodegrain", *path.relative_to(ROOT).with_suffix("").parts])
     for layer in LAYERS
     for path in (ROOT / layer).rglob("*.py")
+    if path.parent.name != "decks"  # scripts that run in solvers
 )
 
 

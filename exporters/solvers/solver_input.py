@@ -1,0 +1,299 @@
+"""What every solver is given: nodes, elements, grains, sides, supports, orientations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from ...generator.errors import ExportError
+from ...generator.particle import OUTSIDE
+from ..tetrahedra import FACES
+from ..volume_mesh import VolumeMesh
+from .materials import Material
+from .units import UnitSystem
+
+if TYPE_CHECKING:
+    from ..second_order import SecondOrderMesh
+
+MIDDLES = {(0, 1): 4, (1, 2): 5, (0, 2): 6, (0, 3): 7, (1, 3): 8, (2, 3): 9}  # of ten nodes
+QUADRATIC_FACES = np.array(
+    [[*face, *(MIDDLES[tuple(sorted(e))] for e in zip(face, face[1:] + face[:1], strict=True))]
+     for face in FACES.tolist()]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Wedges:
+    """Zero-thickness elements between grains.
+
+    Parameters
+    ----------
+    nodes : (k, 6) int
+        Three nodes of the grain with the lower id, then the three of the other at the
+        same places.
+    pairs : (k, 2) int
+        Ids of the two grains, the lower first.
+    """
+
+    nodes: NDArray[np.int64]
+    pairs: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class SolverInput:
+    """A mesh in the units of a solver, with its sets.
+
+    Parameters
+    ----------
+    points : (n, 3) float
+        In ``units``.
+    tets : (m, 4) or (m, 10) int
+        Nodes in the order of VTK and Abaqus.
+    grain_ids : (m,) int32
+    n_grains
+        Number of grains of the particle; some may have no tetrahedron.
+    outer_sides, boundary_sides : (k, 2) int
+        Row of a tetrahedron and which of its `FACES`: the outer surface; the boundaries
+        between grains, each triangle once, as a side of the grain with the higher id.
+    boundary_pairs : (k, 2) int32
+        Grain ids (low, high) of ``boundary_sides``, ascending.
+    orientations : (n_grains, 4) float or None
+        Unit quaternions (w, x, y, z), crystal to sample.
+    wedges
+        Cohesive elements, if the mesh is split along the grain boundaries.
+    units, material
+        The units of every number, and the placeholder material in them.
+    facts
+        How the mesh was made.
+    """
+
+    points: NDArray[np.float64]
+    tets: NDArray[np.int64]
+    grain_ids: NDArray[np.int32]
+    n_grains: int
+    outer_sides: NDArray[np.int64]
+    boundary_sides: NDArray[np.int64]
+    boundary_pairs: NDArray[np.int32]
+    orientations: NDArray[np.float64] | None
+    wedges: Wedges | None
+    units: UnitSystem
+    material: Material
+    facts: Mapping[str, Any]
+
+    @property
+    def order(self) -> int:
+        """1 for four-node tetrahedra, 2 for ten-node ones."""
+        return 1 if self.tets.shape[1] == 4 else 2
+
+    @cached_property
+    def grains(self) -> list[int]:
+        """Ids of the grains that have a tetrahedron, ascending."""
+        return np.unique(self.grain_ids).tolist()
+
+    def rows_by_grain(self) -> list[tuple[int, NDArray[np.int64]]]:
+        """Each grain with the rows of its tetrahedra, both ascending."""
+        return grouped(self.grain_ids)
+
+    @property
+    def outer(self) -> NDArray[np.int64]:
+        """Triangles (k, 3) or (k, 6) of the outer surface, normals outwards."""
+        return self._triangles(self.outer_sides)
+
+    @property
+    def grain_boundary(self) -> NDArray[np.int64]:
+        """Triangles between grains, each once, normals out of the grain with the higher id."""
+        return self._triangles(self.boundary_sides)
+
+    def _triangles(self, sides: NDArray[np.int64]) -> NDArray[np.int64]:
+        faces = FACES if self.order == 1 else QUADRATIC_FACES
+        triangles: NDArray[np.int64] = self.tets[sides[:, :1], faces[sides[:, 1]]]
+        return triangles
+
+    @property
+    def boundary_nodes(self) -> NDArray[np.int64]:
+        """Nodes of the grain boundaries, ascending; those of all grains if they are split."""
+        split = self.wedges is not None
+        return np.unique(self.wedges.nodes if split else self.grain_boundary)  # type: ignore[union-attr]
+
+    @cached_property
+    def crystal_axes(self) -> NDArray[np.float64] | None:
+        """Matrices Q (n_grains, 3, 3): row k is the crystal axis k in global coordinates.
+
+        A vector v of the sample has the crystal components Q v.
+        """
+        if self.orientations is None:
+            return None
+        rotations = Rotation.from_quat(self.orientations[:, [1, 2, 3, 0]]).as_matrix()
+        return np.ascontiguousarray(rotations.transpose(0, 2, 1))
+
+    @cached_property
+    def supports(self) -> list[tuple[int, str]]:
+        """Three vertices and their fixed directions, which stop rigid motion and no more.
+
+        The first is held in x, y, z, the second in y, z, the third in z.
+        """
+        corners = np.unique(self.tets[:, :4])
+        x = self.points[corners]
+        first = x[:, 0].argmin()
+        second = x[:, 0].argmax()
+        along = x[second] - x[first]
+        across = np.abs(along[0] * (x - x[first])[:, 1] - along[1] * (x - x[first])[:, 0])
+        chosen = corners[[first, second, across.argmax()]].tolist()
+        return list(zip(chosen, ("xyz", "yz", "z"), strict=True))
+
+    def heading(self) -> list[str]:
+        """Lines that begin every file: what it is, units, orientations. ASCII."""
+        kind = "four-node" if self.order == 1 else "ten-node"
+        if self.orientations is None:
+            material = "no orientations: the material is isotropic, the means over the crystal axes"
+        else:
+            material = "crystal axes of every grain as in orientations.csv"
+        return [
+            f"virtual NMC811 particle: {len(self.grains)} grains, {len(self.tets)} {kind} "
+            f"tetrahedra, {len(self.points)} nodes",
+            self.units.text,
+            material,
+        ]
+
+
+def solver_input(
+    mesh: VolumeMesh | SecondOrderMesh,
+    units: UnitSystem,
+    orientations: NDArray[np.float64] | None = None,
+    wedges: Wedges | None = None,
+) -> SolverInput:
+    """Mesh (um) in the units of a solver, with its sides sorted out.
+
+    Raises
+    ------
+    ExportError
+        If the mesh is empty or orientations or wedges do not fit it.
+    """
+    if len(mesh.tets) == 0:
+        msg = "the mesh has no tetrahedron; make it with a smaller size_um"
+        raise ExportError(msg)
+    _check_orientations(orientations, mesh.n_grains)
+    _check_wedges(wedges, mesh)
+    outer, boundary, pairs = _sides(mesh, wedges)
+    material = Material() if orientations is not None else Material().isotropic()
+    return SolverInput(
+        points=mesh.points * units.per_um,
+        tets=mesh.tets,
+        grain_ids=mesh.grain_ids,
+        n_grains=mesh.n_grains,
+        outer_sides=outer,
+        boundary_sides=boundary,
+        boundary_pairs=pairs,
+        orientations=orientations,
+        wedges=wedges,
+        units=units,
+        material=material.in_units(units),
+        facts=mesh.facts,
+    )
+
+
+def grouped(keys: NDArray[Any]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Each key with the rows that have it, both ascending.
+
+    Examples
+    --------
+    >>> grouped(np.array([7, 3, 7]))
+    [(3, array([1])), (7, array([0, 2]))]
+    """
+    order = np.argsort(keys, kind="stable")
+    found, start = np.unique(keys[order], return_index=True)
+    return list(zip(found.tolist(), np.split(order, start[1:]), strict=True))
+
+
+def _check_orientations(orientations: NDArray[np.float64] | None, n_grains: int) -> None:
+    if orientations is None:
+        return
+    if orientations.shape != (n_grains, 4):
+        msg = (
+            f"orientations have shape {orientations.shape}, expected ({n_grains}, 4): "
+            "a unit quaternion (w, x, y, z) for each grain"
+        )
+        raise ExportError(msg)
+    off = np.abs(np.linalg.norm(orientations, axis=1) - 1)
+    if not off.max() < 1e-6:
+        msg = (
+            f"the quaternion of grain {1 + off.argmax()} has norm "
+            f"{np.linalg.norm(orientations[off.argmax()]):.6g}, expected 1; normalise it"
+        )
+        raise ExportError(msg)
+
+
+def _check_wedges(wedges: Wedges | None, mesh: VolumeMesh | SecondOrderMesh) -> None:
+    if wedges is None:
+        return
+    if mesh.tets.shape[1] != 4:
+        msg = "six-node cohesive elements do not fit ten-node tetrahedra; give the linear mesh"
+        raise ExportError(msg)
+    k, n = len(wedges.nodes), len(mesh.points)
+    if wedges.nodes.shape != (k, 6) or wedges.pairs.shape != (k, 2):
+        msg = (
+            f"wedges and wedge_pairs have shapes {wedges.nodes.shape} and "
+            f"{wedges.pairs.shape}, expected (k, 6) and (k, 2)"
+        )
+        raise ExportError(msg)
+    if k and (wedges.nodes.min() < 0 or wedges.nodes.max() >= n):
+        msg = f"wedges name nodes up to {wedges.nodes.max()}, expected 0 to {n - 1}"
+        raise ExportError(msg)
+    if not (wedges.pairs[:, 0] < wedges.pairs[:, 1]).all():
+        msg = "wedge_pairs must have the lower grain id first, as the nodes of wedges have"
+        raise ExportError(msg)
+    low, high = mesh.points[wedges.nodes[:, :3]], mesh.points[wedges.nodes[:, 3:]]
+    thick = np.flatnonzero((low != high).any(axis=(1, 2)))
+    if len(thick):
+        msg = (
+            f"wedge {thick[0]} has its nodes 1 to 3 and 4 to 6 at different places; expected "
+            "zero thickness: a node above each node"
+        )
+        raise ExportError(msg)
+
+
+def _sides(
+    mesh: VolumeMesh | SecondOrderMesh, wedges: Wedges | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """Sides of the outer surface and of the grain boundaries, and the pairs of the latter."""
+    linear = mesh if isinstance(mesh, VolumeMesh) else mesh.linear
+    across = linear.neighbours
+    own = np.repeat(mesh.grain_ids[:, None], 4, axis=1)
+    other = np.where(across >= 0, mesh.grain_ids[across], OUTSIDE)
+    rows, faces = np.nonzero(own > other)
+    sides = np.stack([rows, faces], axis=1)
+    pairs = np.stack([other[rows, faces], own[rows, faces]], axis=1)
+    if wedges is not None and len(wedges.nodes):
+        sides, pairs = _without_cracks(mesh.tets, sides, pairs, wedges)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    sides, pairs = sides[order], pairs[order]
+    outside = pairs[:, 0] == OUTSIDE
+    return sides[outside], sides[~outside], pairs[~outside]
+
+
+def _without_cracks(
+    tets: NDArray[np.int64],
+    sides: NDArray[np.int64],
+    pairs: NDArray[np.int32],
+    wedges: Wedges,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Sides and pairs where a free face that a wedge covers counts as a grain boundary."""
+    faces = _keys(tets[sides[:, :1], FACES[sides[:, 1]]])
+    high = _keys(wedges.nodes[:, 3:])
+    order = np.argsort(high)
+    place = order[np.minimum(np.searchsorted(high, faces, sorter=order), len(high) - 1)]
+    pairs = np.where((high[place] == faces)[:, None], wedges.pairs[place], pairs)
+    kept = ~np.isin(faces, _keys(wedges.nodes[:, :3]))
+    return sides[kept], pairs[kept]
+
+
+def _keys(triangles: NDArray[np.int64]) -> NDArray[Any]:
+    """One comparable value for the three nodes of each triangle, in any order."""
+    rows = np.ascontiguousarray(np.sort(triangles, axis=1))
+    return rows.view([("", rows.dtype)] * 3).ravel()
