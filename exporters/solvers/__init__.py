@@ -166,7 +166,8 @@ def write_for(
         "um" or "m"; that of the profile by default.
     wedges : (k, 6) int
         Zero-thickness elements of a mesh that is split along its grain boundaries: three
-        nodes of the grain with the lower id, then those of the other at the same places.
+        nodes of the grain with the lower id, their normal pointing out of it, then those
+        of the other at the same places.
     wedge_pairs : (k, 2) int
         Ids of the two grains, the lower first.
 
@@ -182,8 +183,9 @@ def write_for(
         belongs to the mesh does not fit it, or the folder cannot be written.
     """
     from ..atomic import replacing_folder
-    from .solver_input import Wedges, solver_input
+    from .solver_input import solver_input
     from .units import unit_system
+    from .wedges import Wedges
 
     chosen = profile_named(profile)
     _check_supported(chosen, mesh, wedges, wedge_pairs)

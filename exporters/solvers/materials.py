@@ -1,9 +1,9 @@
 """The placeholder material of the decks: numbers of a sensible size, to be replaced.
 
-Crystal axes are a, b, c = 1, 2, 3; lithium moves in the a-b planes. Only the contraction
-along c is a measurement: c falls from 14.467 to 14.030 angstrom, 3.0 %, between x(Li) = 0.5
-and 0.25 in NCM811 (Kondrakov et al., J. Phys. Chem. C 121 (2017) 3286,
-doi 10.1021/acs.jpcc.6b12885). Everything else is an order of magnitude without a source.
+Crystal axes are a, b, c = 1, 2, 3; lithium moves in the a-b planes. The contraction along c
+has the size of the one that NCM811 shows below x(Li) = 0.5 (Kondrakov et al., J. Phys.
+Chem. C, 2017, doi 10.1021/acs.jpcc.6b12885). Everything else is an order of magnitude without
+a source.
 """
 
 from __future__ import annotations

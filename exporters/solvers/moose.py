@@ -149,8 +149,8 @@ EXPANSION = """{head}
 
 [Postprocessors]
   [largest_principal_stress]
-    type = ElementExtremeMaterialProperty
-    mat_prop = max_principal_stress
+    type = ElementExtremeValue
+    variable = max_principal_stress
     value_type = max
   []
 []

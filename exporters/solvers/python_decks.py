@@ -1,6 +1,6 @@
 """Solvers that are programmed in Python: a mesh file, the material, two scripts to run.
 
-The scripts are the files of the folder ``decks``, copied as they are; only the placeholder
+The scripts are the files of the folder ``decks`` below a heading; only the placeholder
 material is written into ``material.py``, in the units of the mesh.
 """
 
@@ -23,18 +23,22 @@ BLOCK = re.compile(rf"(# begin: {MARK}\n).*?(# end\n)", re.DOTALL)
 
 def write(content: SolverInput, folder: Path, profile: str) -> None:
     """Write mesh, ``material.py``, ``diffusion.py`` and ``expansion.py``."""
+    scripts = {name: _script(f"{profile}_{name}") for name in ("diffusion", "expansion")}
+    scripts["material"] = _material_script(content)
     if profile == "fenicsx":
         write_xdmf(content, folder)
     elif profile == "scikit-fem":
         _write_arrays(content, folder / "mesh.npz")
-        script = (DECKS / "scikit-fem_mesh.py").read_text("utf-8")
-        (folder / "particle_mesh.py").write_text(script, "utf-8")
+        scripts["particle_mesh"] = _script("scikit-fem_mesh")
     else:
         write_msh2(content, folder / "mesh.msh")
-    for name in ("diffusion", "expansion"):
-        script = (DECKS / f"{profile}_{name}.py").read_text("utf-8")
-        (folder / f"{name}.py").write_text(script, "utf-8")
-    (folder / "material.py").write_text(_material_script(content), "utf-8")
+    heading = "".join(f"# {line}\n" for line in content.heading())
+    for name, script in scripts.items():
+        (folder / f"{name}.py").write_text(heading + script, "utf-8")
+
+
+def _script(name: str) -> str:
+    return (DECKS / f"{name}.py").read_text("utf-8")
 
 
 def _write_arrays(content: SolverInput, path: Path) -> None:
@@ -63,5 +67,4 @@ def _material_script(content: SolverInput) -> str:
         "# strain along a, b, c for the whole change of composition\n"
         f"SWELLING = {material.swelling}\n"
     )
-    template = (DECKS / "material.py").read_text("utf-8")
-    return BLOCK.sub(lambda found: found[1] + numbers + found[2], template)
+    return BLOCK.sub(lambda found: found[1] + numbers + found[2], _script("material"))

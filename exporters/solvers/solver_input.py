@@ -17,6 +17,7 @@ from ..tetrahedra import FACES
 from ..volume_mesh import VolumeMesh
 from .materials import Material
 from .units import UnitSystem
+from .wedges import Wedges, check_wedges, without_cracks
 
 if TYPE_CHECKING:
     from ..second_order import SecondOrderMesh
@@ -26,23 +27,6 @@ QUADRATIC_FACES = np.array(
     [[*face, *(MIDDLES[tuple(sorted(e))] for e in zip(face, face[1:] + face[:1], strict=True))]
      for face in FACES.tolist()]
 )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Wedges:
-    """Zero-thickness elements between grains.
-
-    Parameters
-    ----------
-    nodes : (k, 6) int
-        Three nodes of the grain with the lower id, then the three of the other at the
-        same places.
-    pairs : (k, 2) int
-        Ids of the two grains, the lower first.
-    """
-
-    nodes: NDArray[np.int64]
-    pairs: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +163,9 @@ def solver_input(
         msg = "the mesh has no tetrahedron; make it with a smaller size_um"
         raise ExportError(msg)
     _check_orientations(orientations, mesh.n_grains)
-    _check_wedges(wedges, mesh)
+    check_wedges(wedges, mesh)
+    if wedges is not None and len(wedges.nodes) == 0:
+        wedges = None
     outer, boundary, pairs = _sides(mesh, wedges)
     material = Material() if orientations is not None else Material().isotropic()
     return SolverInput(
@@ -229,35 +215,6 @@ def _check_orientations(orientations: NDArray[np.float64] | None, n_grains: int)
         raise ExportError(msg)
 
 
-def _check_wedges(wedges: Wedges | None, mesh: VolumeMesh | SecondOrderMesh) -> None:
-    if wedges is None:
-        return
-    if mesh.tets.shape[1] != 4:
-        msg = "six-node cohesive elements do not fit ten-node tetrahedra; give the linear mesh"
-        raise ExportError(msg)
-    k, n = len(wedges.nodes), len(mesh.points)
-    if wedges.nodes.shape != (k, 6) or wedges.pairs.shape != (k, 2):
-        msg = (
-            f"wedges and wedge_pairs have shapes {wedges.nodes.shape} and "
-            f"{wedges.pairs.shape}, expected (k, 6) and (k, 2)"
-        )
-        raise ExportError(msg)
-    if k and (wedges.nodes.min() < 0 or wedges.nodes.max() >= n):
-        msg = f"wedges name nodes up to {wedges.nodes.max()}, expected 0 to {n - 1}"
-        raise ExportError(msg)
-    if not (wedges.pairs[:, 0] < wedges.pairs[:, 1]).all():
-        msg = "wedge_pairs must have the lower grain id first, as the nodes of wedges have"
-        raise ExportError(msg)
-    low, high = mesh.points[wedges.nodes[:, :3]], mesh.points[wedges.nodes[:, 3:]]
-    thick = np.flatnonzero((low != high).any(axis=(1, 2)))
-    if len(thick):
-        msg = (
-            f"wedge {thick[0]} has its nodes 1 to 3 and 4 to 6 at different places; expected "
-            "zero thickness: a node above each node"
-        )
-        raise ExportError(msg)
-
-
 def _sides(
     mesh: VolumeMesh | SecondOrderMesh, wedges: Wedges | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
@@ -269,31 +226,9 @@ def _sides(
     rows, faces = np.nonzero(own > other)
     sides = np.stack([rows, faces], axis=1)
     pairs = np.stack([other[rows, faces], own[rows, faces]], axis=1)
-    if wedges is not None and len(wedges.nodes):
-        sides, pairs = _without_cracks(mesh.tets, sides, pairs, wedges)
+    if wedges is not None:
+        sides, pairs = without_cracks(mesh.points, mesh.tets, sides, pairs, wedges)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     sides, pairs = sides[order], pairs[order]
     outside = pairs[:, 0] == OUTSIDE
     return sides[outside], sides[~outside], pairs[~outside]
-
-
-def _without_cracks(
-    tets: NDArray[np.int64],
-    sides: NDArray[np.int64],
-    pairs: NDArray[np.int32],
-    wedges: Wedges,
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Sides and pairs where a free face that a wedge covers counts as a grain boundary."""
-    faces = _keys(tets[sides[:, :1], FACES[sides[:, 1]]])
-    high = _keys(wedges.nodes[:, 3:])
-    order = np.argsort(high)
-    place = order[np.minimum(np.searchsorted(high, faces, sorter=order), len(high) - 1)]
-    pairs = np.where((high[place] == faces)[:, None], wedges.pairs[place], pairs)
-    kept = ~np.isin(faces, _keys(wedges.nodes[:, :3]))
-    return sides[kept], pairs[kept]
-
-
-def _keys(triangles: NDArray[np.int64]) -> NDArray[Any]:
-    """One comparable value for the three nodes of each triangle, in any order."""
-    rows = np.ascontiguousarray(np.sort(triangles, axis=1))
-    return rows.view([("", rows.dtype)] * 3).ravel()
