@@ -8,9 +8,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from abaqus_deck import read_deck
+from cathodegrain.exporters.cohesive import split
 from cathodegrain.exporters.second_order import second_order
 from cathodegrain.exporters.solvers import write_for
-from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.errors import ExportError
 
 # nodes of the faces S1 to S4 of C3D4, as the Abaqus manual lists them
@@ -28,23 +28,6 @@ def write(crystals, tmp_path_factory):
         return folder
 
     return written
-
-
-def split(mesh):
-    """Copy whose grains share no node, and the wedges between them with their pairs."""
-    shared, pairs = mesh.grain_boundary, mesh.facets[1]
-    pairs = pairs[pairs[:, 0] > 0]
-    corners = np.stack([np.repeat(mesh.grain_ids[:, None], 4, axis=1), mesh.tets], axis=-1)
-    own, index = np.unique(corners.reshape(-1, 2), axis=0, return_inverse=True)
-    number = {tuple(pair): k for k, pair in enumerate(own.tolist())}
-    upwards = shared[:, ::-1]  # normals out of the lower into the higher id
-    wedges = [
-        [number[low, n] for n in nodes] + [number[high, n] for n in nodes]
-        for (low, high), nodes in zip(pairs.tolist(), upwards.tolist(), strict=True)
-    ]
-    tets = index.reshape(-1, 4)
-    apart = VolumeMesh(mesh.points[own[:, 1]], tets, mesh.grain_ids, mesh.n_grains, mesh.facts)
-    return apart, np.array(wedges), pairs
 
 
 @pytest.mark.parametrize("profile", ["abaqus", "calculix"])
@@ -125,8 +108,8 @@ def test_ten_node_elements_have_their_middles_where_abaqus_wants_them(write, cry
 
 def test_cohesive_elements_point_from_the_lower_to_the_higher_grain(write, crystals):
     _, mesh = crystals
-    apart, wedges, pairs = split(mesh)
-    folder = write("abaqus", apart, wedges=wedges, wedge_pairs=pairs)
+    apart = split(mesh)
+    folder = write("abaqus", apart, wedges=apart.wedges, wedge_pairs=apart.wedge_pairs)
     deck = read_deck(folder / "expansion.inp")
     cohesive = deck.element_sets["COHESIVE"]
     assert len(cohesive) == len(mesh.grain_boundary)
@@ -171,12 +154,14 @@ def test_cohesive_elements_point_from_the_lower_to_the_higher_grain(write, cryst
 
 def test_cohesive_elements_that_do_not_fit_are_refused(write, crystals, tmp_path):
     particle, mesh = crystals
-    apart, wedges, pairs = split(mesh)
+    apart = split(mesh)
+    wedges, pairs = apart.wedges, apart.wedge_pairs
     target = tmp_path / "deck"
     cases = [
         (apart, "calculix", wedges, pairs, "MOOSE .* split a bonded mesh themselves"),
         (second_order(mesh, particle), "abaqus", wedges, pairs, "give the linear mesh"),
         (apart, "abaqus", wedges, None, "belong together"),
+        (apart, "abaqus", None, None, "give them, or the mesh before the split"),
         (apart, "abaqus", wedges[:, :5], pairs, r"expected \(k, 6\) and \(k, 2\)"),
         (apart, "abaqus", wedges + len(apart.points), pairs, "name nodes up to"),
         (apart, "abaqus", wedges, pairs[:, ::-1], "lower grain id first"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..cohesive import SplitMesh
     from ..second_order import SecondOrderMesh
     from ..volume_mesh import VolumeMesh
     from .solver_input import SolverInput
@@ -140,7 +141,7 @@ PROFILES = {
 
 
 def write_for(
-    mesh: VolumeMesh | SecondOrderMesh,
+    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
     folder: str | Path,
     profile: str,
     *,
@@ -221,7 +222,7 @@ def profile_named(name: str) -> SolverProfile:
 
 def _check_supported(
     profile: SolverProfile,
-    mesh: VolumeMesh | SecondOrderMesh,
+    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
     wedges: object,
     wedge_pairs: object,
 ) -> None:
@@ -233,6 +234,12 @@ def _check_supported(
         raise ExportError(msg)
     if (wedges is None) != (wedge_pairs is None):
         msg = "wedges and wedge_pairs belong together; give both or neither"
+        raise ExportError(msg)
+    if wedges is None and hasattr(mesh, "wedges"):
+        msg = (
+            "a mesh that is split along its grain boundaries is written with its wedges and "
+            "wedge_pairs only; give them, or the mesh before the split"
+        )
         raise ExportError(msg)
     if wedges is not None and not profile.cohesive:
         able = [p.name for p in PROFILES.values() if p.cohesive]

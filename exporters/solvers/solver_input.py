@@ -13,14 +13,15 @@ from scipy.spatial.transform import Rotation
 
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
-from ..tetrahedra import FACES
-from ..volume_mesh import VolumeMesh
+from ..tetrahedra import FACES, face_neighbours
 from .materials import Material
 from .units import UnitSystem
 from .wedges import Wedges, check_wedges, without_cracks
 
 if TYPE_CHECKING:
+    from ..cohesive import SplitMesh
     from ..second_order import SecondOrderMesh
+    from ..volume_mesh import VolumeMesh
 
 MIDDLES = {(0, 1): 4, (1, 2): 5, (0, 2): 6, (0, 3): 7, (1, 3): 8, (2, 3): 9}  # of ten nodes
 QUADRATIC_FACES = np.array(
@@ -147,7 +148,7 @@ class SolverInput:
 
 
 def solver_input(
-    mesh: VolumeMesh | SecondOrderMesh,
+    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
     units: UnitSystem,
     orientations: NDArray[np.float64] | None = None,
     wedges: Wedges | None = None,
@@ -216,11 +217,12 @@ def _check_orientations(orientations: NDArray[np.float64] | None, n_grains: int)
 
 
 def _sides(
-    mesh: VolumeMesh | SecondOrderMesh, wedges: Wedges | None
+    mesh: VolumeMesh | SecondOrderMesh | SplitMesh, wedges: Wedges | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
     """Sides of the outer surface and of the grain boundaries, and the pairs of the latter."""
-    linear = mesh if isinstance(mesh, VolumeMesh) else mesh.linear
-    across = linear.neighbours
+    across: NDArray[np.int64] = face_neighbours(
+        np.ascontiguousarray(mesh.tets[:, :4]), len(mesh.points)
+    )
     own = np.repeat(mesh.grain_ids[:, None], 4, axis=1)
     other = np.where(across >= 0, mesh.grain_ids[across], OUTSIDE)
     rows, faces = np.nonzero(own > other)

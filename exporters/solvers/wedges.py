@@ -12,6 +12,7 @@ from ...generator.errors import ExportError
 from ..tetrahedra import FACES
 
 if TYPE_CHECKING:
+    from ..cohesive import SplitMesh
     from ..second_order import SecondOrderMesh
     from ..volume_mesh import VolumeMesh
 
@@ -33,7 +34,7 @@ class Wedges:
     pairs: NDArray[np.int32]
 
 
-def check_wedges(wedges: Wedges | None, mesh: VolumeMesh | SecondOrderMesh) -> None:
+def check_wedges(wedges: Wedges | None, mesh: VolumeMesh | SecondOrderMesh | SplitMesh) -> None:
     """Check shapes, ranges and thickness.
 
     Raises
