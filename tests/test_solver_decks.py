@@ -12,6 +12,7 @@ from cathodegrain.exporters.cohesive import split
 from cathodegrain.exporters.second_order import second_order
 from cathodegrain.exporters.solvers import write_for
 from cathodegrain.generator.errors import ExportError
+from finite_elements import conduction, jumps, solved, source
 
 # nodes of the faces S1 to S4 of C3D4, as the Abaqus manual lists them
 ABAQUS_FACES = {1: (1, 2, 3), 2: (1, 4, 2), 3: (2, 4, 3), 4: (3, 4, 1)}
@@ -150,6 +151,34 @@ def test_cohesive_elements_point_from_the_lower_to_the_higher_grain(write, cryst
     assert not (folder / "diffusion.inp").exists()
     assert len(deck.surfaces["OUTER"]) == len(mesh.outer)
     assert len(deck.surfaces["GRAIN_BOUNDARY"]) == len(mesh.grain_boundary)
+
+
+def test_stiff_cohesive_elements_of_a_deck_converge_to_the_bonded_mesh(write, crystals):
+    _, mesh = crystals
+    load = source(mesh.points, mesh.tets)
+    identity = np.broadcast_to(np.eye(3), (len(mesh.tets), 3, 3))
+    bonded = load @ solved(conduction(mesh.points, mesh.tets, identity), load, mesh.outer)
+
+    apart = split(mesh)
+    folder = write("abaqus", apart, wedges=apart.wedges, wedge_pairs=apart.wedge_pairs)
+    deck = read_deck(folder / "expansion.inp")
+    points = np.array([deck.nodes[n] for n in range(1, len(deck.nodes) + 1)])
+    nodes = {kind: [] for kind in ("C3D4", "COH3D6")}
+    for kind, element in deck.elements.values():
+        nodes[kind].append(element)
+    tets, wedges = (np.array(rows) - 1 for rows in nodes.values())
+    held = np.array(deck.node_sets["OUTER"]) - 1
+    bulk, between, load = (
+        conduction(points, tets, identity),
+        jumps(points, wedges),
+        source(points, tets),
+    )
+    errors = np.array(
+        [load @ solved(bulk + k * between, load, held) / bonded - 1 for k in (1e3, 1e4, 1e5, 1e6)]
+    )
+    assert (errors > 0).all()
+    assert errors[0] < 0.1
+    np.testing.assert_allclose(errors[:-1] / errors[1:], 10, rtol=0.1)
 
 
 def test_cohesive_elements_that_do_not_fit_are_refused(write, crystals, tmp_path):
