@@ -30,6 +30,7 @@ from .tet_complex import (
     erase,
     has_material,
     has_vertex,
+    is_first_try,
     is_settled,
     n_materials,
     place,
@@ -43,8 +44,9 @@ from .tet_complex import (
 from .tetrahedra import EDGES
 
 MERGED_MATERIALS = 6  # at a vertex made of two of different materials, at most
-GOOD = 0.35  # a star that is better than this may get worse, down to
-FAIR = 0.2  # this, to be rid of a short edge
+GOOD = 0.35**3  # a star that is better than this may get worse, down to
+FAIR = 0.2**3  # this, to be rid of a short edge
+GAIN = 1.0003  # otherwise it must get better by this factor
 
 
 class Collapsing(NamedTuple):
@@ -72,14 +74,11 @@ def collapse(c, settings):  # type: ignore[no-untyped-def]
             a, b = c.tets[t, EDGES[e, 0]], c.tets[t, EDGES[e, 1]]
             length = np.sqrt(_squared(c, a, b)) / min(c.size_at[a], c.size_at[b])
             bad = own < settings.bad
-            if not (bad or length < settings.short):
+            if not (bad or length < settings.short) or not is_first_try(c, a, b, 1):
                 continue
-            worst = min(star_quality(c, a, -np.inf), star_quality(c, b, -np.inf))
-            required = max(1.0001 * worst, 1.2 * own + 0.02)
-            if not bad:
-                required = max(min(worst, GOOD), FAIR)
+            least = (1.2 * own ** (1.0 / 3.0) + 0.02) ** 3 if bad else -1.0
             for _ in range(2):
-                if _collapse_into(c, a, b, length, required, settings, ring, rows,
+                if _collapse_into(c, a, b, length, least, settings, ring, rows,
                                   changes, affected):  # fmt: skip
                     n_gone += 1
                     break
@@ -97,7 +96,7 @@ def _squared(c, a, b):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _collapse_into(  # type: ignore[no-untyped-def]
-    c, a, b, length, required, settings, ring, rows, changes, affected
+    c, a, b, length, least, settings, ring, rows, changes, affected
 ):
     """Let vertex a go into b if all conditions hold."""
     if c.fixed[a] or c.n_members[a] + c.n_members[b] > ROOM:
@@ -112,6 +111,7 @@ def _collapse_into(  # type: ignore[no-untyped-def]
         slides = _all_around(c, c.materials[a], rows, n)
     if not slides and not _may_merge(c, a, b, length, settings.merging, rows, n):
         return False
+    required = _required_quality(c, a, b, least)
     return (
         _elements_allow(c, a, b, required, settings.longest)
         and _link_condition(c, a, b, ring, n)
@@ -159,6 +159,13 @@ def _may_merge(c, a, b, length, merging, rows, n):  # type: ignore[no-untyped-de
             outside = outside or c.labels[rows[k]] == OUTSIDE
         return outside
     return True
+
+
+@njit(cache=True, nogil=True)
+def _required_quality(c, a, b, least):  # type: ignore[no-untyped-def]
+    """What the new elements must be: better than ``least``, or fair if that is negative."""
+    worst = min(star_quality(c, a, -np.inf), star_quality(c, b, -np.inf))
+    return max(GAIN * worst, least) if least >= 0.0 else max(min(worst, GOOD), FAIR)
 
 
 @njit(cache=True, nogil=True)

@@ -1,9 +1,10 @@
 """Make the elements of a cut mesh good, its boundaries true, its grains whole.
 
-Rounds of smoothing, swapping, collapsing and handing over (`mesh_smoothing`, `mesh_swaps`,
-`mesh_collapse`, `mesh_slivers`), in three phases: first vertices are brought onto the
-boundaries; then those of poor elements may leave them by a tolerance, and very short edges
-are collapsed whatever meets at their ends; last, the worst few elements get more of both.
+Rounds of collapsing, smoothing, swapping and handing over (`mesh_collapse`,
+`mesh_smoothing`, `mesh_swaps`, `mesh_slivers`), in three phases: first vertices are brought
+onto the boundaries; then those of poor elements may leave them by a tolerance, and very
+short edges are collapsed whatever meets at their ends; last, the worst few elements get
+more of both.
 """
 
 from __future__ import annotations
@@ -113,10 +114,15 @@ def _round(
     offsets: NDArray[np.float64],
 ) -> None:
     smoothing = Smoothing(
-        phase.poor, phase.floor, phase.relax_below, phase.tolerance * size, HOPEFUL, phase.tries
+        phase.poor**3,
+        phase.floor**3,
+        phase.relax_below**3,
+        phase.tolerance * size,
+        HOPEFUL**3,
+        phase.tries,
     )
     next_round(c)
+    collapse(c, Collapsing(SHORT, BAD**3, LONGEST, phase.merging))
     smooth(c, field, smoothing, offsets)
-    swap(c, phase.poor)
-    collapse(c, Collapsing(SHORT, BAD, LONGEST, phase.merging))
-    hand_over(c, phase.sliver, phase.sliver_volume * size**3)
+    swap(c, phase.poor**3)
+    hand_over(c, phase.sliver**3, phase.sliver_volume * size**3)

@@ -29,9 +29,9 @@ N_OFFSETS = 251
 FIRST_RADIUS = 0.3  # of the mean edge at the vertex: spread of the first places tried
 SHRINKING = 0.85  # of the spread, after a place that is no better
 FARTHEST = 0.6  # of the mean edge: no vertex goes farther from where it was
-GAIN = 1.005  # a place is better if the worst element there is, by this factor
+GAIN = 1.015  # a place is better if the worst element there is, by this factor
 HALVINGS = 4  # of a projection that would spoil an element
-WORST = 0.25  # of this quality and below, twice the tolerance is allowed
+WORST = 0.25**3  # of this quality and below, twice the tolerance is allowed
 
 
 class Smoothing(NamedTuple):

@@ -21,6 +21,7 @@ from .tet_complex import (
     admitted,
     book,
     erase,
+    is_first_try,
     is_settled,
     place,
     quality,
@@ -32,8 +33,8 @@ from .tet_complex import (
 from .tetrahedra import EDGES, FACES
 
 LONGEST_RING = 7
-GAIN = 1.0001  # an exchange makes the worst element better by this factor at least
-INTERFACE_GAIN = 1.05  # and one that moves a boundary, by this
+GAIN = 1.0003  # an exchange makes the worst element better by this factor at least
+INTERFACE_GAIN = 1.16  # and one that moves a boundary, by this
 SPLIT_ROWS = 40  # vacant rows that must be there
 
 
@@ -53,6 +54,8 @@ def swap(c, threshold):  # type: ignore[no-untyped-def]
         done = False
         for e in range(6):
             a, b = c.tets[t, EDGES[e, 0]], c.tets[t, EDGES[e, 1]]
+            if not is_first_try(c, a, b, 0):
+                continue
             n = ring_around(c, a, b, ring, rows)
             if 3 <= n <= LONGEST_RING and _remove_edge(
                 c, a, b, n, ring, rows, best, apex, changes, affected

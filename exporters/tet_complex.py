@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from ..generator.particle import OUTSIDE
 from .material_field import MAX_MATERIALS, NONE
-from .tetrahedra import EDGES, FACES, face_neighbours, mean_ratio
+from .tetrahedra import EDGES, FACES, face_neighbours, cubed_mean_ratio
 
 VACANT = -2  # label of a row of ``tets`` that holds no tetrahedron
 ROOM = 128  # tetrahedra at one vertex, at most
 MAX_RING = 40  # tetrahedra at one edge, at most
 MAX_AFFECTED = 24  # materials whose volume one operation changes, at most
-OUTSIDE_WEIGHT = 10.0  # a tetrahedron outside counts as this much better than it is
+OUTSIDE_WEIGHT = 1000.0  # a tetrahedron outside counts as this much better than it is
 VOLUME_MARGIN = 0.08  # relative error of a grain's volume that any operation may cause
 SPARE = 0.2  # rows kept vacant, as a part of the tetrahedra
 
@@ -54,6 +54,7 @@ class TetComplex(NamedTuple):
     size_at: NDArray[np.float64]  # (n,) the smallest of them around each vertex
     changed: NDArray[np.int32]  # (n,) round in which an element at the vertex last changed
     round: NDArray[np.int32]  # (1,) that is going on
+    tried: NDArray[np.int64]  # hashed edges that were tried in this round
 
 
 def complex_of(
@@ -91,6 +92,7 @@ def complex_of(
         size_at=np.empty(n),
         changed=np.zeros(n, np.int32),
         round=np.zeros(1, np.int32),
+        tried=np.full(4 * n + 1, -1),
     )
     c.tets[:m], c.labels[:m] = tets, labels
     free = face_neighbours(tets, n) == -1
@@ -202,8 +204,8 @@ def tet_volume(c, t):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def quality(c, label, i, j, k, m):  # type: ignore[no-untyped-def]
-    """Mean ratio of a tetrahedron; outside it counts as better than it is."""
-    ratio = mean_ratio(c.points, i, j, k, m)
+    """Cube of the mean ratio of a tetrahedron; outside it counts as better than it is."""
+    ratio = cubed_mean_ratio(c.points, i, j, k, m)
     return min(1.0, OUTSIDE_WEIGHT * ratio) if label == OUTSIDE else ratio
 
 
@@ -301,6 +303,22 @@ def ring_around(c, a, b, ring, rows):  # type: ignore[no-untyped-def]
         if not found:
             return 0
     return n if n > 2 and following[n - 1] == ring[0] else 0
+
+
+@njit(cache=True, nogil=True)
+def is_first_try(c, a, b, kind):  # type: ignore[no-untyped-def]
+    """Whether an edge was not yet tried in this round by operations of this kind, 0 or 1.
+
+    A table without chains: an edge may be forgotten and tried again, never passed over.
+    """
+    low, high = min(a, b), max(a, b)
+    n = c.points.shape[0]
+    slot = (low * 2654435761 + high * 40503 + kind) % c.tried.size
+    key = ((2 * c.round[0] + kind) * n + low) * n + high
+    if c.tried[slot] == key:
+        return False
+    c.tried[slot] = key
+    return True
 
 
 @njit(cache=True, nogil=True)

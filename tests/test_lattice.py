@@ -11,7 +11,7 @@ from cathodegrain.exporters.tetrahedra import (
     edge_table,
     face_neighbours,
     inverse_condition,
-    mean_ratio,
+    cubed_mean_ratio,
     signed_volumes,
 )
 from meshes import edge_counts, faces_of, umbrellas
@@ -113,14 +113,14 @@ def test_quality_of_a_regular_tetrahedron_is_one_and_scale_does_not_matter(rng):
     for scale in (1e-3, 1.0):
         points = scale * REGULAR
         assert inverse_condition(points, tets)[0] == pytest.approx(1)
-        assert mean_ratio(points, 0, 1, 2, 3) == pytest.approx(1)
+        assert cubed_mean_ratio(points, 0, 1, 2, 3) == pytest.approx(1)
         np.testing.assert_allclose(dihedral_angles(points, tets), np.degrees(np.arccos(1 / 3)))
     mirrored = REGULAR * [1, 1, -1]
     assert signed_volumes(mirrored, tets)[0] == pytest.approx(-8 / 3)
     assert inverse_condition(mirrored, tets)[0] == pytest.approx(-1)
-    assert mean_ratio(mirrored, 0, 1, 2, 3) < 0
+    assert cubed_mean_ratio(mirrored, 0, 1, 2, 3) < 0
     flat = REGULAR * [1, 1, 0]
-    assert mean_ratio(flat, 0, 1, 2, 3) == 0
+    assert cubed_mean_ratio(flat, 0, 1, 2, 3) == 0
     jagged = rng.normal(size=(4, 3))
     assert abs(inverse_condition(jagged, tets)[0]) < 1
 
