@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..generator.particle import OUTSIDE
 from .material_field import MAX_MATERIALS, NONE
-from .tetrahedra import EDGES, FACES, face_neighbours, cubed_mean_ratio
+from .tetrahedra import EDGES, FACES, cubed_mean_ratio, face_neighbours
 
 VACANT = -2  # label of a row of ``tets`` that holds no tetrahedron
 ROOM = 128  # tetrahedra at one vertex, at most

@@ -7,11 +7,11 @@ from cathodegrain.exporters.outer_manifold import manifold_outside
 from cathodegrain.exporters.tetrahedra import (
     EDGES,
     FACES,
+    cubed_mean_ratio,
     dihedral_angles,
     edge_table,
     face_neighbours,
     inverse_condition,
-    cubed_mean_ratio,
     signed_volumes,
 )
 from meshes import edge_counts, faces_of, umbrellas
