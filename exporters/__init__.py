@@ -13,8 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .solvers import PROFILES, SolverProfile
+
 if TYPE_CHECKING:
     from ..generator.particle import Particle
+    from .volume_mesh import VolumeMesh
 
 
 Progress = Callable[[str, float], None]  # (what is going on, part of the work that is done)
@@ -26,7 +29,8 @@ class Format:
 
     ``module`` has a function ``write(particle, path, **options)`` that returns the path
     written, a file or a folder, and never leaves half of it behind. If ``long`` it also
-    takes ``progress``. If ``summarised`` the module has ``summary(path)``, facts about the
+    takes ``progress``, if ``meshed`` also ``mesh``, a `VolumeMesh` that is at hand. If
+    ``summarised`` the module has ``summary(path)``, facts about the
     product that belong into the particle's metadata.
     """
 
@@ -40,11 +44,32 @@ class Format:
     extra: str = ""
     long: bool = True
     summarised: bool = False
+    writer: str = "write"
+    meshed: bool = False
 
     @property
     def missing(self) -> list[str]:
         """Required packages that are not installed."""
         return [package for package in self.requires if find_spec(package) is None]
+
+
+MESH_SIZES: Mapping[str, type] = {"size_um": float, "boundary_size_um": float, "force": bool}
+MESH_FORM: Mapping[str, type] = {**MESH_SIZES, "order": int, "interfaces": str}
+
+
+def _solver(profile: SolverProfile) -> Format:
+    """Folder with mesh and decks for one solver."""
+    return Format(
+        profile.name,
+        profile.name,
+        profile.purpose,
+        profile.name,
+        ".mesh_export",
+        {**MESH_FORM, "unit": str},
+        summarised=True,
+        writer="write_solver",
+        meshed=True,
+    )
 
 
 FORMATS = {
@@ -73,9 +98,10 @@ FORMATS = {
             "conforming complex of all grain boundaries (surfaces.vtkhdf)",
             "ParaView, MeshLab, Blender, trimesh",
             ".grain_surfaces",
-            {"size_um": float},
+            {**MESH_SIZES, "surface_format": str},
             ("trimesh",),
             "mesh",
+            meshed=True,
         ),
         Format(
             "mesh",
@@ -83,16 +109,33 @@ FORMATS = {
             "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
             ".mesh_export",
-            {
-                "size_um": float,
-                "boundary_size_um": float,
-                "order": int,
-                "interfaces": str,
-                "force": bool,
-            },
+            MESH_FORM,
             ("gmsh",),
             "mesh",
             summarised=True,
+            meshed=True,
+        ),
+        Format(
+            "vtk-mesh",
+            "mesh.vtkhdf",
+            "the same tetrahedra, wedges included, as a VTKHDF unstructured grid",
+            "ParaView >= 5.12, pyvista, h5py",
+            ".mesh_export",
+            MESH_FORM,
+            summarised=True,
+            writer="write_vtkhdf",
+            meshed=True,
+        ),
+        Format(
+            "interfaces",
+            "interfaces.csv",
+            "table of the grain boundaries: area, normal, depth, misorientation",
+            "pandas, any spreadsheet",
+            ".interfaces",
+            MESH_SIZES,
+            ("trimesh",),
+            "mesh",
+            meshed=True,
         ),
         Format(
             "report",
@@ -105,6 +148,7 @@ FORMATS = {
             "view",
             long=False,
         ),
+        *(_solver(profile) for profile in PROFILES.values()),
     )
 }
 
@@ -115,6 +159,7 @@ def export(
     name: str,
     *,
     progress: Progress | None = None,
+    mesh: VolumeMesh | None = None,
     **options: Any,
 ) -> Path:
     """Write one product of ``particle`` into ``folder`` and return its path.
@@ -125,6 +170,8 @@ def export(
         A key of ``FORMATS``.
     progress
         Called with a message and the part of the work that is done.
+    mesh
+        The particle's bonded first-order mesh of the sizes in ``options``, if it is at hand.
     options
         Those of the format, for example ``spacing_um=0.05``.
 
@@ -152,5 +199,8 @@ def export(
     target = Path(folder) / chosen.file
     if chosen.long:
         options["progress"] = progress
-    written: Path = import_module(chosen.module, __name__).write(particle, target, **options)
+    if chosen.meshed:
+        options["mesh"] = mesh
+    write = getattr(import_module(chosen.module, __name__), chosen.writer)
+    written: Path = write(particle, target, **options)
     return written

@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,14 +29,62 @@ Set = Annotated[
     Parameter(name="--set", negative="", help="Parameter of the model, NAME=VALUE; repeatable."),
 ]
 Out = Annotated[Path, Parameter(help="Folder that receives one folder for each particle.")]
-Pitch = Annotated[float, Parameter(help="Edge of a voxel, um.")]
-Size = Annotated[float, Parameter(help="Edge of the tetrahedra, um.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]
 Products = Annotated[
     str, Parameter(name="--export", help="Products to write, separated by commas.")
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ProductOptions:
+    """How products are made; each takes those that concern it."""
+
+    pitch: Annotated[float, Parameter(help="Edge of a voxel, um.")] = 0.1
+    size: Annotated[float, Parameter(help="Longest edge of the tetrahedra, um.")] = 0.15
+    boundary_size: Annotated[
+        float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
+    ] = None
+    order: Annotated[int, Parameter(help="1, or 2 for ten-node tetrahedra.")] = 1
+    cohesive: Annotated[
+        bool, Parameter(negative="", help="Split along grain boundaries, with cohesive wedges.")
+    ] = False
+    discontinuous: Annotated[
+        bool, Parameter(negative="", help="Split along grain boundaries, without wedges.")
+    ] = False
+    unit: Annotated[str | None, Parameter(help="Unit of length of solver decks: um or m.")] = None
+    surface_format: Annotated[str, Parameter(help="Closed surfaces as ply, stl or glb.")] = "ply"
+    force: Annotated[
+        bool, Parameter(negative="", help="Write a mesh although it fails its certificate.")
+    ] = False
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Options of one product."""
+        from . import FORMATS
+
+        given = {
+            "spacing_um": self.pitch,
+            "size_um": self.size,
+            "boundary_size_um": self.boundary_size,
+            "order": self.order,
+            "interfaces": self._interfaces(),
+            "unit": self.unit,
+            "surface_format": self.surface_format,
+            "force": self.force,
+        }
+        return {option: given[option] for option in FORMATS[name].options}
+
+    def _interfaces(self) -> str:
+        from ..generator.errors import ExportError
+
+        if self.cohesive and self.discontinuous:
+            msg = "--cohesive and --discontinuous exclude each other; give one of them"
+            raise ExportError(msg)
+        if self.cohesive:
+            return "cohesive"
+        return "discontinuous" if self.discontinuous else "bonded"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,8 +137,7 @@ def generate(
     out: Out = Path("particles"),
     settings: Set = None,
     products: Products = "",
-    pitch: Pitch = 0.1,
-    size: Size = 0.2,
+    options: ProductOptions = ProductOptions(),
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json_output: Json = False,
@@ -106,9 +155,9 @@ def generate(
     for index in _tracked(range(first, first + count), "particles"):
         particle = generate_particle(card, seed, index)
         if dry_run:
-            _show(_plan(particle, out, names, pitch), json_output)
+            _show(_plan(particle, out, names, options), json_output)
         else:
-            _write(particle, out, names, pitch, size, overwrite, json_output)
+            _write(particle, out, names, options, overwrite, json_output)
 
 
 @app.command
@@ -119,8 +168,7 @@ def regenerate(
     out: Out,
     settings: Set = None,
     products: Products = "",
-    pitch: Pitch = 0.1,
-    size: Size = 0.2,
+    options: ProductOptions = ProductOptions(),
     overwrite: Overwrite = False,
     json_output: Json = False,
 ) -> None:
@@ -130,7 +178,7 @@ def regenerate(
 
     names = _product_names(products)
     particle = again(load(parent), _assignments(settings))
-    _write(particle, out, names, pitch, size, overwrite, json_output)
+    _write(particle, out, names, options, overwrite, json_output)
 
 
 @app.command
@@ -138,23 +186,28 @@ def export(
     folder: Annotated[Path, Parameter(help="Folder of a particle.")],
     /,
     *,
-    to: Annotated[str, Parameter(help="Product; `cathodegrain formats` lists them.")],
-    pitch: Pitch = 0.1,
-    size: Size = 0.2,
+    to: Annotated[str, Parameter(help="Products; `cathodegrain formats` lists them.")] = "",
+    solvers: Annotated[
+        str, Parameter(name="--for", help="Solvers: for each a folder with mesh and decks.")
+    ] = "",
+    options: ProductOptions = ProductOptions(),
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json_output: Json = False,
 ) -> None:
     """Write products of a particle beside its recipe."""
+    from ..generator.errors import ExportError
     from .particle_folder import load
 
-    names = _product_names(to)
+    names = _product_names(to) + _solver_names(solvers)
+    if not names:
+        msg = "nothing to write: give --to PRODUCT or --for SOLVER"
+        raise ExportError(msg)
     if dry_run:
         particle = load(folder)
-        _show(_plan(particle, folder.parent, names, pitch), json_output)
+        _show(_plan(particle, folder.parent, names, options), json_output)
         return
-    written = {name: _add(folder, name, pitch, size, overwrite) for name in names}
-    _show(written, json_output)
+    _show(_add_all(folder, names, options, overwrite), json_output)
 
 
 @app.command
@@ -265,35 +318,46 @@ def _product_names(text: str) -> list[str]:
     return names
 
 
-def _options(name: str, pitch: float, size: float) -> dict[str, Any]:
-    from . import FORMATS
+def _solver_names(text: str) -> list[str]:
+    from .solvers import profile_named
 
-    given = {"spacing_um": pitch, "size_um": size}
-    return {option: given[option] for option in FORMATS[name].options}
+    return [profile_named(name.strip()).name for name in text.split(",") if name.strip()]
 
 
 def _write(
     particle: Any,
     out: Path,
     names: list[str],
-    pitch: float,
-    size: float,
+    options: ProductOptions,
     overwrite: bool,
     json_output: bool,
 ) -> None:
     from .particle_folder import RECIPE, create
 
     folder = create(particle, out, overwrite=overwrite)
-    written = {"recipe": str(folder / RECIPE)}
-    written |= {name: _add(folder, name, pitch, size, overwrite) for name in names}
-    _show({"particle": str(folder), "grains": particle.n_grains} | written, json_output)
+    rows = {"particle": str(folder), "grains": particle.n_grains, "recipe": str(folder / RECIPE)}
+    _show(rows | _add_all(folder, names, options, overwrite), json_output)
 
 
-def _add(folder: Path, name: str, pitch: float, size: float, overwrite: bool) -> str:
+def _add_all(
+    folder: Path, names: list[str], options: ProductOptions, overwrite: bool
+) -> dict[str, Any]:
+    """Write products; rows of what was written, with a mesh's certificate, once, after it."""
+    rows: dict[str, Any] = {}
+    shown: list[str] = []
+    for name in sorted(names, key=lambda name: name != "mesh"):  # others are made of it
+        started = time.process_time()
+        rows[name] = _add(folder, name, options.of(name), overwrite)
+        if (certificate := _certificate(folder, name)) and certificate != shown:
+            shown = certificate
+            rows |= {f"{name} certificate": certificate, f"{name} cost": _cost(started)}
+    return rows
+
+
+def _add(folder: Path, name: str, options: dict[str, Any], overwrite: bool) -> str:
     """Write one product, with a progress bar if standard error is a terminal."""
     from .particle_folder import add
 
-    options = _options(name, pitch, size)
     if not sys.stderr.isatty():
         return str(add(folder, name, overwrite=overwrite, **options))
     from rich.console import Console
@@ -308,7 +372,29 @@ def _add(folder: Path, name: str, pitch: float, size: float, overwrite: bool) ->
         return str(add(folder, name, overwrite=overwrite, progress=show, **options))
 
 
-def _plan(particle: Any, out: Path, names: list[str], pitch: float) -> dict[str, Any]:
+def _certificate(folder: Path, name: str) -> list[str]:
+    from . import metadata
+    from .mesh_certificate import certificate_lines
+
+    products = metadata.read(folder)["products"]
+    found = [p["summary"] for p in products if p["format"] == name and "summary" in p]
+    return [line for facts in found for line in certificate_lines(facts["certificate"])]
+
+
+def _cost(started: float) -> str:
+    """CPU time since ``started`` and the largest memory of the process so far."""
+    seconds = time.process_time() - started
+    if sys.platform == "win32":
+        return f"{seconds:.1f} s CPU"
+    import resource
+
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    bytes_used = kilobytes * (1 if sys.platform == "darwin" else 1024)
+    return f"{seconds:.1f} s CPU, peak memory {bytes_used / 1e9:.2f} GB"
+
+
+def _plan(particle: Any, out: Path, names: list[str], options: ProductOptions) -> dict[str, Any]:
+    from . import FORMATS
     from .voxels import plan
 
     rows: dict[str, Any] = {
@@ -317,10 +403,24 @@ def _plan(particle: Any, out: Path, names: list[str], pitch: float) -> dict[str,
         "diameter_um": round(particle.shell.diameter_um, 3),
     }
     if {"voxels", "vti"} & set(names):
-        voxels = plan(particle, pitch)
+        voxels = plan(particle, options.pitch)
         rows["voxel_shape_zyx"] = list(voxels.shape)
         rows["voxel_bytes_estimate"] = voxels.file_bytes
+    if any(FORMATS[name].meshed for name in names):
+        rows |= _mesh_plan(particle, options)
     return rows
+
+
+def _mesh_plan(particle: Any, options: ProductOptions) -> dict[str, Any]:
+    from .body import ParticleBody
+    from .mesh_sizes import BYTES_PER_TET, MeshSizes
+
+    fine = options.size if options.boundary_size is None else options.boundary_size
+    expected = MeshSizes(ParticleBody(particle), options.size, fine).expected_tets()
+    return {
+        "mesh_tetrahedra_estimate": round(expected, -3),
+        "mesh_memory_bytes_estimate": round(expected * BYTES_PER_TET),
+    }
 
 
 def _product_rows(products: list[dict[str, Any]]) -> dict[str, str]:
@@ -352,7 +452,8 @@ def _show(rows: dict[str, Any], json_output: bool) -> None:
         return
     width = max(map(len, rows), default=0)
     for name, value in rows.items():
-        print(f"{name:<{width}}  {value}")
+        for k, line in enumerate(value if isinstance(value, list) else [value]):
+            print(f"{'' if k else name:<{width}}  {line}")
 
 
 def _version() -> str:

@@ -18,9 +18,6 @@ along an edge has these vertices more than once; load its PLY without merging ve
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +29,7 @@ from numpy.typing import NDArray
 from ..generator.errors import ExportError
 from ..generator.particle import OUTSIDE, Particle
 from . import Progress, polydata, triple_lines
+from .atomic import replacing_folder
 from .closed_surface import separated
 from .mesher import DEFAULT_SIZE_UM, volume_mesh
 from .surface_files import SurfaceFormat, require_format, write_surfaces
@@ -148,7 +146,9 @@ def write(
     *,
     size_um: float = DEFAULT_SIZE_UM,
     boundary_size_um: float | None = None,
+    force: bool = False,
     surface_format: SurfaceFormat = "ply",
+    mesh: VolumeMesh | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the surfaces of a particle, of a mesh, or surfaces that are there, to a folder.
@@ -169,21 +169,11 @@ def write(
         raise ExportError(msg)
     surfaces = source
     if isinstance(surfaces, Particle):
-        surfaces = volume_mesh(surfaces, size_um, boundary_size_um, progress)
+        surfaces = mesh or volume_mesh(surfaces, size_um, boundary_size_um, progress, force=force)
     if isinstance(surfaces, VolumeMesh):
         surfaces = grain_surfaces(surfaces)
-    temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.mkdir()
+    with replacing_folder(target) as temporary:
         _write_all(surfaces, temporary, surface_format)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(temporary, target)
-    except OSError as error:
-        msg = f"{target} cannot be written ({error}); is its folder there, is there space?"
-        raise ExportError(msg) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

@@ -23,9 +23,10 @@ from ..generator.misorientation import disorientation_deg
 from ..generator.particle import OUTSIDE, Particle
 from . import Progress
 from .atomic import replacing
-from .cf import dimension, set_text, variable
+from .cf import dimension, new_file, set_text, variable
 from .grain_surfaces import GrainSurfaces, grain_surfaces
 from .mesher import DEFAULT_SIZE_UM, volume_mesh
+from .volume_mesh import VolumeMesh
 
 KIND = "cathodegrain/interfaces"
 VERSION = "1.0.0"
@@ -185,6 +186,8 @@ def write(
     *,
     size_um: float = DEFAULT_SIZE_UM,
     boundary_size_um: float | None = None,
+    force: bool = False,
+    mesh: VolumeMesh | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the table of a particle, or a table that is there, as ``.csv`` or ``.nc``.
@@ -200,10 +203,9 @@ def write(
         raise ExportError(msg)
     table = source
     if isinstance(table, Particle):
-        mesh = volume_mesh(table, size_um, boundary_size_um, progress)
+        mesh = mesh or volume_mesh(table, size_um, boundary_size_um, progress, force=force)
         table = interfaces(grain_surfaces(mesh), table)
-    with replacing(path) as temporary:
-        (_write_csv if path.suffix == ".csv" else _write_netcdf)(table, temporary)
+    (_write_csv if path.suffix == ".csv" else _write_netcdf)(table, path)
     return path
 
 
@@ -212,11 +214,12 @@ def _write_csv(table: Interfaces, path: Path) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(table.columns)
     rows.writerows(zip(*(values.tolist() for values in table.columns.values()), strict=True))
-    path.write_text(text.getvalue(), "ascii")
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), "ascii")
 
 
 def _write_netcdf(table: Interfaces, path: Path) -> None:
-    with h5py.File(path, "w", libver=("v108", "v108")) as file:
+    with new_file(path) as file:
         set_text(
             file,
             schema=KIND,

@@ -118,39 +118,43 @@ class Certificate:
             **_rounded(asdict(self)),
         }
 
-    def lines(self) -> Iterator[str]:
-        """The certificate for people, a line each."""
-        c, s, f = self.conformity, self.shape, self.fidelity
-        yield (
-            f"{'certified' if not self.failures else 'NOT certified'}: {self.n_tets:,} "
-            f"tetrahedra, {self.n_nodes:,} nodes, {self.n_present} of {self.n_grains} grains"
-        )
-        yield (
-            f"conformity        {sum(c.defects().values())} defects; "
-            f"{c.n_touching_edges} edges where a grain touches itself"
-        )
-        yield (
-            f"dihedral angle    min {s.dihedral_deg.least:.2f}, 5 % {s.dihedral_deg.low:.1f}, "
-            f"median {s.dihedral_deg.median:.1f}, max {s.largest_dihedral_deg:.1f} degrees"
-        )
-        yield _spread_line("SICN", s.sicn)
-        yield _spread_line("scaled Jacobian", s.scaled_jacobian)
-        yield (
-            f"boundary distance 95 % {1e3 * f.grain_boundary_um.p95:.1f} nm (grains), "
-            f"{1e3 * f.shell_um.p95:.1f} nm (shell)"
-        )
-        yield f"mislabelled       {100 * f.mislabelled:.2f} % of the volume"
-        yield (
-            f"volume            {f.volume_um3:.4f} um^3, "
-            f"{100 * (f.volume_um3 / f.body_volume_um3 - 1):+.3f} %; grains: median "
-            f"{100 * f.grain_volume_error.p50:.1f} %, 95 % "
-            f"{100 * f.grain_volume_error.p95:.1f} %, worst "
-            f"{100 * f.grain_volume_error.largest:.1f} %"
-        )
-        if self.lost:
-            yield f"lost grains       {_names(self.lost)}"
-        yield from (f"failure           {text}" for text in self.failures)
-        yield from (f"remark            {text}" for text in self.remarks)
+
+def certificate_lines(document: dict[str, Any]) -> Iterator[str]:
+    """What `Certificate.document` says, for people, a line each."""
+    c, s, f = document["conformity"], document["shape"], document["fidelity"]
+    angle, error = s["dihedral_deg"], f["grain_volume_error"]
+    defects = sum(1 for text in document["failures"] if text.endswith("expected 0"))
+    relative = f["volume_um3"] / f["body_volume_um3"] - 1
+    yield (
+        f"{'certified' if document['certified'] else 'NOT certified'}: {document['n_tets']:,} "
+        f"tetrahedra, {document['n_nodes']:,} nodes, {document['n_present']} of "
+        f"{document['n_grains']} grains"
+    )
+    yield (
+        f"conformity         {defects} kinds of defects; "
+        f"{c['n_touching_edges']} edges where a grain touches itself"
+    )
+    yield (
+        f"dihedral angle     min {angle['least']:.2f}, 5 % {angle['low']:.1f}, "
+        f"median {angle['median']:.1f}, max {s['largest_dihedral_deg']:.1f} degrees"
+    )
+    for name, key in (("SICN", "sicn"), ("scaled Jacobian", "scaled_jacobian")):
+        least, low, median = (s[key][k] for k in ("least", "low", "median"))
+        yield f"{name:<18} min {least:.3f}, 5 % {low:.3f}, median {median:.3f}"
+    yield (
+        f"boundary distance  95 % {1e3 * f['grain_boundary_um']['p95']:.1f} nm between grains, "
+        f"{1e3 * f['shell_um']['p95']:.1f} nm at the shell"
+    )
+    yield f"mislabelled        {100 * f['mislabelled']:.2f} % of the volume"
+    yield (
+        f"volume             {f['volume_um3']:.4f} um^3, {100 * relative:+.3f} %; grains: median "
+        f"{100 * error['p50']:.1f} %, 95 % {100 * error['p95']:.1f} %, worst "
+        f"{100 * error['largest']:.1f} %"
+    )
+    if document["lost"]:
+        yield f"lost grains        {_names([LostGrain(**g) for g in document['lost']])}"
+    yield from (f"failure            {text}" for text in document["failures"])
+    yield from (f"remark             {text}" for text in document["remarks"])
 
 
 def certify(
@@ -197,10 +201,6 @@ def _names(grains: list[LostGrain] | tuple[LostGrain, ...]) -> str:
     largest = sorted(grains, key=lambda g: -g.volume_um3)[:NAMED]
     named = ", ".join(f"{g.grain_id}: {g.volume_um3:.2g} um^3" for g in largest)
     return named + (f" and {len(grains) - NAMED} smaller ones" if len(grains) > NAMED else "")
-
-
-def _spread_line(name: str, spread: Any) -> str:
-    return f"{name:<17} min {spread.least:.3f}, 5 % {spread.low:.3f}, median {spread.median:.3f}"
 
 
 def _rounded(value: Any) -> Any:

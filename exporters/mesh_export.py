@@ -1,17 +1,22 @@
-"""The product ``mesh.msh``: a particle's tetrahedra, of first or second order, bonded or split."""
+"""Products made of a particle's tetrahedra: gmsh's ``mesh.msh``, ``mesh.vtkhdf``, solver folders.
+
+Each is of first or second order, bonded or split along the grain boundaries.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..generator.errors import ExportError
 from ..generator.particle import Particle
-from . import Progress
+from . import Progress, vtu
 from .cohesive import SplitMesh, split
 from .mesher import DEFAULT_SIZE_UM, volume_mesh
 from .msh_file import read_facts, read_msh, write_msh
 from .second_order import SecondOrderMesh, second_order
+from .solvers import MARKER, write_for
 from .volume_mesh import VolumeMesh
 
 Interfaces = Literal["bonded", "cohesive", "discontinuous"]
@@ -26,6 +31,7 @@ def particle_mesh(
     order: int = 1,
     interfaces: Interfaces = "bonded",
     force: bool = False,
+    mesh: VolumeMesh | None = None,
     progress: Progress | None = None,
 ) -> AnyMesh:
     """Certified mesh of a particle, in the form asked for.
@@ -39,6 +45,8 @@ def particle_mesh(
         (`cohesive.split`).
     force
         Return a mesh that fails its certificate all the same.
+    mesh
+        The first-order mesh of these sizes, if it is at hand.
 
     Raises
     ------
@@ -46,12 +54,12 @@ def particle_mesh(
         For options that do not go together, and what `volume_mesh` raises.
     """
     _require_options(order, interfaces)
-    mesh = volume_mesh(particle, size_um, boundary_size_um, progress, force=force)
+    bonded = mesh or volume_mesh(particle, size_um, boundary_size_um, progress, force=force)
     if order == 2:
-        return second_order(mesh, particle)
+        return second_order(bonded, particle)
     if interfaces == "bonded":
-        return mesh
-    parted = split(mesh)
+        return bonded
+    parted = split(bonded)
     return parted if interfaces == "cohesive" else parted.without_wedges()
 
 
@@ -70,30 +78,37 @@ def _require_options(order: int, interfaces: str) -> None:
         raise ExportError(msg)
 
 
-def write(
-    source: Particle | AnyMesh,
-    path: str | Path,
-    *,
-    size_um: float = DEFAULT_SIZE_UM,
-    boundary_size_um: float | None = None,
-    order: int = 1,
-    interfaces: Interfaces = "bonded",
-    force: bool = False,
-    progress: Progress | None = None,
+def write(source: Particle | AnyMesh, path: str | Path, **options: Any) -> Path:
+    """Write a mesh, or that of a particle (`particle_mesh`), as MSH 4.1 (`write_msh`)."""
+    return write_msh(_mesh_of(source, options), path)
+
+
+def write_vtkhdf(source: Particle | AnyMesh, path: str | Path, **options: Any) -> Path:
+    """Write a mesh, or that of a particle (`particle_mesh`), as VTKHDF (`vtu`)."""
+    return vtu.write(_mesh_of(source, options), path)
+
+
+def write_solver(
+    particle: Particle, folder: str | Path, *, unit: str | None = None, **options: Any
 ) -> Path:
-    """Write the mesh of a particle, or a mesh that is there, as MSH 4.1 (`write_msh`)."""
-    mesh = source
-    if isinstance(mesh, Particle):
-        mesh = particle_mesh(
-            mesh,
-            size_um=size_um,
-            boundary_size_um=boundary_size_um,
-            order=order,
-            interfaces=interfaces,
-            force=force,
-            progress=progress,
-        )
-    return write_msh(mesh, path)
+    """Write mesh and decks for the solver that ``folder`` is named after (`write_for`)."""
+    folder = Path(folder)
+    mesh = _mesh_of(particle, options)
+    wedges = (mesh.wedges, mesh.wedge_pairs) if isinstance(mesh, SplitMesh) else (None, None)
+    write_for(
+        mesh,
+        folder,
+        folder.name,
+        orientations=particle.orientations,
+        unit=unit,
+        wedges=wedges[0],
+        wedge_pairs=wedges[1],
+    )
+    return folder
+
+
+def _mesh_of(source: Particle | AnyMesh, options: dict[str, Any]) -> AnyMesh:
+    return particle_mesh(source, **options) if isinstance(source, Particle) else source
 
 
 def read(path: str | Path) -> VolumeMesh:
@@ -103,5 +118,9 @@ def read(path: str | Path) -> VolumeMesh:
 
 
 def summary(path: str | Path) -> dict[str, Any]:
-    """How the mesh of a file was made, with its certificate: names and JSON values."""
-    return read_facts(path)
+    """How the mesh of a product was made, with its certificate: names and JSON values."""
+    path = Path(path)
+    if path.is_dir():
+        facts: dict[str, Any] = json.loads((path / MARKER).read_text("utf-8"))["mesh"]
+        return facts
+    return read_facts(path) if path.suffix == ".msh" else dict(vtu.read(path).facts)

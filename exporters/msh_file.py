@@ -103,7 +103,19 @@ def write_msh(mesh: VolumeMesh | SecondOrderMesh | SplitMesh, path: str | Path) 
         gmsh.option.setNumber("Mesh.MshFileVersion", 4.1)
         gmsh.option.setNumber("Mesh.Binary", 1)
         gmsh.write(str(temporary))
+        _require_complete(temporary, path)
     return Path(path)
+
+
+def _require_complete(temporary: Path, path: str | Path) -> None:
+    """Refuse a file that gmsh, which does not tell, could not write to its end."""
+    end = f"$End{COMMENTS}\n".encode()
+    with temporary.open("rb") as file:
+        file.seek(-len(end), 2)
+        whole = file.read() == end
+    if not whole:
+        msg = f"{path} cannot be written to its end; is there space on the disk?"
+        raise ExportError(msg)
 
 
 def _add_mesh(model: Any, mesh: VolumeMesh | SecondOrderMesh | SplitMesh) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..generator.errors import ExportError, RecipeError
 from ..generator.particle import Particle
-from . import FORMATS, Progress, export, metadata, recipe
+from . import FORMATS, MESH_SIZES, Progress, export, metadata, recipe
 from .atomic import reason, replacing_folder
+
+if TYPE_CHECKING:
+    from .volume_mesh import VolumeMesh
 
 RECIPE = recipe.NAME
 
@@ -116,7 +119,8 @@ def add(
         msg = f"{target} exists, {made}; --overwrite to replace it"
         raise ExportError(msg)
     try:
-        target = export(load(folder), folder, name, progress=progress, **options)
+        mesh = _mesh_at_hand(folder, fields, name, options)
+        target = export(load(folder), folder, name, progress=progress, mesh=mesh, **options)
     except OSError as error:
         msg = (
             f"{name} cannot be written into {folder} ({reason(error)}); is it writable, is there "
@@ -131,6 +135,24 @@ def add(
     others = [p for p in fields["products"] if p["format"] != name]
     metadata.write(fields | {"products": [*others, *entries]}, folder)
     return target
+
+
+def _mesh_at_hand(
+    folder: Path, fields: dict[str, Any], name: str, options: dict[str, Any]
+) -> VolumeMesh | None:
+    """The folder's own ``mesh.msh``, if ``name`` is made of a mesh and it has the right sizes."""
+    if name == "mesh" or name not in FORMATS or not FORMATS[name].meshed:
+        return None
+    plain = {"order": 1, "interfaces": "bonded"}
+    for product in fields["products"]:
+        made = product["options"]
+        same = all(made.get(key) == options.get(key) for key in MESH_SIZES)
+        same &= all(made.get(key, value) == value for key, value in plain.items())
+        if product["format"] == "mesh" and same and _intact(folder, product):
+            from .mesh_export import read
+
+            return read(folder / product["path"])
+    return None
 
 
 def _intact(folder: Path, product: dict[str, Any]) -> bool:
