@@ -14,7 +14,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-PACKAGES = ("cathodegrain", "numpy", "numba", "PyAPD", "pykeops", "torch", "sphericart")
+PACKAGES = (
+    "cathodegrain",
+    "numpy",
+    "numba",
+    "PyAPD",
+    "pykeops",
+    "pytetwild",
+    "gmsh",
+    "torch",
+    "sphericart",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

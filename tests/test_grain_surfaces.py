@@ -296,7 +296,7 @@ def test_a_folder_of_something_else_is_not_replaced(surfaces, tmp_path):
         grain_surfaces.write(surfaces, tmp_path / "surfaces")
     assert (tmp_path / "surfaces" / "thesis.txt").read_text() == "years of work"
     with pytest.raises(ExportError, match="cannot be written"):
-        grain_surfaces.write(surfaces, tmp_path / "nowhere" / "surfaces")
+        grain_surfaces.write(surfaces, tmp_path / "surfaces" / "thesis.txt" / "surfaces")
 
 
 def test_files_of_others_are_not_read(tmp_path):

@@ -1,0 +1,268 @@
+"""Quality, truth and cost of meshes: run ``python benchmarks/meshing.py [--quick]``.
+
+Needs ``pip install 'cathodegrain[benchmark]'``. One thread, CPU seconds, every mesh in a
+process of its own after a tiny one that has everything compiled. Particles are those of
+the shipped card with consecutive seeds, none picked, at the default size of 3 px.
+
+* ``--cost``: particles of about 1000 and 3000 grains, the cohesive split, and a finer mesh.
+* ``--against``: one small particle by our mesher, by fTetWild and by gmsh's Delaunay, all
+  judged by our certificate.
+* ``--particles``: many particles, hours; ``--out`` keeps the results, a JSON object for
+  each line, and a later run goes on from there.
+
+Without any of them, the first two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from campaign import DIAMETERS_UM, Case, Row, apart, figures, line, peak_bytes, run, warm_up
+from cathodegrain.exporters.body import ParticleBody
+from cathodegrain.exporters.mesh_certificate import certify
+from cathodegrain.exporters.mesher import DEFAULT_SIZE_UM, grain_volumes
+from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.generator.particle import Particle
+from meshers import ftetwild, gmsh_delaunay, ours
+from timing import Result, in_one_thread, machine, ratio, table
+
+FINE_SIZE_UM = 0.1  # 2 px
+NETS_UM = 0.1  # edge of the voxels that surface nets are made from
+PATIENCE_S = 1800.0  # after which another mesher is given up
+COUNTS = {300: 100, 1000: 20, 6000: 1}  # of particles, by number of grains
+COSTS = (
+    ("CPU time of a mesh", "cpu_s", " s", 1.0),
+    ("most memory", "peak_bytes", " GB", 1e-9),
+    ("cohesive split", "split_s", " s", 1.0),
+)
+COST_BARS = {  # by number of grains
+    (1000, "cpu_s"): 150.0,
+    (1000, "peak_bytes"): 1.0,
+    (1000, "split_s"): 10.0,
+    (3000, "cpu_s"): 480.0,
+    (3000, "peak_bytes"): 2.0,
+    (6000, "peak_bytes"): 8.0,
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A promise that every particle has to keep."""
+
+    name: str
+    value: Callable[[Row], float]
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+
+BARS = (
+    Bar("smallest SICN", lambda row: row["sicn"][0], low=0.10),
+    Bar("SICN, 5 %", lambda row: row["sicn"][1], low=0.50),
+    Bar("smallest dihedral angle", lambda row: row["dihedral_deg"][0], low=5.0, unit=" deg"),
+    Bar("dihedral angle, 5 %", lambda row: row["dihedral_deg"][1], low=24.0, unit=" deg"),
+    Bar("boundary vertices off, 95 %", lambda row: row["distance_px"], high=0.2, unit=" px"),
+    Bar("mislabelled volume", lambda row: 100 * row["mislabelled"], high=2.0, unit=" %"),
+    Bar("error of the volume", lambda row: 100 * abs(row["volume_error"]), high=0.5, unit=" %"),
+    Bar("grains of 10 px^3 missing", lambda row: len(row["missing"]), high=0),
+    Bar("grain volume error, half", lambda row: 100 * row["grain_errors"][0], high=2.5, unit=" %"),
+    Bar("grain volume error, 95 %", lambda row: 100 * row["grain_errors"][1], high=12, unit=" %"),
+    Bar("grain volume error, worst", lambda row: 100 * row["grain_errors"][2], high=30, unit=" %"),
+)  # fmt: skip
+
+
+def campaign_results(rows: Sequence[Row]) -> Iterator[Result]:
+    """How many particles failed, and how the worst stands to each bar."""
+    failed = [row for row in rows if not row.get("certified")]
+    named = "; ".join(f"{row['diameter_um']} um, seed {row['seed']}" for row in failed)
+    name = f"particles of {len(rows)} without a certified mesh"
+    yield Result(name=name, value=len(failed), high=0, details=named)
+    meshed = [row for row in rows if "error" not in row]
+    if not meshed:
+        return
+    defects = sum(sum(row["defects"].values()) for row in meshed)
+    repaired = sum(bool(row["repairs"]) for row in meshed)
+    yield Result(name="defects of all meshes", value=defects, high=0)
+    yield Result(name="particles that took more than one attempt", value=repaired)
+    for bar in BARS:
+        yield worst_of(meshed, bar)
+
+
+def worst_of(rows: Sequence[Row], bar: Bar) -> Result:
+    """The worst particle; where the others are stands in the details."""
+    values = np.array([bar.value(row) for row in rows])
+    sign = 1 if bar.low is None else -1
+    worst = int(np.argmax(sign * values))
+    details = f"{rows[worst]['diameter_um']} um, seed {rows[worst]['seed']}"
+    if len(rows) > 1:
+        usual, poor = np.percentile(sign * values, [50, 95]) * sign
+        details += f"; median of {len(rows)} {usual:.3g}, 95 % of them {poor:.3g} or better"
+    if bar.low is not None or bar.high is not None:
+        kept = sum(_result(bar, value).verdict == "met" for value in values)
+        details += f"; met by {kept} of {len(rows)}"
+    return _result(bar, values[worst], details)
+
+
+def _result(bar: Bar, value: float, details: str = "") -> Result:
+    return Result(
+        name=bar.name,
+        value=float(value),
+        low=bar.low,
+        high=bar.high,
+        unit=bar.unit,
+        details=details,
+    )
+
+
+def cost_results(n_grains: int, rows: Sequence[Row]) -> Iterator[Result]:
+    """CPU seconds, memory and the cohesive split of particles of about ``n_grains``.
+
+    Bars for about 1000 grains are for exactly that many: figures are in proportion.
+    """
+    meshed = [row for row in rows if "error" not in row]
+    if not meshed:
+        return
+    per = 1000 if n_grains == 1000 else None
+    about = f"{'each' if per else 'about'} {n_grains} grains"
+    for name, key, unit, factor in COSTS:
+        value = partial(_cost, key=key, factor=factor, per=per)
+        bar = COST_BARS.get((n_grains, key))
+        yield worst_of(meshed, Bar(f"{name}, {about}", value, high=bar, unit=unit))
+
+
+def _cost(row: Row, key: str, factor: float, per: int | None) -> float:
+    return factor * row[key] * (per / row["n_grains"] if per else 1.0)
+
+
+def growth_results(small: Row, large: Row) -> Iterator[Result]:
+    """Time for each grain of a large particle over that of a small one."""
+    if "error" in small or "error" in large:
+        return
+    each = [row["cpu_s"] / row["n_grains"] for row in (small, large)]
+    yield Result(
+        name=f"time for each grain, {large['n_grains']} grains / {small['n_grains']} grains",
+        value=each[1] / each[0],
+        details=", ".join(f"{row['cpu_s']:.3g} s, {row['n_tets']} tets" for row in (large, small)),
+    )
+
+
+def compete(case: Case) -> Iterator[tuple[str, Row]]:
+    """Name and row of each mesher on one particle, with an ``error`` in it if it fails."""
+    mesh = ours(case.particle, case.size_um)
+    tasks: dict[str, Callable[[Particle], VolumeMesh]] = {
+        "ours": partial(ours, size_um=case.size_um),
+        "fTetWild": partial(ftetwild, points=mesh.points, triangles=mesh.facets[0]),
+        "gmsh Delaunay": partial(gmsh_delaunay, pitch_um=NETS_UM, smoothed=False),
+        "gmsh Delaunay, smoothed nets": partial(gmsh_delaunay, pitch_um=NETS_UM, smoothed=True),
+    }
+    for name, task in tasks.items():
+        row, problem = apart(judged, task, case, timeout=PATIENCE_S)
+        yield name, row or {**asdict(case), "error": problem}
+
+
+def judged(task: Callable[[Particle], VolumeMesh], case: Case) -> Row:
+    """Row of a mesh by any mesher, made in this process."""
+    warm_up()
+    particle = case.particle
+    start, wall = time.process_time(), time.perf_counter()
+    mesh = task(particle)
+    seconds = {"cpu_s": time.process_time() - start, "wall_s": time.perf_counter() - wall}
+    peak = peak_bytes()
+    body = ParticleBody(particle)
+    volumes = grain_volumes(body)
+    mesh = replace(mesh, facts={"boundary_size_um": case.size_um})
+    found = figures(certify(mesh, body, volumes, volumes).document())
+    return {**asdict(case), "repairs": [], **seconds, "peak_bytes": peak, **found}
+
+
+def against_results(rows: Mapping[str, Row]) -> Iterator[Result]:
+    """CPU seconds of the other meshers over ours, and what they made of them."""
+    seconds = {name: row["cpu_s"] for name, row in rows.items() if "error" not in row}
+    for name in [name for name in seconds if name != "ours"]:
+        title = f"{name} / ours, {rows['ours']['n_grains']} grains"
+        yield ratio(title, seconds, "ours", name, None, line(rows[name]))
+
+
+def fine_results(row: Row) -> Iterator[Result]:
+    """The bar for a finer mesh."""
+    if "error" not in row:
+        bar = Bar(f"mislabelled volume at {row['size_um']} um", BARS[5].value, high=0.7, unit=" %")
+        yield worst_of([row], bar)
+
+
+def cost(quick: bool) -> Iterator[Result]:
+    """Measure a small and a large particle, and a finer mesh of the smallest."""
+    sizes = (100, 300) if quick else (1000, 3000)
+    small, large = run(Case.of_about(n, 0) for n in sizes)
+    for n, row in zip(sizes, (small, large), strict=True):
+        yield from cost_results(n, [row])
+    yield from growth_results(small, large)
+    yield from fine_results(*run([Case.of_about(100 if quick else 300, 0, FINE_SIZE_UM)]))
+
+
+def against(quick: bool) -> Iterator[Result]:
+    """Let all meshers mesh the same particle."""
+    rows: dict[str, Row] = {}
+    for name, row in compete(Case(1.0, 0, DEFAULT_SIZE_UM) if quick else Case.of_about(100, 0)):
+        print(f"{name}: {line(row)}", flush=True)
+        rows[name] = row
+    yield from against_results(rows)
+
+
+def particles(
+    counts: Mapping[int, int], out: Path | None, jobs: int, any_code: bool
+) -> list[Result]:
+    """Mesh the first ``counts[n]`` particles of about n grains each."""
+    cases = [Case.of_about(n, seed) for n, count in counts.items() for seed in range(count)]
+    rows = run(cases, out, jobs, any_code)
+    found = list(campaign_results(rows))
+    for n in counts:
+        chosen = [row for row in rows if row["diameter_um"] == DIAMETERS_UM[n]]
+        found += cost_results(n, chosen)
+    return found
+
+
+def parsed() -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller particles")
+    parser.add_argument("--cost", action="store_true", help="time, memory and their growth")
+    parser.add_argument("--against", action="store_true", help="other meshers")
+    parser.add_argument("--particles", action="store_true", help="many particles, hours")
+    for n_grains, count in COUNTS.items():
+        text = f"particles of about {n_grains} grains, {count} by default"
+        parser.add_argument(f"--count{n_grains}", type=int, help=text)
+    parser.add_argument("--out", type=Path, help="file of the particles' results, gone on with")
+    parser.add_argument("--any-code", action="store_true", help="take results of other code too")
+    parser.add_argument("--jobs", type=int, default=1, help="particles at a time")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print what is measured, then the table."""
+    chosen = parsed()
+    print(machine(), end="\n\n", flush=True)
+    everything = not (chosen.cost or chosen.against or chosen.particles)
+    found: list[Result] = []
+    if chosen.particles:
+        usual = dict.fromkeys(COUNTS, 0) | {300: 3} if chosen.quick else COUNTS
+        asked = {n: getattr(chosen, f"count{n}") for n in COUNTS}
+        counts = {n: usual[n] if asked[n] is None else asked[n] for n in COUNTS}
+        found += particles(counts, chosen.out, chosen.jobs, chosen.any_code)
+    if chosen.cost or everything:
+        found += cost(chosen.quick)
+    if chosen.against or everything:
+        found += against(chosen.quick)
+    print(f"\n{table(found)}")
+
+
+if __name__ == "__main__":
+    in_one_thread()
+    main()
