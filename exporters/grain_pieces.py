@@ -62,26 +62,18 @@ def whole_grains(
     """
     neighbours = face_neighbours(tets, len(points))
     volumes = signed_volumes(points, tets)
-    areas = _face_areas(points, tets)
     whole = labels.copy()
     for _ in range(MAX_ROUNDS):
         stray = _stray(neighbours, whole, volumes, smallest)
         if not stray.any():
             break
-        whole = _adopted(neighbours, whole, areas, stray)
+        whole = _adopted(points, tets, neighbours, whole, stray)
     changed = np.flatnonzero(whole != labels)
     moved: dict[tuple[int, int], float] = {}
     for t in changed.tolist():
         key = (int(labels[t]), int(whole[t]))
         moved[key] = moved.get(key, 0.0) + float(volumes[t])
     return whole, Moved(moved)
-
-
-def _face_areas(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Area of the face opposite to each vertex, (m, 4)."""
-    a, b, c = (points[tets[:, FACES[:, k]]] for k in range(3))
-    areas: NDArray[np.float64] = np.linalg.norm(np.cross(b - a, c - a), axis=2) / 2
-    return areas
 
 
 def _stray(
@@ -104,9 +96,10 @@ def _stray(
 
 
 def _adopted(
+    points: NDArray[np.float64],
+    tets: NDArray[np.int64],
     neighbours: NDArray[np.int64],
     labels: NDArray[np.int32],
-    areas: NDArray[np.float64],
     stray: NDArray[np.int64],
 ) -> NDArray[np.int32]:
     """Labels after each stray piece went to the grain that it shares the largest face with.
@@ -122,7 +115,8 @@ def _adopted(
     keys, group = np.unique(
         np.stack([stray[rows], rank, labels[beyond]], axis=1), axis=0, return_inverse=True
     )
-    shared = np.bincount(group.ravel(), areas[rows, faces])
+    a, b, c = (points[tets[rows, FACES[faces, k]]] for k in range(3))
+    shared = np.bincount(group.ravel(), np.linalg.norm(np.cross(b - a, c - a), axis=1))
     order = np.lexsort((-shared, keys[:, 1], keys[:, 0]))
     best = order[np.flatnonzero(np.diff(keys[order, 0], prepend=0))]
     target = np.zeros(stray.max() + 1, np.int32)
