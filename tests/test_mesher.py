@@ -1,0 +1,121 @@
+"""A mesh that fails its certificate is made again, then refused with a sentence, or forced."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cathodegrain.exporters import mesh_certificate, mesh_export, mesher
+from cathodegrain.exporters.body import ParticleBody
+from cathodegrain.exporters.mesh_certificate import LostGrain
+from cathodegrain.generator.errors import ExportError
+from meshes import ball
+
+SIZE_UM = 0.45
+
+
+@pytest.fixture
+def particle(card):
+    return ball(card, [[-0.5, 0.1, 0.2], [0.5, 0.1, 0.2]])
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    """No mesh can have elements as good as that; all attempts are short."""
+    monkeypatch.setattr(mesher, "FINER", 0.95)
+    monkeypatch.setattr(mesher, "ATTEMPTS", ((replace(mesher.PHASES[1], rounds=1),),) * 3)
+    for module in (mesh_certificate, mesher):
+        monkeypatch.setattr(module, "LEAST_SICN", 0.999)
+
+
+def failing_first(monkeypatch, n_failing, grain_id=2):
+    """Let the first certificates say that a grain is lost; counts the certificates."""
+    certify, calls = mesher.certify, []
+
+    def doubting(*arguments):
+        calls.append(certify(*arguments))
+        lost = (LostGrain(grain_id, 2.0),) if len(calls) <= n_failing else ()
+        return replace(calls[-1], lost=lost)
+
+    monkeypatch.setattr(mesher, "certify", doubting)
+    return calls
+
+
+def test_a_first_attempt_that_fails_is_repaired_with_shorter_edges(particle, monkeypatch):
+    plain = mesher.volume_mesh(particle, SIZE_UM)
+    calls = failing_first(monkeypatch, 1)
+    mesh = mesher.volume_mesh(particle, SIZE_UM)
+    assert len(calls) == 2
+    assert mesh.facts["certificate"]["certified"] is True
+    assert mesh.facts["repairs"] == ["grains 2 meshed again with edges 0.6 times as long"]
+    assert plain.facts["repairs"] == []
+    edges = [mean_edge(m, 2) for m in (plain, mesh)]
+    assert edges[1] < 0.75 * edges[0]
+
+
+def mean_edge(mesh, grain_id):
+    """Mean edge of the triangles of a grain's surface."""
+    triangles, pairs = mesh.facets
+    corners = mesh.points[triangles[(pairs == grain_id).any(axis=1)]]
+    return np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).mean()
+
+
+def test_the_last_attempt_is_the_third_and_has_the_rescue(particle, monkeypatch):
+    seen = []
+    original = mesher._attempt
+
+    def attempt(body, sizes, edges, volumes, phases, report):
+        seen.append((edges.copy(), phases))
+        return original(body, sizes, edges, volumes, phases, report)
+
+    monkeypatch.setattr(mesher, "_attempt", attempt)
+    failing_first(monkeypatch, 2, grain_id=1)
+    monkeypatch.setattr(mesher, "FINER", 0.9)
+    mesh = mesher.volume_mesh(particle, SIZE_UM)
+    assert mesh.facts["certificate"]["certified"] is True
+    assert len(mesh.facts["repairs"]) == 2
+    edges = np.array([e for e, _ in seen])
+    np.testing.assert_allclose(edges[1:, 1] / edges[:-1, 1], 0.9)
+    np.testing.assert_array_equal(edges[:, [0, 2]], edges[[0], :][:, [0, 2]].repeat(3, axis=0))
+    assert [mesher.RESCUE in phases for _, phases in seen] == [False, False, True]
+
+
+def test_a_mesh_that_cannot_be_certified_is_refused_with_a_sentence(particle, unreachable):
+    with pytest.raises(
+        ExportError,
+        match=r"fails its certificate after 3 attempts: smallest SICN 0\.\d{3}, expected >= "
+        r"0\.999; .*the worst element lies in grain [12] at \(.*\) um\. Ask for a smaller .*force",
+    ):
+        mesher.volume_mesh(particle, SIZE_UM)
+
+
+def test_force_returns_the_mesh_that_was_refused(particle, unreachable):
+    mesh = mesher.volume_mesh(particle, SIZE_UM, force=True)
+    certificate = mesh.facts["certificate"]
+    assert certificate["certified"] is False
+    assert certificate["failures"][0].endswith("expected >= 0.999")
+    assert len(mesh.tets) == certificate["n_tets"]
+    assert mesh.volumes.min() > 0
+
+
+def test_nothing_is_written_on_refusal(particle, unreachable, tmp_path):
+    with pytest.raises(ExportError, match="fails its certificate"):
+        mesh_export.write(particle, tmp_path / "mesh.msh", size_um=SIZE_UM)
+    assert not any(tmp_path.iterdir())
+
+
+def test_progress_does_not_go_back_in_further_attempts(particle, unreachable):
+    seen = []
+    mesher.volume_mesh(
+        particle, SIZE_UM, progress=lambda message, part: seen.append((part, message)), force=True
+    )
+    parts = [part for part, _ in seen]
+    assert parts == sorted(parts)
+    assert any(message.startswith("again: ") for _, message in seen)
+
+
+def test_volumes_of_grains_are_those_of_voxels_of_half_a_pixel(particle):
+    body = ParticleBody(particle)
+    volumes = mesher.grain_volumes(body)
+    assert volumes[0] == 0
+    np.testing.assert_allclose(volumes[1:], 2 * np.pi / 3, rtol=2e-3)
