@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..generator.grid import Grid
 from ..generator.labelling import label_grid
-from ..generator.particle import Particle
+from ..generator.particle import OUTSIDE, Particle
 from .material_field import MaterialField, particle_field
 
 
@@ -39,6 +39,10 @@ class Body(Protocol):
     @property
     def field(self) -> MaterialField:
         """The boundaries, for compiled kernels."""
+
+    @property
+    def grain_volumes(self) -> NDArray[np.float64]:
+        """Volume of each grain, (n_grains + 1,), um^3; 0 in row 0."""
 
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Grain id at points (n, 3): (n,) int32, 0 outside."""
@@ -78,6 +82,15 @@ class ParticleBody:
     def field(self) -> MaterialField:
         """GBPD scores and the shell."""
         return particle_field(self.particle)
+
+    @property
+    def grain_volumes(self) -> NDArray[np.float64]:
+        """Volume of each grain in voxels of half a pixel, (n_grains + 1,), um^3; 0 in row 0."""
+        pitch = self.pixel_um / 2
+        counts = np.bincount(self.voxel_labels(pitch).ravel(), minlength=self.n_grains + 1)
+        volumes = counts.astype(np.float64) * pitch**3
+        volumes[OUTSIDE] = 0.0
+        return volumes
 
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Grain id at points (n, 3): (n,) int32, 0 outside."""

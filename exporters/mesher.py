@@ -94,7 +94,7 @@ def mesh_of(
     sizes.check_memory()
     report("finding thin grains", 0.0)
     edges = sizes.grain_sizes()
-    volumes = grain_volumes(body)
+    volumes = body.grain_volumes
     made: list[tuple[VolumeMesh, Certificate]] = []
     repairs: list[str] = []
     for phases in ATTEMPTS:
@@ -178,15 +178,6 @@ def _near(
 def _held(report: Progress) -> Progress:
     """Progress that has come to an end once already."""
     return lambda message, fraction: report(f"again: {message}", HELD)
-
-
-def grain_volumes(body: Body) -> NDArray[np.float64]:
-    """Volume of each grain in voxels of half a pixel, (n_grains + 1,), um^3; 0 in row 0."""
-    pitch = body.pixel_um / 2
-    counts = np.bincount(body.voxel_labels(pitch).ravel(), minlength=body.n_grains + 1)
-    volumes = counts.astype(np.float64) * pitch**3
-    volumes[OUTSIDE] = 0.0
-    return volumes
 
 
 def _finer(
