@@ -27,7 +27,7 @@ import numpy as np
 from campaign import DIAMETERS_UM, Case, Row, apart, figures, line, peak_bytes, run, warm_up
 from cathodegrain.exporters.body import ParticleBody
 from cathodegrain.exporters.mesh_certificate import certify
-from cathodegrain.exporters.mesher import DEFAULT_SIZE_UM, grain_volumes
+from cathodegrain.exporters.mesher import DEFAULT_SIZE_UM
 from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.particle import Particle
 from meshers import ftetwild, gmsh_delaunay, ours
@@ -176,7 +176,7 @@ def judged(task: Callable[[Particle], VolumeMesh], case: Case) -> Row:
     seconds = {"cpu_s": time.process_time() - start, "wall_s": time.perf_counter() - wall}
     peak = peak_bytes()
     body = ParticleBody(particle)
-    volumes = grain_volumes(body)
+    volumes = body.grain_volumes
     mesh = replace(mesh, facts={"boundary_size_um": case.size_um})
     found = figures(certify(mesh, body, volumes, volumes).document())
     return {**asdict(case), "repairs": [], **seconds, "peak_bytes": peak, **found}

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +211,49 @@ def export(
 
 
 @app.command
+def mesh(
+    labels: Annotated[Path, Parameter(help="Grain ids on voxels: .vtkhdf, .npy or .tif.")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="File to write.")] = Path("mesh.msh"),
+    pitch: Annotated[
+        float | None, Parameter(help="Edge of a voxel, um, if the file does not say.")
+    ] = None,
+    size: Annotated[
+        float | None, Parameter(help="Longest edge of the tetrahedra, um; 3 voxels if left out.")
+    ] = None,
+    boundary_size: Annotated[
+        float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
+    ] = None,
+    force: Annotated[
+        bool, Parameter(negative="", help="Write a mesh although it fails its certificate.")
+    ] = False,
+    overwrite: Overwrite = False,
+    json_output: Json = False,
+) -> None:
+    """Mesh segmented grains of your own: any volume of labels, 0 outside."""
+    from ..generator.errors import ExportError
+    from .label_volume import mesh_labels
+    from .mesh_certificate import certificate_lines
+    from .msh_file import read_facts
+
+    if out.exists() and not overwrite:
+        msg = f"{out} exists; choose another --out, or --overwrite to replace it"
+        raise ExportError(msg)
+    started = time.process_time()
+    with _progress("mesh") as show:
+        mesh_labels(
+            labels, out, size_um=size, boundary_size_um=boundary_size, pitch_um=pitch,
+            force=force, progress=show,
+        )  # fmt: skip
+    facts = read_facts(out)
+    certificate = list(certificate_lines(facts["certificate"]))
+    remarks = facts["label_volume"].get("remarks", [])
+    rows = {"mesh": str(out), "certificate": certificate, "labels": remarks}
+    _show(rows | {"cost": _cost(started)}, json_output)
+
+
+@app.command
 def report(
     folder: Annotated[Path, Parameter(help="Folder of a particle.")],
     /,
@@ -358,8 +401,16 @@ def _add(folder: Path, name: str, options: dict[str, Any], overwrite: bool) -> s
     """Write one product, with a progress bar if standard error is a terminal."""
     from .particle_folder import add
 
+    with _progress(name) as show:
+        return str(add(folder, name, overwrite=overwrite, progress=show, **options))
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[str, float], None] | None]:
+    """Give a function that moves a progress bar, or None if standard error is no terminal."""
     if not sys.stderr.isatty():
-        return str(add(folder, name, overwrite=overwrite, **options))
+        yield None
+        return
     from rich.console import Console
     from rich.progress import Progress
 
@@ -369,7 +420,7 @@ def _add(folder: Path, name: str, options: dict[str, Any], overwrite: bool) -> s
         def show(message: str, part: float) -> None:
             bar.update(task, description=f"{name}: {message}", completed=part)
 
-        return str(add(folder, name, overwrite=overwrite, progress=show, **options))
+        yield show
 
 
 def _certificate(folder: Path, name: str) -> list[str]:

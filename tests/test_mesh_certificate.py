@@ -11,11 +11,11 @@ import pytest
 from cathodegrain.exporters import mesh_certificate, msh_file
 from cathodegrain.exporters.body import ParticleBody
 from cathodegrain.exporters.element_shape import element_shape, scaled_jacobian
-from cathodegrain.exporters.mesh_certificate import certify
+from cathodegrain.exporters.mesh_certificate import certificate_lines, certify
 from cathodegrain.exporters.mesh_conformity import conformity
 from cathodegrain.exporters.mesh_fidelity import Percentiles, fidelity
-from cathodegrain.exporters.mesher import grain_volumes, volume_mesh
-from cathodegrain.exporters.tetrahedra import dihedral_angles, inverse_condition, mean_ratio
+from cathodegrain.exporters.mesher import volume_mesh
+from cathodegrain.exporters.tetrahedra import cubed_mean_ratio, dihedral_angles, inverse_condition
 from cathodegrain.exporters.volume_mesh import VolumeMesh
 from complexes import lattice
 from meshes import ball, kuhn_lattice
@@ -34,9 +34,13 @@ def good(body):
     return volume_mesh(body.particle, 0.3)
 
 
+def lines_of(found):
+    return list(certificate_lines(found.document()))
+
+
 def certificate(mesh, body, **volumes):
     """Certificate with the grains' volumes in the body, or others."""
-    own = grain_volumes(body)
+    own = body.grain_volumes
     mesh = replace(mesh, facts={"boundary_size_um": 0.3})
     return certify(mesh, body, volumes.get("volumes", own), volumes.get("targets", own))
 
@@ -93,8 +97,8 @@ def test_every_planted_defect_is_a_failure_that_names_it(kind, sentence, good, b
     document = found.document()
     assert document["certified"] is False
     assert document["failures"] == found.failures
-    assert any(_matches("NOT certified", line) for line in found.lines())
-    assert sum("failure" in line for line in found.lines()) == len(found.failures)
+    assert any(_matches("NOT certified", line) for line in lines_of(found))
+    assert sum("failure" in line for line in lines_of(found)) == len(found.failures)
 
 
 def _matches(pattern, text):
@@ -122,7 +126,7 @@ def test_an_open_edge_and_a_pinched_node_are_failures(body):
 def test_a_good_mesh_is_certified(good, body):
     found = certificate(good, body)
     assert found.failures == []
-    lines = list(found.lines())
+    lines = lines_of(found)
     assert lines[0] == (
         f"certified: {len(good.tets):,} tetrahedra, {len(good.points):,} nodes, 2 of 2 grains"
     )
@@ -139,12 +143,12 @@ def test_the_document_is_json_and_comes_back(good, body):
 
 
 def test_small_grains_may_be_lost_and_are_named(good, body):
-    volumes = np.append(grain_volumes(body), 9 * body.pixel_um**3)
+    volumes = np.append(body.grain_volumes, 9 * body.pixel_um**3)
     mesh = VolumeMesh(good.points, good.tets, good.grain_ids, 3)
     found = certificate(mesh, body, volumes=volumes, targets=volumes)
     assert (found.failures, found.n_present, found.n_grains) == ([], 2, 3)
     assert [(g.grain_id, g.volume_um3) for g in found.lost] == [(3, volumes[3])]
-    assert any(line.startswith("lost grains       3: 0.0011 um^3") for line in found.lines())
+    assert any(line.startswith("lost grains        3: 0.0011 um^3") for line in lines_of(found))
     volumes[3] = 11 * body.pixel_um**3
     (text,) = certificate(mesh, body, volumes=volumes, targets=volumes).failures
     assert text.startswith("1 grains have no element (3: ")
@@ -156,7 +160,7 @@ def test_what_is_beyond_the_usual_is_a_remark(good, body, monkeypatch):
     found = certificate(good, body)
     assert any(text.startswith("mislabelled part of the volume: ") for text in found.remarks)
     assert found.failures == []
-    targets = grain_volumes(body) * 0.5
+    targets = body.grain_volumes * 0.5
     remarks = certificate(good, body, targets=targets).remarks
     assert any(text.startswith("error of a grain's volume at worst: ") for text in remarks)
 
@@ -183,7 +187,7 @@ def test_the_scaled_jacobian_is_the_smallest_over_the_corners():
     regular = np.array([[1.0, 1, 1], [1, -1, -1], [-1, -1, 1], [-1, 1, -1]])
     assert scaled_jacobian(regular, np.array([[0, 1, 2, 3]])) == pytest.approx(1)
     assert inverse_condition(regular, np.array([[0, 1, 2, 3]])) == pytest.approx(1)
-    assert mean_ratio(regular, 0, 1, 2, 3) == pytest.approx(1)
+    assert cubed_mean_ratio(regular, 0, 1, 2, 3) == pytest.approx(1)
 
 
 def test_the_inverse_condition_is_that_of_the_matrix():
@@ -242,7 +246,7 @@ def test_distances_from_a_boundary_have_a_closed_form(good, body):
     """|f_1 - f_2| / |grad(f_1 - f_2)| with f_i = |x - s_i| - 1, for a plane by symmetry."""
     rng = np.random.default_rng(0)
     mesh, inner = moved_boundary(good, lambda n: rng.uniform(-0.02, 0.02, n))
-    found = fidelity(mesh, body, grain_volumes(body)).grain_boundary_um
+    found = fidelity(mesh, body, body.grain_volumes).grain_boundary_um
     everywhere = mesh.points[np.unique(mesh.grain_boundary)]
     away = [everywhere - seed for seed in np.array(HALVES)]
     length = [np.linalg.norm(x, axis=1) for x in away]
@@ -258,7 +262,7 @@ def test_distances_from_a_boundary_have_a_closed_form(good, body):
 
 def test_distances_from_the_shell_are_heights(good, body):
     mesh = VolumeMesh(1.01 * good.points, good.tets, good.grain_ids, 2)
-    found = fidelity(mesh, body, grain_volumes(body)).shell_um
+    found = fidelity(mesh, body, body.grain_volumes).shell_um
     height = np.abs(np.linalg.norm(mesh.points[np.unique(mesh.outer)], axis=1) - 1)
     assert found.p50 == pytest.approx(np.median(height), rel=1e-6)
     assert found.largest == pytest.approx(height.max(), rel=1e-6)
@@ -267,14 +271,14 @@ def test_distances_from_the_shell_are_heights(good, body):
 def test_the_mislabelled_part_of_a_shifted_boundary_is_a_slice(good, body, card):
     """A body whose plane lies 0.1 um beside that of the mesh: a slice pi r^2 of the ball."""
     shifted = ParticleBody(ball(card, np.add(HALVES, [0.1, 0, 0])))
-    found = fidelity(good, shifted, grain_volumes(shifted))
+    found = fidelity(good, shifted, shifted.grain_volumes)
     slice_um3 = np.pi * (0.1 - 0.1**3 / 3)
     assert found.mislabelled == pytest.approx(slice_um3 / (4 * np.pi / 3), rel=0.02)
     assert found.mislabelled_error == pytest.approx(5.8e-4, rel=0.05)
     half = 2 * np.pi / 3
     errors = np.abs(good.grain_volumes / [half + slice_um3, half - slice_um3] - 1)
     assert found.grain_volume_error.largest == pytest.approx(errors.max(), rel=0.02)
-    assert fidelity(good, body, grain_volumes(body)).mislabelled < 0.01
+    assert fidelity(good, body, body.grain_volumes).mislabelled < 0.01
 
 
 def test_percentiles_of_nothing_are_zero():

@@ -116,6 +116,6 @@ def test_progress_does_not_go_back_in_further_attempts(particle, unreachable):
 
 def test_volumes_of_grains_are_those_of_voxels_of_half_a_pixel(particle):
     body = ParticleBody(particle)
-    volumes = mesher.grain_volumes(body)
+    volumes = body.grain_volumes
     assert volumes[0] == 0
     np.testing.assert_allclose(volumes[1:], 2 * np.pi / 3, rtol=2e-3)
