@@ -127,6 +127,17 @@ FORMATS = {
             meshed=True,
         ),
         Format(
+            "convergence",
+            "convergence",
+            "the mesh at several sizes (--size 0.4,0.2,0.1), with a table of quality and errors",
+            "as mesh.msh; any spreadsheet",
+            ".convergence",
+            {"sizes_um": list, "force": bool},
+            ("gmsh",),
+            "mesh",
+            summarised=True,
+        ),
+        Format(
             "interfaces",
             "interfaces.csv",
             "table of the grain boundaries: area, normal, depth, misorientation",

@@ -43,7 +43,12 @@ class ProductOptions:
     """How products are made; each takes those that concern it."""
 
     pitch: Annotated[float, Parameter(help="Edge of a voxel, um.")] = 0.1
-    size: Annotated[float, Parameter(help="Longest edge of the tetrahedra, um.")] = 0.15
+    size: Annotated[
+        str,
+        Parameter(
+            help="Longest edge of the tetrahedra, um; several, as 0.4,0.2,0.1, for a mesh of each."
+        ),
+    ] = "0.15"
     boundary_size: Annotated[
         float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
     ] = None
@@ -66,7 +71,8 @@ class ProductOptions:
 
         given = {
             "spacing_um": self.pitch,
-            "size_um": self.size,
+            "size_um": self.sizes[0],
+            "sizes_um": self.sizes,
             "boundary_size_um": self.boundary_size,
             "order": self.order,
             "interfaces": self._interfaces(),
@@ -75,6 +81,17 @@ class ProductOptions:
             "force": self.force,
         }
         return {option: given[option] for option in FORMATS[name].options}
+
+    @property
+    def sizes(self) -> list[float]:
+        """Longest edges, um."""
+        from ..generator.errors import ExportError
+
+        try:
+            return [float(text) for text in self.size.split(",")]
+        except ValueError as error:
+            msg = f"--size is {self.size!r}, expected a length in um, or several: 0.4,0.2,0.1"
+            raise ExportError(msg) from error
 
     def _interfaces(self) -> str:
         from ..generator.errors import ExportError
@@ -388,9 +405,12 @@ def _add_all(
     """Write products; rows of what was written, with a mesh's certificate, once, after it."""
     rows: dict[str, Any] = {}
     shown: list[str] = []
+    names = _for_several_sizes(names, options.sizes)
     for name in sorted(names, key=lambda name: name != "mesh"):  # others are made of it
         started = time.process_time()
         rows[name] = _add(folder, name, options.of(name), overwrite)
+        if name == "convergence":
+            rows["table"] = _ladder(folder)
         if (certificate := _certificate(folder, name)) and certificate != shown:
             shown = certificate
             rows |= {f"{name} certificate": certificate, f"{name} cost": _cost(started)}
@@ -423,13 +443,35 @@ def _progress(name: str) -> Iterator[Callable[[str, float], None] | None]:
         yield show
 
 
+def _for_several_sizes(names: list[str], sizes: list[float]) -> list[str]:
+    """The products, with the ladder of meshes for ``mesh`` where several sizes are asked for."""
+    from ..generator.errors import ExportError
+    from . import FORMATS
+
+    if len(sizes) < 2:
+        return names
+    names = ["convergence" if name == "mesh" else name for name in names]
+    if single := [name for name in names if FORMATS[name].meshed]:
+        msg = f"{single[0]} takes one --size, not {sizes}; several go with --to mesh only"
+        raise ExportError(msg)
+    return names
+
+
+def _ladder(folder: Path) -> list[str]:
+    from .convergence import Rung, lines, summary
+
+    rows = summary(folder / "convergence")["rows"]
+    return list(lines([Rung(**row) for row in rows]))
+
+
 def _certificate(folder: Path, name: str) -> list[str]:
     from . import metadata
     from .mesh_certificate import certificate_lines
 
     products = metadata.read(folder)["products"]
     found = [p["summary"] for p in products if p["format"] == name and "summary" in p]
-    return [line for facts in found for line in certificate_lines(facts["certificate"])]
+    documents = [facts["certificate"] for facts in found if "certificate" in facts]
+    return [line for document in documents for line in certificate_lines(document)]
 
 
 def _cost(started: float) -> str:
@@ -466,8 +508,9 @@ def _mesh_plan(particle: Any, options: ProductOptions) -> dict[str, Any]:
     from .body import ParticleBody
     from .mesh_sizes import BYTES_PER_TET, MeshSizes
 
-    fine = options.size if options.boundary_size is None else options.boundary_size
-    expected = MeshSizes(ParticleBody(particle), options.size, fine).expected_tets()
+    size = min(options.sizes)
+    fine = size if options.boundary_size is None else options.boundary_size
+    expected = MeshSizes(ParticleBody(particle), size, fine).expected_tets()
     return {
         "mesh_tetrahedra_estimate": round(expected, -3),
         "mesh_memory_bytes_estimate": round(expected * BYTES_PER_TET),

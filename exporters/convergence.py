@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -130,9 +131,9 @@ def ladder(
     """
     sizes = descending(sizes_um)
     checked = [MeshSizes(ParticleBody(particle), size, size) for size in sizes]
-    for size in checked:
-        size.check_memory()
-    ends = np.cumsum([size.expected_tets() for size in checked])
+    for each in checked:
+        each.check_memory()
+    ends = np.cumsum([each.expected_tets() for each in checked])
     rungs: list[Rung] = []
     with replacing_folder(folder) as temporary:
         for k, size in enumerate(sizes):
@@ -295,12 +296,39 @@ def _text(value: float | bool | None) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def write(
+    particle: Particle,
+    folder: str | Path,
+    *,
+    sizes_um: Sequence[float],
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a `ladder`; returns its folder."""
+    ladder(particle, sizes_um, folder, force=force, progress=progress)
+    return Path(folder)
+
+
+def summary(folder: str | Path) -> dict[str, Any]:
+    """The table of a folder: ``rows``, with the numbers of the file."""
+    with (Path(folder) / TABLE).open(encoding="utf-8", newline="") as file:
+        rows = [{k: _number(text) for k, text in row.items()} for row in csv.DictReader(file)]
+    return {"rows": rows}
+
+
+def _number(text: str) -> float | int | None:
+    if not text:
+        return None
+    return int(text) if text.isdigit() else float(text)
+
+
 def lines(rungs: Sequence[Rung]) -> Iterator[str]:
-    """The table for people, a line each."""
+    """The table for people, a line each; CPU time where it was measured."""
+    timed = any(rung.cpu_s > 0 for rung in rungs)
     yield (
         f"{'size':>7} {'edge':>6} {'tets':>9} {'grains':>7} {'lost':>5} {'dihedral':>11} "
         f"{'SICN':>11} {'volume':>8} {'order':>5} {'area':>9} {'order':>5} {'misl.':>6} "
-        f"{'order':>5} {'CPU s':>7}"
+        f"{'order':>5}" + (f" {'CPU s':>7}" if timed else "")
     )
     for r in rungs:
         yield (
@@ -309,7 +337,7 @@ def lines(rungs: Sequence[Rung]) -> Iterator[str]:
             f"{r.sicn_min:>5.2f} {r.sicn_p5:>5.2f} {100 * r.volume_error:>+7.2f}% "
             f"{_order(r.volume_order)} {r.boundary_area_um2:>9.2f} "
             f"{_order(r.boundary_area_order)} {100 * r.mislabelled:>5.2f}% "
-            f"{_order(r.mislabelled_order)} {r.cpu_s:>7.1f}"
+            f"{_order(r.mislabelled_order)}" + (f" {r.cpu_s:>7.1f}" if timed else "")
         )
 
 

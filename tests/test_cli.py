@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
-from cathodegrain.exporters import FORMATS
+from cathodegrain.exporters import FORMATS, grain_surfaces, interfaces, mesh_export, metadata
 from cathodegrain.exporters.cli import main
 
 SMALL = ["--set", "shell.diameter_um=1.4", "--set", "grains.intensity=0.002"]
@@ -366,3 +367,95 @@ def test_the_command_line_starts_without_heavy_packages():
         "assert not {'numpy', 'numba', 'h5py', 'scipy'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def meshed(tmp_path_factory):
+    """Folder of a particle of some 50 grains with its mesh."""
+    out = tmp_path_factory.mktemp("meshed")
+    arguments = ["--set", "shell.diameter_um=1.1", "--set", "orientations.model=uniform"]
+    assert main(["generate", "--seed", "3", "--out", str(out), "--export", "mesh", *arguments]) == 0
+    return out / "p000000"
+
+
+def test_a_mesh_is_certified_in_the_metadata_and_in_print(meshed, capsys):
+    (product,) = [p for p in metadata.read(meshed)["products"] if p["format"] == "mesh"]
+    certificate = product["summary"]["certificate"]
+    assert certificate["certified"]
+    assert main(["export", str(meshed), "--to", "mesh"]) == 0
+    printed = capsys.readouterr().out
+    assert f"certified: {certificate['n_tets']:,} tetrahedra" in printed
+    assert "s CPU, peak memory" in printed
+
+
+def test_products_of_the_same_sizes_are_made_of_the_mesh_in_the_folder(meshed, monkeypatch, capsys):
+    def never(*arguments, **options):
+        pytest.fail("meshed again")
+
+    for module in (mesh_export, grain_surfaces, interfaces):
+        monkeypatch.setattr(module, "volume_mesh", never)
+    command = ["export", str(meshed), "--to", "surfaces,interfaces,vtk-mesh"]
+    assert main([*command, "--for", "calculix,moose"]) == 0, capsys.readouterr().err
+    assert (meshed / "calculix/expansion.inp").is_file()
+    assert main(["export", str(meshed), "--for", "abaqus", "--cohesive"]) == 0
+    assert "COH3D6" in (meshed / "abaqus/elements.inp").read_text()
+    assert main(["validate", str(meshed)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--for", "nastran"], "unknown solver 'nastran'; choose one of"),
+        (["--to", "mesh", "--order", "3", "--overwrite"], "order is 3, expected 1 or 2"),
+        (
+            ["--to", "vtk-mesh", "--order", "2", "--cohesive", "--overwrite"],
+            "no second-order cohesive wedge",
+        ),
+        (["--to", "vtk-mesh", "--cohesive", "--discontinuous"], "exclude each other"),
+        (["--for", "getfem", "--cohesive"], "getfem has no zero-thickness cohesive elements"),
+        (["--for", "fenicsx", "--unit", "mile"], "mile"),
+        (["--to", "mesh", "--size", "wide"], "--size is 'wide', expected a length in um"),
+        (["--to", "surfaces", "--size", "0.3,0.2"], "surfaces takes one --size"),
+        (["--to", "mesh", "--size", "0.3,0.3"], "0.3"),
+        (["--to", "mesh", "--size", "3", "--overwrite"], "size_um is 3.0, expected a length in um"),
+        (["--to", "mesh", "--size", "0.001", "--overwrite"], "expected at most 50% of the"),
+        ([], "nothing to write: give --to PRODUCT or --for SOLVER"),
+    ],
+)
+def test_mesh_options_that_cannot_be_are_refused(meshed, arguments, message, capsys):
+    before = sorted(meshed.rglob("*"))
+    assert main(["export", str(meshed), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(meshed.rglob("*")) == before
+
+
+def test_several_sizes_make_a_ladder(meshed, capsys):
+    assert main(["export", str(meshed), "--to", "mesh", "--size", "0.25,0.15"]) == 0
+    assert len(list((meshed / "convergence").glob("mesh_*um.msh"))) == 2
+    assert "dihedral" in capsys.readouterr().out
+    assert main(["validate", str(meshed)]) == 0
+
+
+def test_a_mesh_is_planned_without_being_made(meshed, capsys):
+    command = ["export", str(meshed), "--to", "mesh", "--size", "0.12", "--dry-run", "--json"]
+    assert main(command) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert 1e3 < plan["mesh_tetrahedra_estimate"] < 1e6
+    assert plan["mesh_memory_bytes_estimate"] > 1e6
+
+
+def test_labels_of_ones_own_are_meshed(tmp_path, capsys):
+    axis = np.arange(-9.5, 10)
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    labels = np.where(x * x + y * y + z * z < 64, 1 + (x > 0), 0).astype(np.int32)
+    np.save(tmp_path / "halves.npy", labels)
+    target = tmp_path / "halves.msh"
+    command = ["mesh", str(tmp_path / "halves.npy"), "--out", str(target)]
+    assert main(command) == 2
+    assert "pitch" in capsys.readouterr().err
+    assert main([*command, "--pitch", "0.1", "--size", "0.2"]) == 0
+    assert "certified: " in capsys.readouterr().out
+    mesh = mesh_export.read(target)
+    assert mesh.grain_volumes == pytest.approx([2 * np.pi / 3 * 0.8**3] * 2, rel=0.03)
+    assert main([*command, "--pitch", "0.1"]) == 2
+    assert "--overwrite to replace it" in capsys.readouterr().err
