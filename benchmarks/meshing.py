@@ -159,9 +159,10 @@ def compete(case: Case) -> Iterator[tuple[str, Row]]:
     tasks: dict[str, Callable[[Particle], VolumeMesh]] = {
         "ours": partial(ours, size_um=case.size_um),
         "fTetWild": partial(ftetwild, points=mesh.points, triangles=mesh.facets[0]),
-        "gmsh Delaunay": partial(gmsh_delaunay, pitch_um=NETS_UM, smoothed=False),
-        "gmsh Delaunay, smoothed nets": partial(gmsh_delaunay, pitch_um=NETS_UM, smoothed=True),
     }
+    for pitch, smoothed in ((NETS_UM, False), (NETS_UM / 2, False), (NETS_UM, True)):
+        name = f"gmsh, {pitch:g} um{' smoothed' if smoothed else ''}"
+        tasks[name] = partial(gmsh_delaunay, pitch_um=pitch, smoothed=smoothed)
     for name, task in tasks.items():
         row, problem = apart(judged, task, case, timeout=PATIENCE_S)
         yield name, row or {**asdict(case), "error": problem}

@@ -37,8 +37,8 @@ def field(card):
 def body_case(card):
     """Coarse lattice about a ball of three grains, labelled by them."""
 
-    def case(seed):
-        points, tets = lattice((7, 7, 7), np.random.default_rng(seed), 0.3, 0.4)
+    def case(seed, jitter=0.3):
+        points, tets = lattice((7, 7, 7), np.random.default_rng(seed), jitter, 0.4)
         labels = ball(card, SEEDS).grain_at(points[tets].mean(axis=1))
         return made(points, tets, manifold_outside(points, tets, labels)[0], size=0.4)
 
@@ -102,11 +102,11 @@ def test_the_worst_element_never_gets_worse(name, seed, field, body_case):
 
 
 def test_projection_does_not_undercut_its_floor(field, body_case):
-    c = body_case(2)
-    worst = qualities(c).min()
+    c = body_case(2, jitter=0.0)
+    assert qualities(c).min() > 0.4
     next_round(c)
     smoothed(c, field, threshold=0.0, floor=0.2)
-    assert qualities(c).min() >= min(worst, 0.2)
+    assert 0.2 <= qualities(c).min() < 0.25  # it goes as far as it may
 
 
 def test_vertices_that_climb_stay_within_the_tolerance_of_their_boundary(field, body_case):

@@ -98,6 +98,27 @@ def test_force_returns_the_mesh_that_was_refused(particle, unreachable):
     assert mesh.volumes.min() > 0
 
 
+def test_the_attempt_with_the_fewest_failures_is_the_one_that_is_forced(particle, monkeypatch):
+    certify, found = mesher.certify, []
+
+    def doubting(*arguments):
+        certificate = replace(certify(*arguments), lost=(LostGrain(1, 2.0),))
+        if len(found) != 1:
+            certificate = replace(
+                certificate, conformity=replace(certificate.conformity, n_unused_nodes=7)
+            )
+        found.append(certificate)
+        return certificate
+
+    monkeypatch.setattr(mesher, "certify", doubting)
+    monkeypatch.setattr(mesher, "FINER", 0.9)
+    mesh = mesher.volume_mesh(particle, SIZE_UM, force=True)
+    n_tets = [certificate.n_tets for certificate in found]
+    assert len(set(n_tets)) == 3
+    assert len(mesh.tets) == n_tets[1]
+    assert len(mesh.facts["certificate"]["failures"]) == 1
+
+
 def test_nothing_is_written_on_refusal(particle, unreachable, tmp_path):
     with pytest.raises(ExportError, match="fails its certificate"):
         mesh_export.write(particle, tmp_path / "mesh.msh", size_um=SIZE_UM)
