@@ -18,6 +18,7 @@ from .outer_manifold import connected_pieces
 from .tetrahedra import FACES, face_neighbours, signed_volumes
 
 MAX_ROUNDS = 50
+KEPT = -1
 
 
 @dataclass(frozen=True)
@@ -102,23 +103,25 @@ def _adopted(
     labels: NDArray[np.int32],
     stray: NDArray[np.int64],
 ) -> NDArray[np.int32]:
-    """Labels after each stray piece went to the grain that it shares the largest face with.
+    """Labels after stray pieces went to the grain that they share the largest face with.
 
-    Grains that stay come before those that go themselves, any grain before the outside.
+    Only those go that touch a grain which stays; if there are none, all that touch the
+    outside go there.
     """
     rows, faces = np.nonzero((stray[:, None] > 0) & (neighbours >= 0))
     beyond = neighbours[rows, faces]
-    apart = stray[beyond] != stray[rows]
-    rows, faces, beyond = rows[apart], faces[apart], beyond[apart]
-    last = stray[beyond] > 0
-    rank = np.where(labels[beyond] == OUTSIDE, 2, last.astype(np.int64))
-    keys, group = np.unique(
-        np.stack([stray[rows], rank, labels[beyond]], axis=1), axis=0, return_inverse=True
+    for outside in (False, True):
+        fit = (stray[beyond] == 0) & ((labels[beyond] == OUTSIDE) == outside)
+        if fit.any():
+            break
+    rows, faces, beyond = rows[fit], faces[fit], beyond[fit]
+    pairs, group = np.unique(
+        np.stack([stray[rows], labels[beyond]], axis=1), axis=0, return_inverse=True
     )
     a, b, c = (points[tets[rows, FACES[faces, k]]] for k in range(3))
     shared = np.bincount(group.ravel(), np.linalg.norm(np.cross(b - a, c - a), axis=1))
-    order = np.lexsort((-shared, keys[:, 1], keys[:, 0]))
-    best = order[np.flatnonzero(np.diff(keys[order, 0], prepend=0))]
-    target = np.zeros(stray.max() + 1, np.int32)
-    target[keys[best, 0]] = keys[best, 2]
-    return np.where(stray > 0, target[stray], labels)
+    order = np.lexsort((-shared, pairs[:, 0]))
+    best = order[np.flatnonzero(np.diff(pairs[order, 0], prepend=0))]
+    target = np.full(stray.max() + 1, KEPT, np.int32)
+    target[pairs[best, 0]] = pairs[best, 1]
+    return np.where(target[stray] == KEPT, labels, target[stray])

@@ -318,7 +318,7 @@ def _strongest(labels, sums, n):  # type: ignore[no-untyped-def]
     return labels[best]
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _shell_gradient(x, reach, field, out):  # type: ignore[no-untyped-def]
     """|x| - X(x/|x|); its gradient, by central differences, goes to ``out``."""
     h = 1e-4 * reach
@@ -332,7 +332,7 @@ def _shell_gradient(x, reach, field, out):  # type: ignore[no-untyped-def]
     return _height(x, field)
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _height(x, field):  # type: ignore[no-untyped-def]
     return _length(x) - radius_at(x[0], x[1], x[2], field.shell, field.degree)
 

@@ -22,7 +22,6 @@ from .material_field import NONE
 from .tet_complex import (
     MAX_AFFECTED,
     MAX_RING,
-    ROOM,
     VACANT,
     add_material,
     admitted,
@@ -99,7 +98,7 @@ def _collapse_into(  # type: ignore[no-untyped-def]
     c, a, b, length, least, settings, ring, rows, changes, affected
 ):
     """Let vertex a go into b if all conditions hold."""
-    if c.fixed[a] or c.n_members[a] + c.n_members[b] > ROOM:
+    if c.fixed[a] or c.n_members[a] + c.n_members[b] > c.members.shape[1]:
         return False
     slides = _all_at(c.materials[a], c.materials[b])
     if not slides and length > settings.merging:
@@ -154,10 +153,11 @@ def _may_merge(c, a, b, length, merging, rows, n):  # type: ignore[no-untyped-de
     if has_material(c.materials[a], OUTSIDE):  # the shell's vertices stay on it
         if not has_material(c.materials[b], OUTSIDE):
             return False
-        outside = False
+        outside, inside = False, False
         for k in range(n):
             outside = outside or c.labels[rows[k]] == OUTSIDE
-        return outside
+            inside = inside or c.labels[rows[k]] != OUTSIDE
+        return outside and inside
     return True
 
 

@@ -15,7 +15,6 @@ from .material_field import NONE
 from .tet_complex import (
     MAX_AFFECTED,
     MAX_RING,
-    ROOM,
     VACANT,
     across_face,
     admitted,
@@ -186,7 +185,7 @@ def _triangles(apex, size, out):  # type: ignore[no-untyped-def]
 def _rebuild(c, a, b, ring, rows, n, low, high, end, one, other, apex, other_apex):  # type: ignore[no-untyped-def]
     """Put the new tetrahedra in the place of those around (a, b); false without room."""
     for k in range(n):
-        if c.n_members[ring[k]] + n > ROOM:
+        if c.n_members[ring[k]] + n > c.members.shape[1]:
             return False
     triangles = np.empty((n, 3), np.int64)
     for k in range(n):
@@ -228,7 +227,7 @@ def _remove_face_of(c, t):  # type: ignore[no-untyped-def]
             or quality(c, label, z, x, d, e) <= limit
         ):
             continue
-        if max(c.n_members[d], c.n_members[e]) + 2 > ROOM:
+        if max(c.n_members[d], c.n_members[e]) + 2 > c.members.shape[1]:
             continue
         erase(c, t)
         erase(c, s)

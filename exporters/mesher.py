@@ -98,15 +98,16 @@ def mesh_of(
     made: list[tuple[VolumeMesh, Certificate]] = []
     repairs: list[str] = []
     for phases in ATTEMPTS:
-        mesh, moved = _attempt(body, sizes, edges, volumes, phases, report)
+        if made:
+            edges, repair = _finer(edges, *made[-1])
+            repairs.append(repair)
+        shown = _held(report) if made else report
+        mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
         certificate = certify(mesh, body, volumes, volumes + moved.net(body.n_grains))
         made.append((mesh, certificate))
         if not certificate.failures:
             break
-        edges, repair = _finer(edges, mesh, certificate)
-        repairs.append(repair)
-        report = _held(report)
-    mesh, certificate = min(made, key=lambda pair: len(pair[1].failures))
+    mesh, certificate = min(made, key=lambda pair: _badness(pair[1]))
     if certificate.failures and not force:
         raise ExportError(_refusal(certificate))
     report("done", 1.0)
@@ -195,6 +196,11 @@ def _finer(
     finer[grains] = FINER * edges[grains]
     named = ", ".join(map(str, grains[:20].tolist()))
     return finer, f"grains {named} meshed again with edges {FINER} times as long"
+
+
+def _badness(certificate: Certificate) -> tuple[int, float]:
+    """What to compare failed meshes by."""
+    return len(certificate.failures), -certificate.shape.sicn.least
 
 
 def _refusal(certificate: Certificate) -> str:

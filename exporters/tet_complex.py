@@ -21,7 +21,8 @@ from .material_field import MAX_MATERIALS, NONE
 from .tetrahedra import EDGES, FACES, cubed_mean_ratio, face_neighbours
 
 VACANT = -2  # label of a row of ``tets`` that holds no tetrahedron
-ROOM = 128  # tetrahedra at one vertex, at most
+ROOM = 96  # for tetrahedra at one vertex, or
+MORE_ROOM = 32  # more than there are at first
 MAX_RING = 40  # tetrahedra at one edge, at most
 MAX_AFFECTED = 24  # materials whose volume one operation changes, at most
 OUTSIDE_WEIGHT = 1000.0  # a tetrahedron outside counts as this much better than it is
@@ -43,7 +44,7 @@ class TetComplex(NamedTuple):
     points: NDArray[np.float64]  # (n, 3)
     tets: NDArray[np.int64]  # (rows, 4)
     labels: NDArray[np.int32]  # (rows,), VACANT where there is none
-    members: NDArray[np.int32]  # (n, ROOM) rows of the tetrahedra at each vertex
+    members: NDArray[np.int32]  # (n, room) rows of the tetrahedra at each vertex
     n_members: NDArray[np.int32]  # (n,) how many they are
     materials: NDArray[np.int32]  # (n, MAX_MATERIALS) labels around each vertex, NONE after them
     fixed: NDArray[np.bool_]  # (n,) on the hull
@@ -77,11 +78,12 @@ def complex_of(
     """
     m, n = len(tets), len(points)
     rows = m + int(SPARE * m) + 1000
+    room = max(ROOM, int(np.bincount(tets.ravel()).max()) + MORE_ROOM)
     c = TetComplex(
         points=points.copy(),
         tets=np.zeros((rows, 4), np.int64),
         labels=np.full(rows, VACANT, np.int32),
-        members=np.empty((n, ROOM), np.int32),
+        members=np.empty((n, room), np.int32),
         n_members=np.zeros(n, np.int32),
         materials=np.empty((n, MAX_MATERIALS), np.int32),
         fixed=np.zeros(n, bool),
@@ -108,9 +110,6 @@ def _register(c, m):  # type: ignore[no-untyped-def]
     for t in range(m):
         for k in range(4):
             v = c.tets[t, k]
-            if c.n_members[v] == ROOM:
-                c.fixed[v] = True  # its list is not complete
-                continue
             c.members[v, c.n_members[v]] = t
             c.n_members[v] += 1
         c.volumes[c.labels[t]] += tet_volume(c, t)
@@ -185,7 +184,7 @@ def n_materials(materials):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def volume_of(points, i, j, k, m):  # type: ignore[no-untyped-def]
     """Signed volume of a tetrahedron."""
     ax, ay, az = points[i, 0], points[i, 1], points[i, 2]
@@ -196,20 +195,20 @@ def volume_of(points, i, j, k, m):  # type: ignore[no-untyped-def]
     return det / 6.0
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def tet_volume(c, t):  # type: ignore[no-untyped-def]
     """Volume of the tetrahedron in row t."""
     return volume_of(c.points, c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3])
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def quality(c, label, i, j, k, m):  # type: ignore[no-untyped-def]
     """Cube of the mean ratio of a tetrahedron; outside it counts as better than it is."""
     ratio = cubed_mean_ratio(c.points, i, j, k, m)
     return min(1.0, OUTSIDE_WEIGHT * ratio) if label == OUTSIDE else ratio
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def tet_quality(c, t):  # type: ignore[no-untyped-def]
     """Quality of the tetrahedron in row t."""
     return quality(c, c.labels[t], c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3])
@@ -226,7 +225,7 @@ def star_quality(c, v, enough):  # type: ignore[no-untyped-def]
     return worst
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def has_vertex(c, t, v):  # type: ignore[no-untyped-def]
     """Whether the tetrahedron in row t has the vertex v."""
     return c.tets[t, 0] == v or c.tets[t, 1] == v or c.tets[t, 2] == v or c.tets[t, 3] == v

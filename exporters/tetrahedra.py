@@ -24,14 +24,18 @@ def signed_volumes(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDAr
 
 
 def dihedral_angles(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Angles between the faces of each tetrahedron (m, 6), degrees."""
+    """Angles between the faces of each tetrahedron (m, 6), degrees; 0 if a face has no area."""
     corners = points[tets]
     normals = np.empty((len(tets), 4, 3))
+    flat = np.zeros(len(tets), bool)
     for k, (i, j, m) in enumerate(FACES):
         normal = np.cross(corners[:, j] - corners[:, i], corners[:, m] - corners[:, i])
-        normals[:, k] = normal / np.linalg.norm(normal, axis=1)[:, None]
+        length = np.linalg.norm(normal, axis=1)
+        flat |= length == 0
+        normals[:, k] = normal / np.where(length > 0, length, 1.0)[:, None]
     cosine = -np.einsum("eij,eij->ei", normals[:, EDGES[:, 0]], normals[:, EDGES[:, 1]])
     angles: NDArray[np.float64] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    angles[flat] = 0.0
     return angles
 
 
