@@ -18,10 +18,19 @@ find_python() {
     return 1
 }
 
+# numba does not notice when a kernel that another module imports has changed: compiled
+# kernels older than the newest source go
+forget_old_kernels() {
+    local newest
+    newest=$(ls -t generator/*.py exporters/*.py | head -n 1)
+    find generator exporters \( -name '*.nbi' -o -name '*.nbc' \) ! -newer "$newest" -delete
+}
+
 # install EXTRAS [REQUIREMENT ...]: once for every content of pyproject.toml
 install() {
     local extras=$1 python stamp wanted
     shift
+    forget_old_kernels
     stamp=$venv/installed-$extras
     wanted="$(cksum <pyproject.toml) $*"
     if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
