@@ -17,7 +17,6 @@ from ..generator.particle import OUTSIDE
 from .body import Body
 from .lattice import TETS_PER_CELL
 
-VOXELS_PER_SIZE = 3  # of the labels that show how thick the grains are
 EDGES_PER_RADIUS = 1.3  # edge at a boundary of a grain, as a part of its inscribed radius
 FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain is thin
 GRAIN_FACTOR = 9.0  # fitted: tetrahedra are 1 + 9 (size / grain)^2 times those of the lattice
