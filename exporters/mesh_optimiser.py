@@ -1,10 +1,10 @@
 """Make the elements of a cut mesh good, its boundaries true, its grains whole.
 
 Rounds of collapsing, smoothing, swapping and handing over (`mesh_collapse`,
-`mesh_smoothing`, `mesh_swaps`, `mesh_slivers`), in three phases: first vertices are brought
+`mesh_smoothing`, `mesh_swaps`, `mesh_slivers`), in phases: first vertices are brought
 onto the boundaries; then those of poor elements may leave them by a tolerance, and very
 short edges are collapsed whatever meets at their ends; last, the worst few elements get
-more of both.
+more of both, and the very worst more still.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .tet_complex import VACANT, TetComplex, complex_of, next_round
 
 POOR = 0.6  # mean ratio below which an element is worked on
 HOPEFUL = 0.35  # and below which its vertices are moved again though nothing has changed
+WORST = 0.3  # and below which they may go far, as hardly any need it
 TOLERANCE = 0.05  # distance from the boundaries, as a part of the size: 0.15 px at 3 px
 SHORT = 0.35  # edges below this part of the size are collapsed
 LONGEST = 1.6  # no edge becomes longer than this part of the size
@@ -71,6 +72,7 @@ PHASES = (
     Phase(5, POOR, 0.2, 0.0, 0.0, 0.0, 14),  # onto the boundaries
     Phase(8, POOR, 0.5, 0.5, TOLERANCE, MERGING, 14),  # better elements
     Phase(3, HOPEFUL, 0.5, HOPEFUL, 2 * TOLERANCE, MERGING, 80),  # the few that are left
+    Phase(6, WORST, 0.5, WORST, 6 * TOLERANCE, MERGING, 250),  # and of those, the worst
 )
 RESCUE = Phase(3, HOPEFUL, 0.5, HOPEFUL, 4 * TOLERANCE, 2 * MERGING, 200, 0.3, 1.0)
 
