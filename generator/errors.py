@@ -19,3 +19,7 @@ class RecipeError(CathodegrainError):
 
 class ExportError(CathodegrainError):
     """A product that cannot be written, or read back, as asked."""
+
+
+class FitError(CathodegrainError):
+    """Measured data that a model cannot be fitted to as asked."""

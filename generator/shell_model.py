@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GenerationError
+from .laws import Law, law_from_fields, require_positive
 from .rounding import rounded
 from .shell import Shell
 
@@ -33,51 +34,6 @@ REMEDIES = {
     SPHERICITY: "lower min_sphericity or roughness",
     TOO_LARGE: "raise max_radius_um, or lower size_scale or diameter_um",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogNormal:
-    """Law of a_00: loc + scale exp(shape N), N standard normal.
-
-    Parameters
-    ----------
-    shape
-        Standard deviation of the logarithm, positive.
-    loc
-        Shift, CT voxels.
-    scale
-        Median of a_00 - loc, CT voxels, positive.
-    """
-
-    shape: float
-    loc: float
-    scale: float
-
-    def __post_init__(self) -> None:
-        _check_positive(self, "shape", "scale")
-        _check_finite(self, "loc")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderLaw:
-    """Law of the 2l + 1 coefficients of one degree: sigma T, T Student t.
-
-    Parameters
-    ----------
-    degree
-        l, 1 or larger.
-    nu
-        Degrees of freedom of T, positive.
-    sigma
-        Scale, CT voxels, positive.
-    """
-
-    degree: int
-    nu: float
-    sigma: float
-
-    def __post_init__(self) -> None:
-        _check_positive(self, "degree", "nu", "sigma")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +66,7 @@ class ShellModel:
     size
         Law of a_00, CT voxels.
     orders
-        Laws of the degrees 1, 2, ..., CT voxels.
+        Laws of the coefficients of the degrees 1, 2, ..., CT voxels.
     min_sphericity
         Smallest sphericity accepted.
     min_radius_um
@@ -136,8 +92,8 @@ class ShellModel:
     """
 
     voxel_um: float
-    size: LogNormal
-    orders: tuple[OrderLaw, ...]
+    size: Law
+    orders: tuple[Law, ...]
     min_sphericity: float = 0.5
     min_radius_um: float = 0.05
     max_radius_um: float = 16.0
@@ -147,48 +103,41 @@ class ShellModel:
     diameter_um: float | None = None
 
     def __post_init__(self) -> None:
-        _check_positive(self, "voxel_um", "max_radius_um", "size_scale")
+        require_positive(self, "voxel_um", "max_radius_um", "size_scale")
         for name in ("min_radius_um", "roughness"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 msg = f"{name} is {getattr(self, name)}, expected a number not below 0"
                 raise ValueError(msg)
         if self.diameter_um is not None:
-            _check_positive(self, "diameter_um")
+            require_positive(self, "diameter_um")
         if not 0 <= self.min_sphericity < 1:
             msg = f"min_sphericity is {self.min_sphericity}, expected at least 0 and below 1"
             raise ValueError(msg)
-        degrees = [order.degree for order in self.orders]
-        if degrees != list(range(1, len(degrees) + 1)):
-            msg = f"orders are for the degrees {degrees}, expected 1, 2, 3, ... without a gap"
-            raise ValueError(msg)
-        if self.max_degree not in range(len(degrees) + 1):
-            msg = f"max_degree is {self.max_degree}, expected 0 to {len(degrees)}, a fitted degree"
+        if self.max_degree not in range(len(self.orders) + 1):
+            msg = f"max_degree is {self.max_degree}, expected 0 to {len(self.orders)}"
             raise ValueError(msg)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> ShellModel:
-        """Model from the "shell" object of a model card.
+        """Model from the "shell" object of a model card; what tells of its fit is left out.
 
         Raises
         ------
         ValueError
-            If a law is not of the family this model draws from: "lognorm" for the size,
-            "t" for the orders.
+            For a family that is not known, or degrees that are not 1, 2, 3, ...
         """
-        size = _law_fields(fields["size"], "lognorm", "size")
-        orders = [
-            _law_fields(order, "t", f"the order of degree {order.get('degree')}")
-            for order in fields["orders"]
-        ]
+        known = {name: value for name, value in fields.items() if name != "fit"}
+        orders = [dict(order) for order in fields["orders"]]
+        degrees = [order.pop("degree") for order in orders]
+        if degrees != list(range(1, len(degrees) + 1)):
+            msg = f"orders are for the degrees {degrees}, expected 1, 2, 3, ... without a gap"
+            raise ValueError(msg)
         laws = {
-            "size": LogNormal(**size),
-            # JSON Schema takes 9.0 for an integer, numpy does not
-            "orders": tuple(
-                OrderLaw(**order | {"degree": int(order["degree"])}) for order in orders
-            ),
-            "max_degree": int(fields.get("max_degree", cls.max_degree)),
+            "size": law_from_fields(fields["size"]),
+            "orders": tuple(map(law_from_fields, orders)),
+            "max_degree": int(fields.get("max_degree", cls.max_degree)),  # 9.0 is JSON's 9
         }
-        return cls(**{**fields, **laws})
+        return cls(**{**known, **laws})
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw the coefficients of one random field, Eq. (7), before any knob.
@@ -203,10 +152,9 @@ class ShellModel:
         ((L + 1)^2,) float
             a_lm up to the highest degree of ``orders``, CT voxels, multiples of 2^-20.
         """
-        size = self.size.loc + self.size.scale * math.exp(self.size.shape * rng.standard_normal())
-        coefficients = [np.array([size])]
-        for order in self.orders:
-            coefficients.append(order.sigma * rng.standard_t(order.nu, 2 * order.degree + 1))
+        coefficients = [self.size.draw(rng, 1)]
+        for degree, law in enumerate(self.orders, start=1):
+            coefficients.append(law.draw(rng, 2 * degree + 1))
         return rounded(np.concatenate(coefficients))
 
     def sample(
@@ -294,27 +242,3 @@ def _failure(rejected: Mapping[str, int], attempts: int) -> str:
         f"none of {attempts} drawn shells was accepted ({reasons or 'no attempt was made'}), "
         f"expected about 95 % with the values of the paper; {remedy or 'raise max_attempts'}"
     )
-
-
-def _law_fields(fields: Mapping[str, Any], family: str, what: str) -> dict[str, Any]:
-    """Fields of a law without its family, which must be the one this model draws from."""
-    if fields.get("family") != family:
-        msg = f"the law of {what} is of the family {fields.get('family')!r}, expected {family!r}"
-        raise ValueError(msg)
-    return {name: value for name, value in fields.items() if name != "family"}
-
-
-def _check_positive(instance: object, *names: str) -> None:
-    for name in names:
-        value = getattr(instance, name)
-        if not (math.isfinite(value) and value > 0):
-            msg = f"{name} is {value}, expected a positive number"
-            raise ValueError(msg)
-
-
-def _check_finite(instance: object, *names: str) -> None:
-    for name in names:
-        value = getattr(instance, name)
-        if not math.isfinite(value):
-            msg = f"{name} is {value}, expected a finite number"
-            raise ValueError(msg)

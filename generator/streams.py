@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # Append only: the position of a name is part of every published particle.
-STAGES = ("shell", "points", "noise", "angles", "orientations", "markers")
+STAGES = ("shell", "points", "noise", "angles", "orientations", "markers", "fit")
 
 
 def stream(entropy: int, particle: int, stage: str, *key: int) -> np.random.Generator:

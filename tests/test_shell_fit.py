@@ -1,0 +1,176 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cathodegrain import schemas
+from cathodegrain.generator.errors import FitError
+from cathodegrain.generator.fitting import shell_comparison, shell_fit
+from cathodegrain.generator.fitting.shell_fit import FitSettings
+from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.model_card import ModelCard
+from cathodegrain.generator.streams import stream
+
+VOXEL_UM = 0.5
+SETTINGS = FitSettings(voxel_um=VOXEL_UM, input="segmented", max_degree=4, n_bootstrap=100)
+CARD = ModelCard.load("nmc811").with_parameters({"shell.max_degree": 4, "shell.size_scale": 0.9})
+
+
+def quiet(message, part):
+    pass
+
+
+def scene(first, n=27):
+    """Shells of the published law on voxels, a grid of them, apart from each other."""
+    shells, _ = shell_comparison.generated_shells(CARD.shell, n, 3, first)
+    pitch = 58
+    side = round(n ** (1 / 3))
+    volume = np.zeros((side * pitch,) * 3, np.uint8)
+    axis = (np.arange(pitch) - pitch / 2 + 0.5) * VOXEL_UM
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    points = np.stack([x, y, z], axis=-1)
+    for k, shell in enumerate(shells):
+        a, b, c = (pitch * i for i in np.unravel_index(k, (side,) * 3))
+        volume[a : a + pitch, b : b + pitch, c : c + pitch] = shell.contains(points)
+    return volume, shells
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return scene(0)
+
+
+@pytest.fixture(scope="module")
+def volumes(truth):
+    other, _ = scene(27)
+    return [
+        shell_fit.measured(values, f"part{k}.tif", SETTINGS, k, quiet)
+        for k, values in enumerate([truth[0], other])
+    ]
+
+
+@pytest.fixture(scope="module")
+def fit(volumes):
+    return shell_fit.fit_shells(volumes, SETTINGS, quiet)
+
+
+def test_volumes_of_voxelised_shells_are_those_of_the_shells(truth, volumes):
+    expected = sorted(s.volume_um3 for s in truth[1] if s.radius_bounds[1] < 14)
+    found = np.sort(volumes[0].shapes.volumes * VOXEL_UM**3)
+    assert len(found) >= 0.8 * len(truth[1])
+    assert np.median(found) == pytest.approx(np.median(expected), rel=0.05)
+
+
+def test_star_shapes_capture_the_drawn_shells(fit):
+    assert fit.shapes.captured.mean() > 0.95
+    assert fit.shapes.covered.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_particles_of_all_volumes_are_fitted_together(fit, volumes):
+    n = sum(len(volume.shapes.volumes) for volume in volumes)
+    assert len(fit.shapes.volumes) + fit.n_not_star_shaped == n
+    assert len(fit.orders) == 5
+    assert len(fit.expansions.coefficients) == len(fit.shapes.volumes)
+
+
+def test_the_same_entropy_gives_the_same_fit(volumes, fit):
+    again = shell_fit.fit_shells(volumes, SETTINGS, quiet)
+    assert shell_fit.fit_document(again, "x") == shell_fit.fit_document(fit, "x")
+
+
+def test_the_card_is_valid_and_makes_particles(fit, tmp_path):
+    card = shell_fit.fitted_card(fit, "my-scan", ModelCard.load("nmc811"), "cathodegrain 0")
+    assert schemas.problems(card.document, "model_card") == []
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(card.document), "utf-8")
+    again = ModelCard.load(path)
+    assert again.sha256 == card.sha256
+    assert again.shell == fit.model
+    particle = generate_particle(again.with_parameters({"shell.diameter_um": 2.0}), entropy=1)
+    assert particle.n_grains > 10
+
+
+def test_the_card_says_where_its_numbers_come_from(fit, volumes):
+    card = shell_fit.fitted_card(fit, "my-scan", ModelCard.load("nmc811"), "cathodegrain 0")
+    told = card.document["shell"]["fit"]
+    assert [v["file"] for v in told["volumes"]] == ["part0.tif", "part1.tif"]
+    assert told["volumes"][0]["sha256"] == volumes[0].sha256
+    assert told["n_particles"] == len(fit.shapes.volumes)
+    for law, degree in zip(card.document["shell"]["orders"], told["degrees"][1:], strict=True):
+        for name, (low, high) in degree["interval_99"].items():
+            assert low <= law[name] <= high
+    assert "part0.tif" in card.document["fitted_on"]
+    assert "nmc811" in card.document["fitted_on"]
+
+
+def test_the_hash_is_of_the_voxels_and_not_of_their_byte_order():
+    values = np.arange(24, dtype=">u2").reshape(2, 3, 4)
+    assert shell_fit._voxel_hash(values) == shell_fit._voxel_hash(values.astype("<u2"))
+    assert shell_fit._voxel_hash(values) != shell_fit._voxel_hash(values.reshape(4, 3, 2))
+    assert shell_fit._voxel_hash(values) == shell_fit._voxel_hash(np.asfortranarray(values))
+
+
+def test_small_particles_are_warned_of(fit):
+    coarse = replace(
+        fit, settings=replace(SETTINGS, max_degree=9),
+        shapes=replace(fit.shapes, volumes=np.full_like(fit.shapes.volumes, 300.0)),
+    )  # fmt: skip
+    assert any("100% of the particles have a radius below 6 voxels" in w for w in coarse.warnings)
+
+
+def test_generated_shells_resemble_the_measured_ones(fit):
+    measured, _ = shell_comparison.measured_shells(fit.expansions.coefficients, VOXEL_UM, 0.5)
+    generated, _ = shell_comparison.generated_shells(fit.model, len(measured), 1)
+    one, other = map(shell_comparison.descriptors, (measured, generated))
+    for name in shell_comparison.DESCRIPTORS:
+        found = shell_comparison.comparison(name, one[name], other[name], stream(0, 0, "fit"))
+        assert 0 <= found.ks <= 1
+        assert found.energy_interval[0] <= found.energy_interval[1]
+        assert found.energy < 4 * found.energy_floor
+
+
+def test_two_samples_of_one_law_are_as_far_apart_as_two_halves():
+    rng = np.random.default_rng(0)
+    found = shell_comparison.comparison(
+        "volume_um3", rng.lognormal(size=400), rng.lognormal(size=400), rng
+    )
+    assert found.energy < 2 * found.energy_floor
+    other = shell_comparison.comparison(
+        "volume_um3", rng.lognormal(size=400), 1.5 * rng.lognormal(size=400), rng
+    )
+    assert other.energy > 2 * other.energy_floor
+    assert other.ks > 2 * other.ks_floor
+
+
+def test_a_model_is_judged_by_particles_it_has_not_seen(fit):
+    seen = []
+
+    def model_of(rows):
+        seen.append(len(rows))
+        return fit.model_of(rows)
+
+    found = shell_comparison.held_out(
+        fit.expansions.coefficients, model_of, 0, np.random.default_rng(0)
+    )
+    assert set(seen) == {len(fit.expansions.coefficients) // 2}
+    assert [h.descriptor for h in found] == list(shell_comparison.DESCRIPTORS)
+    assert all(0.2 < h.ratio < 4 for h in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"voxel_um": 0.0}, "the edge of a voxel is 0.0 um"),
+        ({"max_degree": 40}, "the largest degree is 40, expected 1 to 20"),
+        ({"n_bootstrap": 10}, "10 bootstrap samples give no 99 % interval"),
+    ],
+)
+def test_settings_out_of_range_are_refused(change, message):
+    with pytest.raises(FitError, match=message):
+        replace(SETTINGS, **change)
+
+
+def test_the_name_of_a_bad_volume_is_told():
+    with pytest.raises(FitError, match=r"empty.tif: 0% of the volume is particle"):
+        shell_fit.measured(np.zeros((9, 9, 9), bool), "empty.tif", SETTINGS, 0, quiet)
