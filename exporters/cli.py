@@ -1,4 +1,7 @@
-"""Command line of cathodegrain. Nothing heavy is imported before a command runs."""
+"""Command line of cathodegrain: commands, their arguments, exit codes.
+
+Nothing heavy is imported before a command runs.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
+
+from .products import ProductOptions, cost, file_rows, plan_rows, progress_bar, write_products
 
 app = cyclopts.App(
     name="cathodegrain",
@@ -35,73 +39,7 @@ DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written;
 Products = Annotated[
     str, Parameter(name="--export", help="Products to write, separated by commas.")
 ]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class ProductOptions:
-    """How products are made; each takes those that concern it."""
-
-    pitch: Annotated[float, Parameter(help="Edge of a voxel, um.")] = 0.1
-    size: Annotated[
-        str,
-        Parameter(
-            help="Longest edge of the tetrahedra, um; several, as 0.4,0.2,0.1, for a mesh of each."
-        ),
-    ] = "0.15"
-    boundary_size: Annotated[
-        float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
-    ] = None
-    order: Annotated[int, Parameter(help="1, or 2 for ten-node tetrahedra.")] = 1
-    cohesive: Annotated[
-        bool, Parameter(negative="", help="Split along grain boundaries, with cohesive wedges.")
-    ] = False
-    discontinuous: Annotated[
-        bool, Parameter(negative="", help="Split along grain boundaries, without wedges.")
-    ] = False
-    unit: Annotated[str | None, Parameter(help="Unit of length of solver decks: um or m.")] = None
-    surface_format: Annotated[str, Parameter(help="Closed surfaces as ply, stl or glb.")] = "ply"
-    force: Annotated[
-        bool, Parameter(negative="", help="Write a mesh although it fails its certificate.")
-    ] = False
-
-    def of(self, name: str) -> dict[str, Any]:
-        """Options of one product."""
-        from . import FORMATS
-
-        given = {
-            "spacing_um": self.pitch,
-            "size_um": self.sizes[0],
-            "sizes_um": self.sizes,
-            "boundary_size_um": self.boundary_size,
-            "order": self.order,
-            "interfaces": self._interfaces(),
-            "unit": self.unit,
-            "surface_format": self.surface_format,
-            "force": self.force,
-        }
-        return {option: given[option] for option in FORMATS[name].options}
-
-    @property
-    def sizes(self) -> list[float]:
-        """Longest edges, um."""
-        from ..generator.errors import ExportError
-
-        try:
-            return [float(text) for text in self.size.split(",")]
-        except ValueError as error:
-            msg = f"--size is {self.size!r}, expected a length in um, or several: 0.4,0.2,0.1"
-            raise ExportError(msg) from error
-
-    def _interfaces(self) -> str:
-        from ..generator.errors import ExportError
-
-        if self.cohesive and self.discontinuous:
-            msg = "--cohesive and --discontinuous exclude each other; give one of them"
-            raise ExportError(msg)
-        if self.cohesive:
-            return "cohesive"
-        return "discontinuous" if self.discontinuous else "bonded"
+DEFAULTS = ProductOptions()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -154,7 +92,7 @@ def generate(
     out: Out = Path("particles"),
     settings: Set = None,
     products: Products = "",
-    options: ProductOptions = ProductOptions(),
+    options: ProductOptions = DEFAULTS,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json_output: Json = False,
@@ -172,7 +110,7 @@ def generate(
     for index in _tracked(range(first, first + count), "particles"):
         particle = generate_particle(card, seed, index)
         if dry_run:
-            _show(_plan(particle, out, names, options), json_output)
+            _show(plan_rows(particle, out, names, options), json_output)
         else:
             _write(particle, out, names, options, overwrite, json_output)
 
@@ -185,7 +123,7 @@ def regenerate(
     out: Out,
     settings: Set = None,
     products: Products = "",
-    options: ProductOptions = ProductOptions(),
+    options: ProductOptions = DEFAULTS,
     overwrite: Overwrite = False,
     json_output: Json = False,
 ) -> None:
@@ -207,7 +145,7 @@ def export(
     solvers: Annotated[
         str, Parameter(name="--for", help="Solvers: for each a folder with mesh and decks.")
     ] = "",
-    options: ProductOptions = ProductOptions(),
+    options: ProductOptions = DEFAULTS,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json_output: Json = False,
@@ -222,9 +160,9 @@ def export(
         raise ExportError(msg)
     if dry_run:
         particle = load(folder)
-        _show(_plan(particle, folder.parent, names, options), json_output)
+        _show(plan_rows(particle, folder.parent, names, options), json_output)
         return
-    _show(_add_all(folder, names, options, overwrite), json_output)
+    _show(write_products(folder, names, options, overwrite), json_output)
 
 
 @app.command
@@ -258,7 +196,7 @@ def mesh(
         msg = f"{out} exists; choose another --out, or --overwrite to replace it"
         raise ExportError(msg)
     started = time.process_time()
-    with _progress("mesh") as show:
+    with progress_bar("mesh") as show:
         mesh_labels(
             labels, out, size_um=size, boundary_size_um=boundary_size, pitch_um=pitch,
             force=force, progress=show,
@@ -267,7 +205,7 @@ def mesh(
     certificate = list(certificate_lines(facts["certificate"]))
     remarks = facts["label_volume"].get("remarks", [])
     rows = {"mesh": str(out), "certificate": certificate, "labels": remarks}
-    _show(rows | {"cost": _cost(started)}, json_output)
+    _show(rows | {"cost": cost(started)}, json_output)
 
 
 @app.command
@@ -304,7 +242,7 @@ def info(
         "entropy, index": f"{source['entropy']}, {source['index']}",
         "grains": fields["n_grains"],
         **{k: f"{q['value']:.4g} {q['unit']}".removesuffix(" 1") for k, q in shell.items()},
-        **_product_rows(fields["products"]),
+        **file_rows(fields["products"]),
     }
     if source["wasDerivedFrom"]:
         changes = source["wasDerivedFrom"]["changes"].items()
@@ -396,137 +334,7 @@ def _write(
 
     folder = create(particle, out, overwrite=overwrite)
     rows = {"particle": str(folder), "grains": particle.n_grains, "recipe": str(folder / RECIPE)}
-    _show(rows | _add_all(folder, names, options, overwrite), json_output)
-
-
-def _add_all(
-    folder: Path, names: list[str], options: ProductOptions, overwrite: bool
-) -> dict[str, Any]:
-    """Write products; rows of what was written, with a mesh's certificate, once, after it."""
-    rows: dict[str, Any] = {}
-    shown: list[str] = []
-    names = _for_several_sizes(names, options.sizes)
-    for name in sorted(names, key=lambda name: name != "mesh"):  # others are made of it
-        started = time.process_time()
-        rows[name] = _add(folder, name, options.of(name), overwrite)
-        if name == "convergence":
-            rows["table"] = _ladder(folder)
-        if (certificate := _certificate(folder, name)) and certificate != shown:
-            shown = certificate
-            rows |= {f"{name} certificate": certificate, f"{name} cost": _cost(started)}
-    return rows
-
-
-def _add(folder: Path, name: str, options: dict[str, Any], overwrite: bool) -> str:
-    """Write one product, with a progress bar if standard error is a terminal."""
-    from .particle_folder import add
-
-    with _progress(name) as show:
-        return str(add(folder, name, overwrite=overwrite, progress=show, **options))
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Callable[[str, float], None] | None]:
-    """Give a function that moves a progress bar, or None if standard error is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=1.0)
-
-        def show(message: str, part: float) -> None:
-            bar.update(task, description=f"{name}: {message}", completed=part)
-
-        yield show
-
-
-def _for_several_sizes(names: list[str], sizes: list[float]) -> list[str]:
-    """The products, with the ladder of meshes for ``mesh`` where several sizes are asked for."""
-    from ..generator.errors import ExportError
-    from . import FORMATS
-
-    if len(sizes) < 2:
-        return names
-    names = ["convergence" if name == "mesh" else name for name in names]
-    if single := [name for name in names if FORMATS[name].meshed]:
-        msg = f"{single[0]} takes one --size, not {sizes}; several go with --to mesh only"
-        raise ExportError(msg)
-    return names
-
-
-def _ladder(folder: Path) -> list[str]:
-    from .convergence import Rung, lines, summary
-
-    rows = summary(folder / "convergence")["rows"]
-    return list(lines([Rung(**row) for row in rows]))
-
-
-def _certificate(folder: Path, name: str) -> list[str]:
-    from . import metadata
-    from .mesh_certificate import certificate_lines
-
-    products = metadata.read(folder)["products"]
-    found = [p["summary"] for p in products if p["format"] == name and "summary" in p]
-    documents = [facts["certificate"] for facts in found if "certificate" in facts]
-    return [line for document in documents for line in certificate_lines(document)]
-
-
-def _cost(started: float) -> str:
-    """CPU time since ``started`` and the largest memory of the process so far."""
-    seconds = time.process_time() - started
-    if sys.platform == "win32":
-        return f"{seconds:.1f} s CPU"
-    import resource
-
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    bytes_used = kilobytes * (1 if sys.platform == "darwin" else 1024)
-    return f"{seconds:.1f} s CPU, peak memory {bytes_used / 1e9:.2f} GB"
-
-
-def _plan(particle: Any, out: Path, names: list[str], options: ProductOptions) -> dict[str, Any]:
-    from . import FORMATS
-    from .voxels import plan
-
-    rows: dict[str, Any] = {
-        "particle": str(out / particle.id),
-        "grains": particle.n_grains,
-        "diameter_um": round(particle.shell.diameter_um, 3),
-    }
-    if {"voxels", "vti"} & set(names):
-        voxels = plan(particle, options.pitch)
-        rows["voxel_shape_zyx"] = list(voxels.shape)
-        rows["voxel_bytes_estimate"] = voxels.file_bytes
-    if any(FORMATS[name].meshed for name in names):
-        rows |= _mesh_plan(particle, options)
-    return rows
-
-
-def _mesh_plan(particle: Any, options: ProductOptions) -> dict[str, Any]:
-    from .body import ParticleBody
-    from .mesh_sizes import BYTES_PER_TET, MeshSizes
-
-    size = min(options.sizes)
-    fine = size if options.boundary_size is None else options.boundary_size
-    expected = MeshSizes(ParticleBody(particle), size, fine).expected_tets()
-    return {
-        "mesh_tetrahedra_estimate": round(expected, -3),
-        "mesh_memory_bytes_estimate": round(expected * BYTES_PER_TET),
-    }
-
-
-def _product_rows(products: list[dict[str, Any]]) -> dict[str, str]:
-    """A row for each file, and one for all files of a folder."""
-    sizes: dict[str, list[int]] = {}
-    for product in products:
-        top, slash, _ = product["path"].partition("/")
-        sizes.setdefault(top + slash, []).append(product["bytes"])
-    return {
-        path: f"{sum(n):,} bytes" + (f" in {len(n)} files" if path.endswith("/") else "")
-        for path, n in sizes.items()
-    }
+    _show(rows | write_products(folder, names, options, overwrite), json_output)
 
 
 def _tracked(items: Any, what: str) -> Any:
