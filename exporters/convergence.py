@@ -25,12 +25,16 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from ..generator.errors import ExportError
@@ -38,7 +42,7 @@ from ..generator.particle import Particle
 from . import Progress
 from .atomic import replacing_folder
 from .body import ParticleBody
-from .mesh_sizes import MeshSizes
+from .mesh_sizes import MeshSizes, at_a_time
 from .mesher import volume_mesh
 from .msh_file import write_msh
 from .volume_mesh import VolumeMesh
@@ -67,7 +71,7 @@ class Rung:
     grain_error_median, grain_error_p95, grain_error_max
         Of the volumes of grains, absolute.
     cpu_s
-        Of meshing; not in the file, which is the same every time.
+        Of meshing, in its thread; not in the file, which is the same every time.
     """
 
     size_um: float
@@ -106,8 +110,12 @@ def ladder(
     *,
     force: bool = False,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> list[Rung]:
     """Write a mesh for each size and the table into ``folder``; all or nothing.
+
+    Several are meshed at the same time, those with the most elements first. The files do
+    not depend on how many.
 
     Parameters
     ----------
@@ -117,6 +125,11 @@ def ladder(
         For these files only: it is replaced as a whole.
     force
         Also write meshes that fail their certificates.
+    progress
+        As for one mesh; called by the threads that mesh, one at a time.
+    threads
+        Meshes made at a time, at most; by default as many as there are cores that the
+        process may use. Fewer if the memory does not hold them together.
 
     Returns
     -------
@@ -133,19 +146,51 @@ def ladder(
     checked = [MeshSizes(ParticleBody(particle), size, size) for size in sizes]
     for each in checked:
         each.check_memory()
-    ends = np.cumsum([each.expected_tets() for each in checked])
-    rungs: list[Rung] = []
+    work = np.array([each.expected_tets() for each in checked])
+    parts = np.zeros(len(sizes))
+    telling, writing, stopping = Lock(), Lock(), Event()
+
+    def tell(k: int, message: str, part: float) -> None:
+        with telling:
+            if stopping.is_set():
+                raise _Stopped
+            parts[k] = part
+            if progress:
+                done = float((parts * work).sum() / work.sum())
+                progress(f"{sizes[k]:g} um: {message}", done)
+
+    def rung(k: int) -> Rung:
+        start = time.thread_time()
+        mesh = volume_mesh(particle, sizes[k], None, partial(tell, k), force=force)
+        seconds = time.thread_time() - start
+        with writing:  # gmsh is one for the whole process
+            write_msh(mesh, temporary / file_name(sizes[k]))
+        return replace(_rung(mesh), cpu_s=seconds)
+
     with replacing_folder(folder) as temporary:
-        for k, size in enumerate(sizes):
-            span = (float(ends[k - 1] / ends[-1]) if k else 0.0, float(ends[k] / ends[-1]))
-            start = time.process_time()
-            mesh = volume_mesh(particle, size, None, _part(progress, size, span), force=force)
-            seconds = time.process_time() - start
-            write_msh(mesh, temporary / file_name(size))
-            rungs.append(replace(_rung(mesh), cpu_s=seconds))
-        rungs = with_orders(rungs)
+        rungs = with_orders(_largest_first(rung, work, at_a_time(checked, threads), stopping))
         _write_table(rungs, temporary / TABLE)
     return rungs
+
+
+class _Stopped(Exception):
+    """Another mesh failed, or the user interrupts."""
+
+
+def _largest_first(
+    make: Callable[[int], Rung], work: NDArray[np.float64], threads: int, stopping: Event
+) -> list[Rung]:
+    """``make(k)`` for each k, some at a time; ``stopping`` is set as soon as one fails."""
+    order = sorted(range(len(work)), key=lambda k: (-work[k], -k))
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            made = {k: pool.submit(make, k) for k in order}
+            for finished in as_completed(made.values()):
+                finished.result()
+        finally:
+            stopping.set()
+            pool.shutdown(cancel_futures=True)
+    return [made[k].result() for k in range(len(work))]
 
 
 def descending(sizes_um: Sequence[float]) -> list[float]:
@@ -177,14 +222,6 @@ def file_name(size_um: float) -> str:
     'mesh_0.4um.msh'
     """
     return f"mesh_{size_um:g}um.msh"
-
-
-def _part(progress: Progress | None, size: float, span: tuple[float, float]) -> Progress | None:
-    """Progress of one mesh among all."""
-    if progress is None:
-        return None
-    start, stop = span
-    return lambda message, part: progress(f"{size:g} um: {message}", start + part * (stop - start))
 
 
 def _rung(mesh: VolumeMesh) -> Rung:

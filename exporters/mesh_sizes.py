@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..generator.errors import ExportError
+from ..generator.labelling import usable_cores
 from ..generator.particle import OUTSIDE
 from .body import Body
 from .lattice import TETS_PER_CELL
@@ -24,7 +26,7 @@ GRAIN_EDGE = 0.8  # edge that a grain allows at most, as a part of the cube root
 GRADING_FACTOR = 2.0  # fitted: as many again where the lattice is coarser than the boundary
 BYTES_PER_TET = 700  # measured: memory in use at most, the writing of the file included
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
-MEMORY_SHARE = 0.5  # of the available memory that a mesh may take
+MEMORY_SHARE = 0.5  # of the available memory that a mesh, or all made at a time, may take
 ROUNDING = 1.01  # an edge this much longer than asked for is left alone
 BLOCK = 100_000  # tetrahedra sampled at a time
 
@@ -139,10 +141,14 @@ class MeshSizes:
         cells = volume / size**3
         return grading * TETS_PER_CELL * cells * (1 + GRAIN_FACTOR * (size / grain) ** 2)
 
+    def expected_bytes(self) -> float:
+        """Memory that the making and writing of the mesh takes at most, as roughly."""
+        return BYTES_PER_TET * self.expected_tets()
+
     def check_memory(self) -> None:
         """Refuse a mesh that would not fit, before anything is computed."""
         n_tets, available = self.expected_tets(), available_memory()
-        needed = n_tets * BYTES_PER_TET
+        needed = self.expected_bytes()
         if needed > MEMORY_SHARE * available:
             msg = (
                 f"a mesh with edges of {self.boundary_size_um} um would have about {n_tets:.2g} "
@@ -151,6 +157,17 @@ class MeshSizes:
                 "longer edges"
             )
             raise ExportError(msg)
+
+
+def at_a_time(meshes: Sequence[MeshSizes], threads: int | None = None) -> int:
+    """How many of some meshes can be made at the same time: as many as there are cores.
+
+    Fewer if the memory does not hold so many together, whichever these are; 1 at least.
+    ``threads`` is the number of cores to use, by default all that the process may.
+    """
+    needed = np.cumsum(sorted((each.expected_bytes() for each in meshes), reverse=True))
+    fitting = int((needed <= MEMORY_SHARE * available_memory()).sum())
+    return max(1, min(threads or usable_cores(), fitting))
 
 
 def longest_edges(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -195,14 +195,14 @@ def plan_rows(
 
 def _mesh_plan(particle: Any, options: ProductOptions) -> dict[str, Any]:
     from .body import ParticleBody
-    from .mesh_sizes import BYTES_PER_TET, MeshSizes
+    from .mesh_sizes import MeshSizes, at_a_time
 
-    size = min(options.sizes)
-    fine = size if options.boundary_size is None else options.boundary_size
-    expected = MeshSizes(ParticleBody(particle), size, fine).expected_tets()
+    body, fine = ParticleBody(particle), options.boundary_size
+    meshes = [MeshSizes(body, size, size if fine is None else fine) for size in options.sizes]
+    needed = sorted((each.expected_bytes() for each in meshes), reverse=True)
     return {
-        "mesh_tetrahedra_estimate": round(expected, -3),
-        "mesh_memory_bytes_estimate": round(expected * BYTES_PER_TET),
+        "mesh_tetrahedra_estimate": round(max(each.expected_tets() for each in meshes), -3),
+        "mesh_memory_bytes_estimate": round(sum(needed[: at_a_time(meshes)])),
     }
 
 

@@ -1,12 +1,15 @@
 import csv
 import math
 import os
+from threading import Event
 
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import convergence, mesh_export
+from cathodegrain.exporters import convergence, mesh_export, mesh_sizes
+from cathodegrain.exporters.body import ParticleBody
 from cathodegrain.exporters.convergence import TABLE, ladder, lines, order_of_errors
+from cathodegrain.exporters.mesh_sizes import MeshSizes
 from cathodegrain.generator.errors import ExportError
 from meshes import ball
 
@@ -67,20 +70,52 @@ def test_the_table_holds_the_rows_and_no_times(made):
     assert all(r.cpu_s > 0 for r in rungs)
 
 
-def test_equal_ladders_are_equal_files(halves, tmp_path):
+def test_the_files_do_not_depend_on_how_many_are_made_at_a_time(halves, tmp_path):
+    ladder(halves, [0.4, 0.3, 0.25], tmp_path / "one", threads=1)
+    ladder(halves, [0.3, 0.25, 0.4], tmp_path / "two", threads=2)
+    names = sorted(os.listdir(tmp_path / "one"))
+    assert names == sorted(os.listdir(tmp_path / "two"))
+    assert len(names) == 4
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_progress_of_all_meshes_rises_from_zero_to_one(halves, tmp_path, threads):
     seen = []
-
-    def progress(text, part):
-        seen.append((text, part))
-
-    for name in ("a", "b"):
-        ladder(halves, [0.4, 0.3], tmp_path / name, progress=progress)
-    for name in os.listdir(tmp_path / "a"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    parts = [part for _, part in seen[: len(seen) // 2]]
+    ladder(
+        halves, [0.4, 0.3], tmp_path / "meshes", threads=threads,
+        progress=lambda text, part: seen.append((text, part)),
+    )  # fmt: skip
+    parts = [part for _, part in seen]
     assert parts == sorted(parts)
     assert (parts[0], parts[-1]) == (0.0, 1.0)
-    assert seen[0][0].startswith("0.4 um: ")
+    assert {text[:6] for text, _ in seen} == {"0.4 um", "0.3 um"}
+
+
+def test_the_largest_mesh_is_begun_first(halves, tmp_path):
+    seen = []
+    ladder(
+        halves, [0.4, 0.3], tmp_path / "meshes", threads=1,
+        progress=lambda text, part: seen.append(text),
+    )  # fmt: skip
+    assert seen[0].startswith("0.3 um: ")
+    assert seen[-1].startswith("0.4 um: ")
+
+
+def test_as_many_are_made_at_a_time_as_fit_the_memory(halves, monkeypatch):
+    meshes = [MeshSizes(ParticleBody(halves), size, size) for size in (0.2, 0.4, 0.1)]
+    small, medium, large = sorted(each.expected_bytes() for each in meshes)
+    for memory, expected in (
+        (large, 1),
+        (0.99 * (large + medium), 1),
+        (large + medium, 2),
+        (large + medium + small, 3),
+    ):
+        available = memory / mesh_sizes.MEMORY_SHARE * (1 + 1e-12)
+        monkeypatch.setattr(mesh_sizes, "available_memory", lambda value=available: value)
+        assert mesh_sizes.at_a_time(meshes, threads=8) == expected
+        assert mesh_sizes.at_a_time(meshes, threads=1) == 1
 
 
 def test_orders_of_exact_powers_are_found():
@@ -120,7 +155,8 @@ def test_sizes_that_make_no_ladder_are_refused_before_anything_is_written(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_ladder_that_fails_leaves_the_old_one(halves, tmp_path, monkeypatch):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_ladder_that_fails_leaves_the_old_one(halves, tmp_path, monkeypatch, threads):
     folder = tmp_path / "meshes"
     folder.mkdir()
     (folder / "old").write_text("kept")
@@ -134,9 +170,47 @@ def test_a_ladder_that_fails_leaves_the_old_one(halves, tmp_path, monkeypatch):
 
     monkeypatch.setattr(convergence, "volume_mesh", failing)
     with pytest.raises(ExportError, match="fails its certificate"):
-        ladder(halves, [0.4, 0.3], folder)
+        ladder(halves, [0.4, 0.3], folder, threads=threads)
     assert os.listdir(tmp_path) == ["meshes"]
     assert os.listdir(folder) == ["old"]
+
+
+def test_a_mesh_that_fails_stops_the_others(halves, tmp_path, monkeypatch):
+    begun, stopped = Event(), []
+
+    def endless(particle, size, boundary_size, progress, *, force):
+        if size < 0.4:
+            begun.wait()
+            msg = "the mesh fails its certificate"
+            raise ExportError(msg)
+        try:
+            while True:
+                progress("going round", 0.5)
+                begun.set()
+        except BaseException as error:
+            stopped.append((size, type(error).__name__))
+            raise
+
+    monkeypatch.setattr(convergence, "volume_mesh", endless)
+    with pytest.raises(ExportError, match="fails its certificate"):
+        ladder(halves, [0.5, 0.4, 0.3], tmp_path / "meshes", threads=2)
+    assert os.listdir(tmp_path) == []
+    assert (0.4, "_Stopped") in stopped
+
+
+def test_an_interrupt_stops_the_meshes_that_are_being_made(halves, tmp_path, monkeypatch):
+    def endless(particle, size, boundary_size, progress, *, force):
+        while True:
+            progress("going round", 0.5)
+
+    def interrupted(futures):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(convergence, "volume_mesh", endless)
+    monkeypatch.setattr(convergence, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ladder(halves, [0.4, 0.3], tmp_path / "meshes", threads=2)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.slow
