@@ -25,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..generator.errors import ExportError
 from ..generator.particle import OUTSIDE
+from .array_fields import take_arrays
 from .msh_file import read_split_msh
 from .tetrahedra import FACES
 from .volume_mesh import VolumeMesh
@@ -68,21 +69,15 @@ class SplitMesh:
 
     def __post_init__(self) -> None:
         n, m, k = len(self.points), len(self.tets), len(self.wedges)
-        expected = {
-            "points": (np.float64, (n, 3)),
-            "tets": (np.int64, (m, 4)),
-            "grain_ids": (np.int32, (m,)),
-            "wedges": (np.int64, (k, 6)),
-            "wedge_pairs": (np.int32, (k, 2)),
-            "parent": (np.int64, (n,)),
-        }
-        for name, (dtype, shape) in expected.items():
-            array = np.array(getattr(self, name), dtype)  # our own copy
-            if array.shape != shape:
-                msg = f"{name} has shape {array.shape}, expected {shape}"
-                raise ValueError(msg)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+        take_arrays(
+            self,
+            points=(np.float64, (n, 3)),
+            tets=(np.int64, (m, 4)),
+            grain_ids=(np.int32, (m,)),
+            wedges=(np.int64, (k, 6)),
+            wedge_pairs=(np.int32, (k, 2)),
+            parent=(np.int64, (n,)),
+        )
 
     @cached_property
     def bonded(self) -> VolumeMesh:

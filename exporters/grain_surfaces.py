@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from ..generator.errors import ExportError
 from ..generator.particle import OUTSIDE, Particle
 from . import Progress, polydata, triple_lines
+from .array_fields import take_arrays
 from .atomic import replacing_folder
 from .closed_surface import separated
 from .mesher import DEFAULT_SIZE_UM, volume_mesh
@@ -66,18 +67,12 @@ class GrainSurfaces:
 
     def __post_init__(self) -> None:
         k = len(self.triangles)
-        expected = {
-            "points": (np.float64, (len(self.points), 3)),
-            "triangles": (np.int64, (k, 3)),
-            "pairs": (np.int32, (k, 2)),
-        }
-        for name, (dtype, shape) in expected.items():
-            array = np.array(getattr(self, name), dtype)  # our own copy
-            if array.shape != shape:
-                msg = f"{name} has shape {array.shape}, expected {shape}"
-                raise ValueError(msg)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+        take_arrays(
+            self,
+            points=(np.float64, (len(self.points), 3)),
+            triangles=(np.int64, (k, 3)),
+            pairs=(np.int32, (k, 2)),
+        )
         if k and not (self.pairs[:, 0] < self.pairs[:, 1]).all():
             msg = f"pairs reach from {self.pairs.min()} to {self.pairs.max()}, expected low < high"
             raise ValueError(msg)

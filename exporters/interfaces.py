@@ -22,6 +22,7 @@ from ..generator.errors import ExportError
 from ..generator.misorientation import disorientation_deg
 from ..generator.particle import OUTSIDE, Particle
 from . import Progress
+from .array_fields import take_arrays
 from .atomic import replacing
 from .cf import dimension, new_file, set_text, variable
 from .grain_surfaces import GrainSurfaces, grain_surfaces
@@ -92,16 +93,9 @@ class Interfaces:
 
     def __post_init__(self) -> None:
         n = len(self)
-        for field in fields(self):
-            if (given := getattr(self, field.name)) is None:
-                continue
-            array: NDArray[Any] = np.array(given, KINDS.get(field.name, np.float64))  # a copy
-            expected = (n, 3) if field.name == "normal" else (n,)
-            if array.shape != expected:
-                msg = f"{field.name} has shape {array.shape}, expected {expected}"
-                raise ValueError(msg)
-            array.flags.writeable = False
-            object.__setattr__(self, field.name, array)
+        given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        shapes = {name: (n, 3) if name == "normal" else (n,) for name in given}
+        take_arrays(self, **{name: (KINDS.get(name, np.float64), shapes[name]) for name in given})
 
     def __len__(self) -> int:
         """Number of interfaces."""

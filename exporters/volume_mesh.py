@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.particle import OUTSIDE
+from .array_fields import take_arrays
 from .tetrahedra import FACES, face_neighbours, signed_volumes
 
 
@@ -40,18 +41,12 @@ class VolumeMesh:
 
     def __post_init__(self) -> None:
         m = len(self.tets)
-        expected = {
-            "points": (np.float64, (len(self.points), 3)),
-            "tets": (np.int64, (m, 4)),
-            "grain_ids": (np.int32, (m,)),
-        }
-        for name, (dtype, shape) in expected.items():
-            array = np.array(getattr(self, name), dtype)  # our own copy
-            if array.shape != shape:
-                msg = f"{name} has shape {array.shape}, expected {shape}"
-                raise ValueError(msg)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+        take_arrays(
+            self,
+            points=(np.float64, (len(self.points), 3)),
+            tets=(np.int64, (m, 4)),
+            grain_ids=(np.int32, (m,)),
+        )
         if m and not (self.grain_ids.min() >= 1 and self.grain_ids.max() <= self.n_grains):
             msg = (
                 f"grain_ids reach from {self.grain_ids.min()} to {self.grain_ids.max()}, "
