@@ -198,9 +198,17 @@ def _finer(
     return finer, f"grains {named} meshed again with edges {FINER} times as long"
 
 
-def _badness(certificate: Certificate) -> tuple[int, float]:
-    """What to compare failed meshes by."""
-    return len(certificate.failures), -certificate.shape.sicn.least
+def _badness(certificate: Certificate) -> tuple[int, int, float]:
+    """How badly a mesh fails, less is better: its defects, missing grains, worst element.
+
+    The first that differs decides: no solver takes a mesh with defects, and without a grain
+    it is of another particle. Of the worst element it is the part of the bar for SICN or
+    for the dihedral angle that is reached, whichever is less.
+    """
+    shape = certificate.shape
+    sicn = shape.sicn.least / LEAST_SICN
+    reached = min(sicn, shape.dihedral_deg.least / LEAST_DIHEDRAL_DEG)
+    return sum(certificate.conformity.defects().values()), len(certificate.missing), -reached
 
 
 def _refusal(certificate: Certificate) -> str:

@@ -98,7 +98,7 @@ def test_force_returns_the_mesh_that_was_refused(particle, unreachable):
     assert mesh.volumes.min() > 0
 
 
-def test_the_attempt_with_the_fewest_failures_is_the_one_that_is_forced(particle, monkeypatch):
+def test_the_attempt_without_defects_is_the_one_that_is_forced(particle, monkeypatch):
     certify, found = mesher.certify, []
 
     def doubting(*arguments):
@@ -117,6 +117,38 @@ def test_the_attempt_with_the_fewest_failures_is_the_one_that_is_forced(particle
     assert len(set(n_tets)) == 3
     assert len(mesh.tets) == n_tets[1]
     assert len(mesh.facts["certificate"]["failures"]) == 1
+
+
+def test_defects_are_worse_than_missing_grains_and_these_than_any_shape(particle):
+    body = ParticleBody(particle)
+    volumes = body.grain_volumes
+    good = mesher.certify(mesher.volume_mesh(particle, SIZE_UM), body, volumes, volumes)
+
+    def with_faults(sicn=0.3, dihedral=20.0, n_lost=0, n_unused=0):
+        shape = replace(
+            good.shape,
+            sicn=replace(good.shape.sicn, least=sicn),
+            dihedral_deg=replace(good.shape.dihedral_deg, least=dihedral),
+        )
+        lost = tuple(LostGrain(1 + k, 2.0) for k in range(n_lost))
+        conformity = replace(good.conformity, n_unused_nodes=n_unused)
+        return replace(good, shape=shape, lost=lost, conformity=conformity)
+
+    best_first = [
+        with_faults(),
+        with_faults(sicn=0.098, dihedral=4.9),  # both bars missed, by 2 %
+        with_faults(dihedral=4.8),  # one, by 4 %
+        with_faults(sicn=0.09),
+        with_faults(sicn=0.09, dihedral=1.0),
+        with_faults(sicn=-0.5),
+        with_faults(n_lost=1),
+        with_faults(n_lost=2),
+        with_faults(n_unused=1),
+        with_faults(n_unused=2),
+    ]
+    badness = [mesher._badness(certificate) for certificate in best_first]
+    assert badness == sorted(badness)
+    assert len(set(badness)) == len(badness)
 
 
 def test_nothing_is_written_on_refusal(particle, unreachable, tmp_path):
