@@ -19,7 +19,16 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from .products import ProductOptions, cost, file_rows, plan_rows, progress_bar, write_products
+from .fit_commands import fit_app
+from .products import (
+    ProductOptions,
+    cost,
+    file_rows,
+    plan_rows,
+    progress_bar,
+    tell,
+    write_products,
+)
 
 app = cyclopts.App(
     name="cathodegrain",
@@ -27,6 +36,8 @@ app = cyclopts.App(
     version=lambda: _version(),
     suppress_keyboard_interrupt=False,
 )
+
+app.command(fit_app)
 
 Set = Annotated[
     list[str] | None,
@@ -110,7 +121,7 @@ def generate(
     for index in _tracked(range(first, first + count), "particles"):
         particle = generate_particle(card, seed, index)
         if dry_run:
-            _show(plan_rows(particle, out, names, options), json_output)
+            tell(plan_rows(particle, out, names, options), json_output)
         else:
             _write(particle, out, names, options, overwrite, json_output)
 
@@ -160,9 +171,9 @@ def export(
         raise ExportError(msg)
     if dry_run:
         particle = load(folder)
-        _show(plan_rows(particle, folder.parent, names, options), json_output)
+        tell(plan_rows(particle, folder.parent, names, options), json_output)
         return
-    _show(write_products(folder, names, options, overwrite), json_output)
+    tell(write_products(folder, names, options, overwrite), json_output)
 
 
 @app.command
@@ -205,7 +216,7 @@ def mesh(
     certificate = list(certificate_lines(facts["certificate"]))
     remarks = facts["label_volume"].get("remarks", [])
     rows = {"mesh": str(out), "certificate": certificate, "labels": remarks}
-    _show(rows | {"cost": cost(started)}, json_output)
+    tell(rows | {"cost": cost(started)}, json_output)
 
 
 @app.command
@@ -233,7 +244,7 @@ def info(
 
     fields = metadata.read(folder)
     if json_output:
-        _show(fields, json_output=True)
+        tell(fields, json_output=True)
         return
     shell, source = fields["shell"], fields["provenance"]
     rows = {
@@ -247,7 +258,7 @@ def info(
     if source["wasDerivedFrom"]:
         changes = source["wasDerivedFrom"]["changes"].items()
         rows["changed"] = ", ".join(f"{k}: {c['from']} -> {c['to']}" for k, c in changes)
-    _show(rows, json_output=False)
+    tell(rows, json_output=False)
 
 
 @app.command
@@ -276,7 +287,7 @@ def formats(*, json_output: Json = False) -> None:
         )
         for f in FORMATS.values()
     }
-    _show(rows, json_output)
+    tell(rows, json_output)
 
 
 @app.command
@@ -285,7 +296,7 @@ def parameters(*, model: str = "nmc811", json_output: Json = False) -> None:
     from ..generator.model_card import PARAMETERS, ModelCard
 
     card = ModelCard.load(model)
-    _show({k: f"{card.parameter(k)}  ({text})" for k, text in PARAMETERS.items()}, json_output)
+    tell({k: f"{card.parameter(k)}  ({text})" for k, text in PARAMETERS.items()}, json_output)
 
 
 def _assignments(settings: list[str] | None) -> dict[str, Any]:
@@ -334,7 +345,7 @@ def _write(
 
     folder = create(particle, out, overwrite=overwrite)
     rows = {"particle": str(folder), "grains": particle.n_grains, "recipe": str(folder / RECIPE)}
-    _show(rows | write_products(folder, names, options, overwrite), json_output)
+    tell(rows | write_products(folder, names, options, overwrite), json_output)
 
 
 def _tracked(items: Any, what: str) -> Any:
@@ -346,16 +357,6 @@ def _tracked(items: Any, what: str) -> Any:
     from rich.progress import track
 
     return track(items, description=what, console=Console(stderr=True))
-
-
-def _show(rows: dict[str, Any], json_output: bool) -> None:
-    if json_output:
-        print(json.dumps(rows))
-        return
-    width = max(map(len, rows), default=0)
-    for name, value in rows.items():
-        for k, line in enumerate(value if isinstance(value, list) else [value]):
-            print(f"{'' if k else name:<{width}}  {line}")
 
 
 def _version() -> str:

@@ -7,6 +7,7 @@ imported before a product is written.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -216,3 +217,14 @@ def file_rows(products: list[dict[str, Any]]) -> dict[str, str]:
         path: f"{sum(n):,} bytes" + (f" in {len(n)} files" if path.endswith("/") else "")
         for path, n in sizes.items()
     }
+
+
+def tell(rows: dict[str, Any], json_output: bool) -> None:
+    """Print rows of names and values, a list over several lines; or JSON."""
+    if json_output:
+        print(json.dumps(rows))
+        return
+    width = max(map(len, rows), default=0)
+    for name, value in rows.items():
+        for k, line in enumerate(value if isinstance(value, list) else [value]):
+            print(f"{'' if k else name:<{width}}  {line}")
