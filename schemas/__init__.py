@@ -12,6 +12,7 @@ from typing import Any
 SCHEMAS = {
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",
+    "solver": "solver-1.0.0.schema.json",
 }
 
 

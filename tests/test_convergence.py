@@ -1,6 +1,7 @@
 import csv
 import math
 import os
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -68,6 +69,13 @@ def test_the_table_holds_the_rows_and_no_times(made):
     assert len(printed) == 4
     assert len({len(line) for line in printed}) == 1
     assert all(r.cpu_s > 0 for r in rungs)
+
+
+def test_every_column_is_documented(made):
+    folder, _ = made
+    text = (Path(__file__).parent.parent / "docs/meshing.md").read_text("utf-8")
+    for column in (folder / TABLE).read_text("utf-8").splitlines()[0].split(","):
+        assert f"`{column}`" in text
 
 
 def test_the_files_do_not_depend_on_how_many_are_made_at_a_time(halves, tmp_path):

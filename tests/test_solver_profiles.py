@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from cathodegrain import schemas
 from cathodegrain.exporters import solvers
+from cathodegrain.exporters.cohesive import split
 from cathodegrain.exporters.second_order import second_order
 from cathodegrain.exporters.solvers import MARKER, PROFILES, write_for
 from cathodegrain.exporters.solvers.materials import MARK, Material, stiffness_matrix
@@ -37,6 +41,53 @@ def test_a_profile_writes_the_files_that_it_lists(name, oriented, crystals, tmp_
     assert {path.relative_to(tmp_path / "deck").as_posix() for path in written} == expected
     assert written == sorted(written)
     assert [path.name for path in tmp_path.iterdir()] == ["deck"]
+    assert schemas.problems(facts_of(tmp_path / "deck"), "solver") == []
+
+
+def facts_of(folder):
+    return json.loads((folder / MARKER).read_text("ascii"))
+
+
+def test_the_facts_of_every_kind_of_mesh_follow_their_schema(crystals, tmp_path):
+    particle, mesh = crystals
+    parted = split(mesh)
+    write_for(
+        parted, tmp_path / "c", "abaqus", unit="m",
+        wedges=parted.wedges, wedge_pairs=parted.wedge_pairs,
+    )  # fmt: skip
+    write_for(second_order(mesh, particle), tmp_path / "q", "ngsolve")
+    for name, order, n_wedges in (("c", 1, len(parted.wedges)), ("q", 2, 0)):
+        facts = facts_of(tmp_path / name)
+        assert schemas.problems(facts, "solver") == []
+        assert (facts["order"], facts["n_wedges"]) == (order, n_wedges)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"schema_version": "2.0.0"}, "schema_version: '1.0.0' was expected"),
+        ({"order": 3}, r"order: 3 is not one of \[1, 2\]"),
+        ({"units": {"length": "mm"}}, "units: .* is not valid under any"),
+        ({"n_tets": 0}, "n_tets: 0 is less than the minimum of 1"),
+        ({"supports": []}, "supports: .* (too short|non-empty)"),
+        ({"files": {"../mesh.msh": 64 * "0", "README.txt": 64 * "0"}}, "files: .* does not match"),
+        ({"files": {"mesh.msh": "0", "README.txt": 64 * "0"}}, r"files.mesh.msh: '0' does not"),
+        ({"author": "me"}, "document: Additional properties are not allowed"),
+    ],
+)
+def test_facts_that_break_the_schema_are_named(change, problem, crystals, tmp_path):
+    _, mesh = crystals
+    write_for(mesh, tmp_path / "deck", "comsol")
+    (found,) = schemas.problems(facts_of(tmp_path / "deck") | change, "solver")
+    assert re.match(problem, found), found
+
+
+def test_a_mesh_with_facts_that_json_cannot_hold_is_refused(crystals, tmp_path):
+    _, mesh = crystals
+    odd = replace(mesh, facts={"size_um": float("nan")})
+    with pytest.raises(ExportError, match=r"not be valid:\s+mesh.size_um: nan is not a finite"):
+        write_for(odd, tmp_path / "deck", "comsol")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_table_lists_every_solver_with_a_module_that_writes():

@@ -324,6 +324,10 @@ def _write_readme(profile: SolverProfile, content: SolverInput, folder: Path) ->
 
 
 def _write_facts(profile: SolverProfile, content: SolverInput, path: Path) -> None:
+    """Write solver.json, which follows ``schemas/solver-1.0.0.schema.json``."""
+    from ... import schemas
+    from ...generator.errors import ExportError
+
     units = content.units
     fields = {
         "schema": "cathodegrain/solver",
@@ -347,4 +351,7 @@ def _write_facts(profile: SolverProfile, content: SolverInput, path: Path) -> No
         "mesh": dict(content.facts),
         "files": _hashes(path.parent),
     }  # fmt: skip
+    if problems := schemas.problems(fields, "solver"):
+        msg = f"{MARKER} of this mesh would not be valid:\n  " + "\n  ".join(problems)
+        raise ExportError(msg)
     path.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="ascii")
