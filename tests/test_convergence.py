@@ -33,10 +33,11 @@ def test_a_ball_converges_with_the_second_order(made):
     _, rungs = made
     assert [r.size_um for r in rungs] == [0.4, 0.2, 0.1]
     assert rungs[0].volume_order is None
-    assert rungs[1].volume_order > 1.5
-    assert rungs[2].volume_order == pytest.approx(2, abs=0.5)
+    # in 18 balls 1.89 to 2.68, as the coarsest has edges of 0.4 radii, and 1.87 to 2.19
+    assert 1.8 < rungs[1].volume_order < 3
+    assert rungs[2].volume_order == pytest.approx(2, abs=0.3)
     assert [r.boundary_area_order is None for r in rungs[:2]] == [True, True]
-    assert rungs[-1].boundary_area_um2 == pytest.approx(math.pi, rel=0.01)
+    assert rungs[-1].boundary_area_um2 == pytest.approx(math.pi, rel=2.5e-3)  # 1.5e-3 at most
     assert rungs[-1].volume_error == pytest.approx(0, abs=5e-3)
 
 

@@ -129,8 +129,10 @@ def test_two_equal_seeds_halve_a_ball(halves):
 
 def test_vertices_of_the_outer_surface_lie_on_the_shell(halves):
     height = np.abs(np.linalg.norm(halves.points[np.unique(halves.outer)], axis=1) - 1)
-    assert np.quantile(height, 0.95) < 1e-4 * 0.15
-    assert height.max() < 4 * TOLERANCE * 0.15
+    # where halvings of an edge put them: 8.6e-6 at most in 18 balls
+    assert np.quantile(height, 0.95) < 1.3e-5
+    # those of the worst elements may go 6 times the tolerance: 1.7 at most in 18 balls
+    assert height.max() < 2.6 * TOLERANCE * 0.15
 
 
 def test_volume_error_falls_with_the_square_of_the_size(card):
