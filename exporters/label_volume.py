@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
 from ..generator.grid import Grid
+from ..generator.memory import available_memory
 from ..generator.particle import OUTSIDE
 from . import Progress
 from .label_pieces import Repair, in_one_piece
 from .material_field import MaterialField, voxel_field, voxel_labels_at
 from .mesh_certificate import SMALL_PIXELS
-from .mesh_sizes import available_memory
 from .mesher import mesh_of
 from .msh_file import write_msh
 from .volume_mesh import VolumeMesh

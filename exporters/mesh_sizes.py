@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from scipy import ndimage
 
 from ..generator.errors import ExportError
 from ..generator.labelling import usable_cores
+from ..generator.memory import available_memory
 from ..generator.particle import OUTSIDE
 from .body import Body
 from .lattice import TETS_PER_CELL
@@ -177,15 +176,3 @@ def longest_edges(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArr
         edge = points[tets[:, i]] - points[tets[:, j]]
         np.maximum(squared, np.einsum("md,md->m", edge, edge), out=squared)
     return np.sqrt(squared)
-
-
-def available_memory() -> float:
-    """Bytes of memory that can be had without swapping; all there is where that is not told."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024.0 * float(line.split()[1])
-    if hasattr(os, "sysconf"):
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return 8e9

@@ -23,3 +23,7 @@ class ExportError(CathodegrainError):
 
 class FitError(CathodegrainError):
     """Measured data that a model cannot be fitted to as asked."""
+
+
+class VolumeFileError(CathodegrainError):
+    """A file of voxels that cannot be read, or does not hold one volume of numbers."""

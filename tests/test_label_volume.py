@@ -283,7 +283,7 @@ def test_a_body_of_single_voxels_is_refused_with_the_remedy():
     ("labels", "message"),
     [
         (np.ones((3, 3), int), r"shape \(3, 3\), expected three axes z, y, x"),
-        (np.ones((1, 3, 3, 3), int), "take one channel or time"),
+        (np.ones((2, 3, 3, 3), int), "take one channel or time"),
         (np.zeros((3, 3, 3), int), "no voxel of .* has a label other than 0"),
         (np.ones((0, 3, 3), int), "no voxel of"),
         (-np.ones((2, 2, 2), int), "8 labels are negative, down to -1"),
