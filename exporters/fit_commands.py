@@ -189,7 +189,7 @@ def _measure_all(
         if abs(edge - settings.voxel_um) > TOLERANCE * edge:
             msg = f"{path} has voxels of {edge:g} um, {paths[0]} of {settings.voxel_um:g} um"
             raise FitError(msg)
-        if problem := axis_order_problem(volume.values):
+        if options.shape and (problem := axis_order_problem(volume.values)):
             msg = f"{path}: {problem}"
             raise FitError(msg)
         with progress_bar(path.name) as show:

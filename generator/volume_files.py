@@ -1,17 +1,17 @@
 """Files of voxels: TIFF stacks, HDF5, netCDF, NumPy arrays, plain numbers.
 
-===================== ======================================== ===========================
+===================== ======================================== =============================
 file                  the volume                               edges of a voxel
-===================== ======================================== ===========================
+===================== ======================================== =============================
 ``.tif`` ``.tiff``    its pages; BigTIFF, ImageJ, OME          ImageJ's or OME's, in a unit
 a folder              its numbered TIFF files of one page      not in the files
 ``.h5`` ``.hdf5``     the only array of numbers with three     Spacing of an ImageData, else
-``.hdf`` ``.nxs``     axes, or the one that is named; axes     dimension scales in a unit,
-``.vtkhdf`` ``.nc``   named z, y, x may stand in any order     else ``element_size_um``
+``.hdf`` ``.nxs``     axes, or the one that is named; axes     ``element_size_um``, else its
+``.vtkhdf`` ``.nc``   named z, y, x may stand in any order     dimension scales in a unit
 ``.npy`` ``.npz``     the array; of several the named one      not in the file
 ``.raw`` ``.bin``     numbers and nothing else, of a stated    not in the file
 ``.vol`` ``.dat``     shape and type, x running fastest
-===================== ======================================== ===========================
+===================== ======================================== =============================
 
 ``.nc`` is netCDF-4 or netCDF-3. Lengths are read in nm, um and mm and given in um; a Spacing of
 1 says nothing. Axes of length one are dropped where there are more than three. Values are those
@@ -394,7 +394,7 @@ def _dimension_name(dimension: Any) -> Any:
 
 
 def _hdf5_place(source: str, file: h5py.File, data: h5py.Dataset, axes: Shape) -> Place:
-    """Place by VTK's ImageData, by dimension scales, or by the attribute of Fiji's plugin."""
+    """Place by VTK's ImageData, by the attribute of Fiji's plugin, or by dimension scales."""
     if "VTKHDF" in file and (place := _image_place(source, file["VTKHDF"], data)) is not None:
         return place
     if "element_size_um" in data.attrs:
@@ -748,7 +748,8 @@ HDF5 = _Format("an HDF5 file", _hdf5, ("dataset",))
 RAW = _Format("a raw file of numbers", _raw, ("shape", "dtype"))
 FORMATS = {
     **dict.fromkeys((".tif", ".tiff"), TIFF),
-    **dict.fromkeys((".h5", ".hdf5", ".hdf", ".nxs", ".vtkhdf"), HDF5),
+    **dict.fromkeys((".h5", ".hdf5", ".hdf", ".nxs"), HDF5),
+    ".vtkhdf": HDF5._replace(name="a VTKHDF file with an ImageData"),
     ".nc": _Format("a netCDF file", _netcdf, ("dataset",)),
     ".npy": _Format("a file that numpy.save made", _npy),
     ".npz": _Format("a file that numpy.savez made", _npz, ("dataset",)),

@@ -405,6 +405,8 @@ def test_labels_beyond_the_memory_are_refused_before_they_are_read(tmp_path):
     with h5py.File(tmp_path / "big.vtkhdf", "w") as file:
         image = file.create_group("VTKHDF")
         image.attrs["Type"] = np.bytes_("ImageData")
+        image.attrs["WholeExtent"] = [0, 1000, 0, 100_000, 0, 100_000]
+        image.attrs["Origin"], image.attrs["Spacing"] = [0.0] * 3, [0.1] * 3
         image.create_group("CellData").create_dataset(
             "grain_id", (100_000, 100_000, 1000), "i4", chunks=(64, 64, 64)
         )
