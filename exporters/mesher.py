@@ -8,8 +8,7 @@
    are meshed again with shorter edges; if that does not do either, the poor elements
    change their grain where the topology allows it; then the mesh is refused.
 
-Nothing here needs gmsh: its three-dimensional meshers failed, or lost grains, on boundaries
-between many grains.
+Nothing here needs gmsh; ``docs/meshing.md`` says how other meshers do.
 """
 
 from __future__ import annotations
