@@ -160,7 +160,16 @@ def recovery(n: int, folder: Path | None) -> Iterator[Result]:
 
 def _as_measured(scan: dict[str, NDArray[np.float64]], k: int) -> Measured:
     shapes = StarShapes(scan["radii"], scan["first_radii"], scan["volumes"])
-    return Measured(f"scan {k}", "0" * 64, (1, 1, 1), (), shapes)
+    blank = np.zeros((1, 1))  # there is no volume
+    return Measured(
+        f"scan {k}",
+        "0" * 64,
+        (1, 1, 1),
+        (),
+        shapes,
+        blank.astype(np.int32),
+        blank.astype(np.float32),
+    )
 
 
 def _quantiles(drawn: NDArray[np.float64], found: NDArray[np.float64]) -> Iterator[Result]:

@@ -7,33 +7,10 @@ import pytest
 from cathodegrain import schemas
 from cathodegrain.generator.errors import FitError
 from cathodegrain.generator.fitting import shell_comparison, shell_fit
-from cathodegrain.generator.fitting.shell_fit import FitSettings
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
-
-VOXEL_UM = 0.5
-SETTINGS = FitSettings(voxel_um=VOXEL_UM, input="segmented", max_degree=4, n_bootstrap=100)
-CARD = ModelCard.load("nmc811").with_parameters({"shell.max_degree": 4, "shell.size_scale": 0.9})
-
-
-def quiet(message, part):
-    pass
-
-
-def scene(first, n=27):
-    """Shells of the published law on voxels, a grid of them, apart from each other."""
-    shells, _ = shell_comparison.generated_shells(CARD.shell, n, 3, first)
-    pitch = 58
-    side = round(n ** (1 / 3))
-    volume = np.zeros((side * pitch,) * 3, np.uint8)
-    axis = (np.arange(pitch) - pitch / 2 + 0.5) * VOXEL_UM
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-    points = np.stack([x, y, z], axis=-1)
-    for k, shell in enumerate(shells):
-        a, b, c = (pitch * i for i in np.unravel_index(k, (side,) * 3))
-        volume[a : a + pitch, b : b + pitch, c : c + pitch] = shell.contains(points)
-    return volume, shells
+from shell_scenes import SETTINGS, VOXEL_UM, quiet, scene
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +42,16 @@ def test_volumes_of_voxelised_shells_are_those_of_the_shells(truth, volumes):
 def test_star_shapes_capture_the_drawn_shells(fit):
     assert fit.shapes.captured.mean() > 0.95
     assert fit.shapes.covered.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_the_section_is_the_middle_layer_of_what_was_read_and_found(truth, volumes):
+    values, found = truth[0], volumes[0]
+    middle = values[len(values) // 2]
+    np.testing.assert_array_equal(found.values_section, middle)
+    assert found.section.base is None  # the volume is not kept with it
+    assert found.section.max() <= len(found.shapes.volumes)
+    assert not found.section[middle == 0].any()
+    assert (found.section > 0).sum() > 0.9 * middle.sum()
 
 
 def test_particles_of_all_volumes_are_fitted_together(fit, volumes):

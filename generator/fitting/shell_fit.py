@@ -101,6 +101,10 @@ class Measured:
         Of the segmentation.
     shapes
         Of the particles, randomly rotated, CT voxels.
+    section
+        (ny, nx) int32, the particles in the middle layer, nz // 2.
+    values_section
+        (ny, nx) float32, the voxels of that layer as they were read.
     """
 
     name: str
@@ -108,6 +112,8 @@ class Measured:
     shape: tuple[int, int, int]
     steps: tuple[nano_ct.Step, ...]
     shapes: StarShapes
+    section: NDArray[np.int32]
+    values_section: NDArray[np.float32]
 
 
 def measured(
@@ -128,7 +134,15 @@ def measured(
         raise FitError(msg) from None
     shapes = _star_shapes(segmentation, settings.entropy, index, progress)
     nz, ny, nx = values.shape
-    return Measured(name, digest, (nz, ny, nx), segmentation.steps, shapes)
+    return Measured(
+        name,
+        digest,
+        (nz, ny, nx),
+        segmentation.steps,
+        shapes,
+        section=segmentation.labels[nz // 2].copy(),  # not a view, which would keep the volume
+        values_section=values[nz // 2].astype(np.float32),
+    )
 
 
 def _voxel_hash(values: NDArray[np.generic]) -> str:
