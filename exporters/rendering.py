@@ -13,7 +13,7 @@ darkening, no displacement), the grey tone of a grain, the light. Colours are a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +47,7 @@ KEY_LIGHT = np.array([-0.55, 0.65, 0.62])  # right, up, towards the camera
 SUBPIXELS = ((0.125, 0.625), (0.375, 0.125), (0.625, 0.875), (0.875, 0.375))
 
 LINE = 0.018  # half width of a drawn boundary, mean grain lengths
+BACKDROP = 0.006  # behind shells without grains, linear light
 BLOCK = 2.5  # edge of the blocks that share a list of grains, mean grain lengths
 
 
@@ -126,7 +127,7 @@ def render_section(particle: Particle, plane: Plane, pixels: int = 440) -> Pictu
     for offset in SUBPIXELS:
         points = camera.origins(offset)
         light += _shade_section(particle, points, (right, up), camera.pixel_um) / len(SUBPIXELS)
-    return Picture(_encode(light).reshape(pixels, pixels, 3), camera.pixel_um)
+    return Picture(srgb(light).reshape(pixels, pixels, 3), camera.pixel_um)
 
 
 def render_views(
@@ -148,7 +149,37 @@ def render_views(
             layer[hits.rays] = _shade(particle, hits, camera, removed)
             picture += layer / len(SUBPIXELS)
     shape = (pixels, pixels, 3)
-    return [Picture(_encode(picture).reshape(shape), camera.pixel_um) for picture in light]
+    return [Picture(srgb(picture).reshape(shape), camera.pixel_um) for picture in light]
+
+
+def render_shell(
+    shell: Shell, half_width_um: float, pixels: int, position: Vector = FRONT
+) -> Picture:
+    """Shell without grains, smooth and grey, in the middle of a square picture.
+
+    Parameters
+    ----------
+    shell
+        What to draw.
+    half_width_um
+        Half of the edge of the picture, um; shells with the same one have the same scale.
+    pixels
+        Edge of the picture.
+    position
+        Direction from the shell to the camera.
+    """
+    framed = Camera.framing(shell, position, pixels)
+    camera = replace(framed, half_width_um=half_width_um)
+    planes = np.empty((0, 3))
+    light, entries = np.zeros((pixels * pixels, 3)), None
+    for offset in SUBPIXELS:
+        entries = shell_entries(shell, camera, offset, entries)
+        hits = cut_open(shell, camera, offset, entries, planes)
+        layer = np.full((pixels * pixels, 3), BACKDROP)
+        grey = 0.9 * _openness(shell, hits, planes) * _grey_light(hits.normals, camera)
+        layer[hits.rays] = grey[:, None]
+        light += layer / len(SUBPIXELS)
+    return Picture(srgb(light).reshape(pixels, pixels, 3), camera.pixel_um)
 
 
 def boundary_distance(
@@ -251,14 +282,19 @@ def _shade_shell(particle: Particle, hits: Hits, camera: Camera, planes: Floats)
     tilt = 0.30 * (_hash01(grains, (1, 2)) - 0.5)
     bump = tilt - slope[:, None] * away
     normals = unit(hits.normals + bump[:, :1] * tangents[0] + bump[:, 1:] * tangents[1])
-    facing = np.clip(normals @ camera.frame[2], 0.0, 1.0)
-    key = np.clip(normals @ unit(KEY_LIGHT @ camera.frame), 0.0, 1.0)
     openness = _openness(particle.shell, hits, planes)
     groove = 1 - 0.80 * np.exp(-distance / (0.035 * length))
     tone = 0.80 + 0.4 * _hash01(grains, (3,))[:, 0]
-    edge = (1 - facing) ** 2
-    grey = tone * groove * openness * (0.05 + 0.10 * facing + 0.42 * key**1.5 + 0.30 * edge)
+    grey = tone * groove * openness * _grey_light(normals, camera)
     return np.repeat(grey[:, None], 3, axis=1)
+
+
+def _grey_light(normals: Floats, camera: Camera) -> Floats:
+    """Light that a surface sends to the camera: a lamp to the left, and bright edges."""
+    facing = np.clip(normals @ camera.frame[2], 0.0, 1.0)
+    key = np.clip(normals @ unit(KEY_LIGHT @ camera.frame), 0.0, 1.0)
+    light: Floats = 0.05 + 0.10 * facing + 0.42 * key**1.5 + 0.30 * (1 - facing) ** 2
+    return light
 
 
 def _shade_cut(particle: Particle, hits: Hits, camera: Camera, planes: Floats) -> Floats:
@@ -375,7 +411,7 @@ def _hash01(grains: NDArray[np.int32], salts: tuple[int, ...]) -> Floats:
     return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _encode(light: Floats) -> NDArray[np.uint8]:
+def srgb(light: Floats) -> NDArray[np.uint8]:
     """Bytes of linear light in the sRGB encoding (IEC 61966-2-1)."""
     light = np.clip(light, 0.0, 1.0)
     value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -11,7 +11,7 @@ HEAVY = {
     "torch": {"generator/labelling_torch.py"},
     "gmsh": {"exporters/msh_file.py"},
     "trimesh": {"exporters/grain_surfaces.py", "exporters/surface_files.py"},
-    "matplotlib": {"exporters/report.py"},
+    "matplotlib": {"exporters/report.py", "exporters/shell_fit_figures.py"},
 }
 
 
