@@ -1,0 +1,149 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.fit_commands import _name_of
+from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.model_card import ModelCard
+from shell_scenes import VOXEL_UM, scene
+
+LIGHT = ["--max-degree", "4", "--bootstrap", "100", "--voxel", str(VOXEL_UM)]
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A segmented volume of 27 shells, and its grey levels."""
+    folder = tmp_path_factory.mktemp("scan")
+    volume, _ = scene(0)
+    noise = np.random.default_rng(0).normal(0, 10, volume.shape)
+    tifffile.imwrite(folder / "mask.tif", volume)
+    np.save(folder / "grey.npy", (60 + 90 * volume + noise).clip(0, 255).astype(np.uint8))
+    volume.tofile(folder / "mask.raw")
+    return folder
+
+
+def told(capsys):
+    return capsys.readouterr().err.strip()
+
+
+@pytest.fixture(scope="module")
+def fitted(scan, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fit") / "My scan.json"
+    arguments = ["fit", "shell", str(scan / "mask.tif"), "--segmented", *LIGHT, "--out", str(out)]
+    assert main(arguments) == 0
+    return out
+
+
+def test_a_scan_becomes_a_card_that_generates(fitted):
+    card = ModelCard.load(fitted)
+    assert card.name == "my-scan"
+    assert card.shell.voxel_um == VOXEL_UM
+    assert card.shell.max_degree == 4
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.0}), entropy=3)
+    assert particle.n_grains > 10
+
+
+def test_a_report_lies_beside_the_card(fitted):
+    report = fitted.with_name("My scan-report")
+    assert (report / "index.html").is_file()
+    numbers = json.loads((report / "fit.json").read_text("utf-8"))
+    assert (
+        numbers["fit"]["n_particles"]
+        == ModelCard.load(fitted).document["shell"]["fit"]["n_particles"]
+    )
+
+
+def test_the_command_line_generates_from_the_card(fitted, tmp_path, capsys):
+    arguments = ["generate", "--model", str(fitted), "--set", "shell.diameter_um=2", "--json"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["grains"] > 10
+
+
+def test_nothing_is_overwritten_unasked(scan, fitted, capsys):
+    before = fitted.read_bytes()
+    arguments = ["fit", "shell", str(scan / "mask.tif"), "--segmented", *LIGHT]
+    assert main([*arguments, "--out", str(fitted)]) == 2
+    assert "exist; choose another --out, or --overwrite" in told(capsys)
+    assert fitted.read_bytes() == before
+
+
+def test_a_dry_run_tells_the_steps_and_writes_nothing(scan, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["fit", "shell", str(scan / "grey.npy"), *LIGHT, "--dry-run", "--json"]
+    assert main(arguments) == 0
+    steps = json.loads(capsys.readouterr().out)["grey.npy"]
+    assert [step.split(":")[0] for step in steps] == ["phase", "watershed", "merging", "border"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_raw_numbers_need_the_right_shape(scan, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, n = str(scan / "mask.raw"), 174
+    flags = ["--segmented", *LIGHT, "--dry-run", "--type", "uint8"]
+    assert main(["fit", "shell", path, *flags, "--shape", f"{n},{n},{n}"]) == 0
+    assert main(["fit", "shell", path, *flags, "--shape", f"{2 * n},{n},{n // 2}"]) == 2
+    assert "correct the shape" in told(capsys)
+    assert main(["fit", "shell", path, *flags, "--shape", f"{n},{n},{n + 1}"]) == 2
+    assert f"has {n**3} bytes" in told(capsys)
+    assert main(["fit", "shell", path, *flags, "--shape", "big"]) == 2
+    assert "--shape is 'big', expected voxels along z, y, x" in told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("values", "flags", "message"),
+    [
+        (np.zeros((9, 9, 9), np.uint8), [], "bad.npy: all grey levels are 0: the volume is empty"),
+        (np.full((9, 9, 9), np.nan), [], "bad.npy: the volume holds NaN or infinite values"),
+        (np.ones((9, 9, 9), np.uint8), ["--segmented"], "bad.npy: the volume has the values 1, expected"),
+        (np.arange(729).reshape(9, 9, 9), ["--segmented"], "has the values 0, 1, 2"),
+        (np.zeros((9, 9, 9)), ["--segmented", "--labelled"], "exclude each other"),
+        (np.zeros((9, 9, 9)), ["--voxel", "-1"], "the edge of a voxel is -1.0 um"),
+        (np.zeros((9, 9, 9)), ["--sigma", "99"], "sigma is 99.0, expected 0 to 20"),
+        (np.zeros((9, 9, 9)), ["--max-degree", "0"], "the largest degree is 0, expected 1 to 20"),
+        (np.zeros((9, 9)), [], "bad.npy"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(values, flags, message, tmp_path, capsys):
+    path = tmp_path / "bad.npy"
+    np.save(path, values)
+    voxel = [] if "--voxel" in flags else ["--voxel", "0.5"]
+    out = ["--out", str(tmp_path / "card.json")]
+    assert main(["fit", "shell", str(path), *voxel, *flags, *out]) == 2
+    assert message in told(capsys)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.npy"]
+
+
+def test_voxels_must_be_cubes_of_a_known_size(tmp_path, capsys):
+    values = np.zeros((8, 9, 10), np.uint8)
+    tifffile.imwrite(
+        tmp_path / "long.tif", values, imagej=True, resolution=(2, 2),
+        metadata={"spacing": 1.5, "unit": "um"},
+    )  # fmt: skip
+    assert main(["fit", "shell", str(tmp_path / "long.tif")]) == 2
+    assert "voxels of 1.5 x 0.5 x 0.5 um along z, y, x, expected cubes" in told(capsys)
+    tifffile.imwrite(tmp_path / "none.tif", values)
+    assert main(["fit", "shell", str(tmp_path / "none.tif")]) == 2
+    assert "does not say how large a voxel is; give its edge in um" in told(capsys)
+    tifffile.imwrite(
+        tmp_path / "cube.tif", values, imagej=True, resolution=(2, 2),
+        metadata={"spacing": 0.5, "unit": "um"},
+    )  # fmt: skip
+    assert main(["fit", "shell", str(tmp_path / "cube.tif"), "--voxel", "0.6"]) == 2
+    assert "says that a voxel is 0.5 um, --voxel says 0.6 um" in told(capsys)
+
+
+def test_few_particles_are_too_few(tmp_path, capsys):
+    volume, _ = scene(0, 8)
+    np.save(tmp_path / "few.npy", volume)
+    arguments = ["fit", "shell", str(tmp_path / "few.npy"), "--segmented", *LIGHT]
+    assert main([*arguments, "--out", str(tmp_path / "card.json")]) == 2
+    assert "particles are not enough" in told(capsys)
+    assert not (tmp_path / "card.json").exists()
+
+
+def test_names_of_models_come_from_names_of_files(tmp_path):
+    assert _name_of(tmp_path / "Mein Scan (1).json") == "mein-scan--1"
+    assert _name_of(tmp_path / "é.json") == "fitted"
