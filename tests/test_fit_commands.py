@@ -97,7 +97,11 @@ def test_raw_numbers_need_the_right_shape(scan, tmp_path, capsys, monkeypatch):
     [
         (np.zeros((9, 9, 9), np.uint8), [], "bad.npy: all grey levels are 0: the volume is empty"),
         (np.full((9, 9, 9), np.nan), [], "bad.npy: the volume holds NaN or infinite values"),
-        (np.ones((9, 9, 9), np.uint8), ["--segmented"], "bad.npy: the volume has the values 1, expected"),
+        (
+            np.ones((9, 9, 9), np.uint8),
+            ["--segmented"],
+            "bad.npy: the volume has the values 1, expected",
+        ),
         (np.arange(729).reshape(9, 9, 9), ["--segmented"], "has the values 0, 1, 2"),
         (np.zeros((9, 9, 9)), ["--segmented", "--labelled"], "exclude each other"),
         (np.zeros((9, 9, 9)), ["--voxel", "-1"], "the edge of a voxel is -1.0 um"),

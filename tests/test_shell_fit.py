@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from cathodegrain.generator.fitting import shell_comparison, shell_fit
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
+from cathodegrain.generator.volume_files import read_volume
 from shell_scenes import SETTINGS, VOXEL_UM, quiet, scene
 
 
@@ -161,3 +163,25 @@ def test_settings_out_of_range_are_refused(change, message):
 def test_the_name_of_a_bad_volume_is_told():
     with pytest.raises(FitError, match=r"empty.tif: 0% of the volume is particle"):
         shell_fit.measured(np.zeros((9, 9, 9), bool), "empty.tif", SETTINGS, 0, quiet)
+
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "nmc-electrode-ct-mask.tif"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.is_file(), reason=f"{REAL.name} is not in the repository")
+def test_the_shipped_card_is_what_the_command_makes_of_the_real_volume():
+    settings = shell_fit.FitSettings(voxel_um=0.398, input="segmented")
+    volume = shell_fit.measured(read_volume(REAL).values, REAL.name, settings, 0, quiet)
+    fit = shell_fit.fit_shells([volume], settings, quiet)
+    shipped = ModelCard.load("nmc-electrode-ct").document["shell"]
+    assert len(volume.shapes.volumes) >= 500
+    assert fit.shapes.captured.mean() > 0.95
+    assert shipped["fit"]["volumes"][0]["sha256"] == volume.sha256
+    assert shipped["fit"]["n_particles"] == len(fit.shapes.volumes)
+    found = fit.shell_fields()
+    for law, expected in zip([found["size"], *found["orders"]],
+                             [shipped["size"], *shipped["orders"]], strict=True):  # fmt: skip
+        assert law["family"] == expected["family"]
+        numbers = [name for name in law if name not in ("family", "degree")]
+        assert [law[n] for n in numbers] == pytest.approx([expected[n] for n in numbers], rel=1e-4)
