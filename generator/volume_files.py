@@ -17,6 +17,9 @@ a folder              its numbered TIFF files of one page      not in the files
 1 says nothing. Axes of length one are dropped where there are more than three. Values are those
 in the file: netCDF's ``scale_factor`` is not applied.
 
+An image, of labels for example, is read from ``.tif``, ``.png``, ``.h5``, ``.npy`` or ``.npz``
+as a volume of one layer (`read_image`); PNG may have a palette, whose indices are the values.
+
 A volume is read in blocks into one array in C order and the machine's byte order. Meanwhile
 memory holds that array and a few blocks of `BLOCK_BYTES`, or chunks of the file if they are
 larger.
@@ -188,8 +191,32 @@ def open_volume(
 ) -> Iterator[OpenVolume]:
     """What `read_volume` would read, for those who look at its shape first."""
     path = Path(path)
-    form = _format(path)
-    options = {"dataset": dataset, "shape": shape, "dtype": dtype}
+    form = FOLDER if path.is_dir() else _format(path, FORMATS)
+    with _opened(path, form, {"dataset": dataset, "shape": shape, "dtype": dtype}) as found:
+        yield found
+
+
+def read_image(path: str | Path, *, dataset: str | None = None) -> Volume:
+    """The pixels of a file that holds one image, as a volume of one layer, (1, ny, nx).
+
+    Parameters
+    ----------
+    dataset
+        Name of the array, for an HDF5 or ``.npz`` file that holds several.
+
+    Raises
+    ------
+    VolumeFileError
+        If the file cannot be read or does not hold one image of real numbers.
+    """
+    path = Path(path)
+    with _opened(path, _format(path, IMAGES), {"dataset": dataset}) as found:
+        return found.read()
+
+
+@contextmanager
+def _opened(path: Path, form: _Format, options: Mapping[str, Any]) -> Iterator[OpenVolume]:
+    """What a file holds, opened with the options that have been stated."""
     given = {name: value for name, value in options.items() if value is not None}
     if unused := [name for name in given if name not in form.takes]:
         msg = (
@@ -202,22 +229,21 @@ def open_volume(
         yield found
 
 
-def _format(path: Path) -> _Format:
+def _format(path: Path, formats: Mapping[str, _Format]) -> _Format:
     """The format of a file that is there."""
-    if path.is_dir():
-        return FOLDER
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        msg = f"{path} has the suffix {path.suffix!r}, expected a folder or one of {list(FORMATS)}"
+    if suffix not in formats:
+        folder = "a folder or " if formats is FORMATS else ""
+        msg = f"{path} has the suffix {path.suffix!r}, expected {folder}one of {list(formats)}"
         raise VolumeFileError(msg)
-    expected = FORMATS[suffix].name
+    expected = formats[suffix].name
     if not path.is_file():
         msg = f"{path} is not a file, expected {expected}; correct the path"
         raise VolumeFileError(msg)
     if path.stat().st_size == 0:
         msg = f"{path} is empty, expected {expected}; copy or export it again"
         raise VolumeFileError(msg)
-    return FORMATS[suffix]
+    return formats[suffix]
 
 
 @contextmanager
@@ -307,9 +333,11 @@ def _blocks(data: Any, axes: Shape) -> tuple[int, int]:
     return cut, chunks[cut] * max(1, BLOCK_BYTES // layers)
 
 
-def _chosen(path: Path, arrays: Mapping[str, Any], dataset: str | None) -> str:
+def _chosen(path: Path, arrays: Mapping[str, Any], dataset: str | None, n_axes: int = 3) -> str:
     """The name of the only array that can be a volume, or ``dataset`` if there is one."""
-    fit = [n for n, a in arrays.items() if _is_numeric(a.dtype) and _spatial(a.shape)]
+    fits = _spatial if n_axes == 3 else _is_flat
+    fit = [n for n, a in arrays.items() if _is_numeric(a.dtype) and fits(a.shape)]
+    kind = "three axes" if n_axes == 3 else "two axes"
     if dataset in arrays:
         return str(dataset)
     if dataset is None and len(fit) == 1:
@@ -318,11 +346,11 @@ def _chosen(path: Path, arrays: Mapping[str, Any], dataset: str | None) -> str:
     listed = ", ".join([*rows[:LISTED], *(["..."] if len(rows) > LISTED else [])]) or "none"
     if dataset is None:
         msg = (
-            f"{path} holds {len(fit)} arrays of numbers with three axes, expected one"
+            f"{path} holds {len(fit)} arrays of numbers with {kind}, expected one"
             f"{'; name the dataset' if fit else ''}: {listed}"
         )
     else:
-        msg = f"{path} holds no array {dataset!r}, expected one with three axes: {listed}"
+        msg = f"{path} holds no array {dataset!r}, expected one with {kind}: {listed}"
     raise VolumeFileError(msg)
 
 
@@ -376,7 +404,7 @@ def _hdf5(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
         yield _array(source, data, axes, _hdf5_place(source, file, data, axes))
 
 
-def _hdf5_array(path: Path, file: h5py.File, dataset: str | None) -> h5py.Dataset:
+def _hdf5_array(path: Path, file: h5py.File, dataset: str | None, n_axes: int = 3) -> h5py.Dataset:
     if dataset is not None and isinstance(file.get(dataset), h5py.Dataset):
         return file[dataset]
     arrays: dict[str, h5py.Dataset] = {}
@@ -386,7 +414,7 @@ def _hdf5_array(path: Path, file: h5py.File, dataset: str | None) -> h5py.Datase
             arrays[f"/{name}"] = node
 
     file.visititems(note)  # an array with several names is met once
-    return arrays[_chosen(path, arrays, dataset)]
+    return arrays[_chosen(path, arrays, dataset, n_axes)]
 
 
 def _dimension_name(dimension: Any) -> Any:
@@ -477,19 +505,25 @@ class _Header(NamedTuple):
 
 @contextmanager
 def _npy(path: Path) -> Iterator[OpenVolume]:
+    yield _array(str(path), _mapped_npy(path))
+
+
+def _mapped_npy(path: Path) -> NDArray[Any]:
     with path.open("rb") as file:  # numpy would tell to trust what is no array
         np.lib.format.read_magic(file)
-    yield _array(str(path), np.load(path, mmap_mode="r", allow_pickle=False))
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
 
 
 @contextmanager
-def _npz(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
+def _npz(path: Path, dataset: str | None = None, n_axes: int = 3) -> Iterator[OpenVolume]:
+    opened = _array if n_axes == 3 else _layer
     with zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         arrays = {name.removesuffix(".npy"): _npz_header(archive, name)[0] for name in members}
-        name = _chosen(path, arrays, dataset)
+        name = _chosen(path, arrays, dataset, n_axes)
         fill = partial(_fill_npz, archive, f"{name}.npy")
-        yield _array(f"{path}:{name}", arrays[name], fill=fill)
+        yield opened(f"{path}:{name}", arrays[name], fill=fill)
 
 
 def _npz_header(archive: zipfile.ZipFile, name: str) -> tuple[_Header, bool]:
@@ -734,6 +768,74 @@ class _Page(NamedTuple):
             out[...] = file.pages[0].asarray()
 
 
+def _layer(source: str, data: Any, fill: Callable[[NDArray[Any]], None]) -> OpenVolume:
+    """An image of a file, (ny, nx), as a volume of one layer; ``fill`` reads (ny, nx) values."""
+    if not _is_flat(data.shape):
+        msg = (
+            f"{source}: the array has shape {tuple(data.shape)}, expected the two axes y, x of "
+            "one image; take one layer"
+        )
+        raise VolumeFileError(msg)
+    header = _Header((1, *data.shape), data.dtype)
+    return _array(source, header, fill=lambda out: fill(out[0]))
+
+
+def _is_flat(shape: Sequence[int]) -> bool:
+    return len(shape) == 2
+
+
+@contextmanager
+def _tiff_image(path: Path) -> Iterator[OpenVolume]:
+    with _load_tifffile().TiffFile(path) as file:
+        _require_whole(path, file)
+        if len(file.series) != 1:
+            msg = f"{path} holds {len(file.series)} images, expected one; save each in a file"
+            raise VolumeFileError(msg)
+        image = file.series[0]
+        _require_grey(str(path), image)
+        yield _layer(str(path), image, lambda out: image.asarray(out=out))
+
+
+@contextmanager
+def _png(path: Path) -> Iterator[OpenVolume]:
+    with _load_pillow().open(path) as image:
+        bands = image.getbands()
+        if len(bands) != 1:
+            msg = (
+                f"{path} is in colour (bands {', '.join(bands)}), expected one value for each "
+                "pixel; save it as grey levels or with a palette"
+            )
+            raise VolumeFileError(msg)
+        values = np.asarray(image)
+        yield _layer(str(path), values, partial(np.copyto, src=values))
+
+
+def _load_pillow() -> ModuleType:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        msg = (
+            f"PNG files need Pillow, not installed here ({error}); "
+            "try: pip install 'cathodegrain[fit]'"
+        )
+        raise VolumeFileError(msg) from error
+    module: ModuleType = Image
+    return module
+
+
+@contextmanager
+def _hdf5_image(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
+    with h5py.File(path) as file:
+        data = _hdf5_array(path, file, dataset, n_axes=2)
+        yield _layer(f"{path}:{data.name}", data, data.read_direct)
+
+
+@contextmanager
+def _npy_image(path: Path) -> Iterator[OpenVolume]:
+    data = _mapped_npy(path)
+    yield _layer(str(path), data, partial(np.copyto, src=data))
+
+
 class _Format(NamedTuple):
     """How files of a kind are opened, and what of it can be stated."""
 
@@ -754,4 +856,11 @@ FORMATS = {
     ".npy": _Format("a file that numpy.save made", _npy),
     ".npz": _Format("a file that numpy.savez made", _npz, ("dataset",)),
     **dict.fromkeys((".raw", ".bin", ".vol", ".dat"), RAW),
+}
+IMAGES = {
+    **dict.fromkeys((".tif", ".tiff"), _Format("a TIFF image", _tiff_image)),
+    ".png": _Format("a PNG image", _png),
+    **dict.fromkeys((".h5", ".hdf5"), HDF5._replace(opened=_hdf5_image)),
+    ".npy": FORMATS[".npy"]._replace(opened=_npy_image),
+    ".npz": FORMATS[".npz"]._replace(opened=partial(_npz, n_axes=2)),
 }

@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 import tifffile
 import xarray
+from PIL import Image
 from scipy.io import netcdf_file
 
 from cathodegrain.generator import volume_files
 from cathodegrain.generator.errors import VolumeFileError
-from cathodegrain.generator.volume_files import FORMATS, open_volume, read_volume
+from cathodegrain.generator.volume_files import (
+    FORMATS,
+    IMAGES,
+    open_volume,
+    read_image,
+    read_volume,
+)
 
 TYPES = ["uint8", "int16", ">u2", "<u2", "int32", ">i4", "float32", ">f4", "float64"]
 
@@ -477,3 +484,57 @@ def test_memory_holds_the_volume_once_and_a_block(writer, tmp_path, monkeypatch)
     tracemalloc.stop()
     assert_same(read, values)
     assert values.nbytes < peak < values.nbytes + 5 * volume_files.BLOCK_BYTES
+
+
+def write_image(path, image):
+    if path.suffix in (".tif", ".tiff"):
+        tifffile.imwrite(path, image, photometric="minisblack")
+    elif path.suffix == ".png":
+        Image.fromarray(image).save(path)
+    elif path.suffix == ".npy":
+        np.save(path, np.asfortranarray(image))
+    elif path.suffix == ".npz":
+        np.savez_compressed(path, image=np.asfortranarray(image), volume=np.zeros((2, 3, 4)))
+    else:
+        with h5py.File(path, "w") as file:
+            file["labels/image"] = image
+            file["volume"] = np.zeros((2, 3, 4))
+    return path
+
+
+@pytest.mark.parametrize("suffix", IMAGES)
+def test_an_image_is_a_volume_of_one_layer(tmp_path, values, suffix):
+    assert_same(read_image(write_image(tmp_path / f"image{suffix}", values[0])), values[:1])
+
+
+def test_a_png_with_a_palette_gives_its_indices(tmp_path, values):
+    image = Image.fromarray(values[0].astype(np.uint8), "L").convert("P")
+    image.putdata(values[0].ravel().tolist())
+    image.putpalette(list(np.random.default_rng(1).integers(0, 256, 768)))
+    image.save(tmp_path / "labels.png")
+    assert_same(read_image(tmp_path / "labels.png"), values[:1].astype(np.uint8))
+
+
+def test_a_file_without_one_image_is_refused(tmp_path, values):
+    path = tmp_path / "image.npy"
+    np.save(path, values)
+    with pytest.raises(VolumeFileError, match=r"shape \(7, 5, 6\), expected the two axes y, x"):
+        read_image(path)
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        file["a"], file["b"] = values[0], values[1]
+    with pytest.raises(VolumeFileError, match=r"2 arrays of numbers with two axes, .*: /a .5, 6."):
+        read_image(tmp_path / "two.h5")
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "two.h5", dataset="/b").values[0], values[1]
+    )
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "colour.png")
+    with pytest.raises(VolumeFileError, match=r"is in colour \(bands R, G, B\)"):
+        read_image(tmp_path / "colour.png")
+    tifffile.imwrite(tmp_path / "c.tif", np.zeros((4, 5, 3), np.uint8), photometric="rgb")
+    with pytest.raises(VolumeFileError, match="is in colour"):
+        read_image(tmp_path / "c.tif")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "colour.png").read_bytes()[:30])
+    with pytest.raises(VolumeFileError, match=r"cut.png cannot be read .*expected a PNG image"):
+        read_image(tmp_path / "cut.png")
+    with pytest.raises(VolumeFileError, match=r"suffix '.raw', expected one of"):
+        read_image(tmp_path / "image.raw")
