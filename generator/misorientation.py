@@ -1,6 +1,6 @@
-"""Misorientation of grains of layered NMC: rotations between their crystals.
+"""Misorientation of grains: rotations between their crystals, of layered NMC unless said otherwise.
 
-The crystals are R-3m: point group -3m, which is its own Laue class, with the proper rotations
+These crystals are R-3m: point group -3m, which is its own Laue class, with the proper rotations
 32 (D3): the three-fold axis c along e_3 of the crystal, and two-fold axes along a, which is
 e_1, and at 60 and 120 degrees to it about c.
 """
@@ -22,16 +22,22 @@ PROPER_ROTATIONS = np.concatenate(  # (6, 4), quaternions (w, x, y, z)
 )
 
 
-def disorientation_deg(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+def disorientation_deg(
+    p: NDArray[np.float64],
+    q: NDArray[np.float64],
+    symmetries: NDArray[np.float64] = PROPER_ROTATIONS,
+) -> NDArray[np.float64]:
     """Smallest angle of a rotation between crystals that look alike, (n,), degrees.
 
     The misorientation is p* q; its angle is the smallest among its products with the
-    symmetries of the crystal, at most 104.5 degrees.
+    symmetries of the crystal, for those of NMC at most 104.5 degrees.
 
     Parameters
     ----------
     p, q : (n, 4) float
         Unit quaternions (w, x, y, z), crystal to sample.
+    symmetries : (k, 4) float
+        Proper rotations of the crystal, a whole group.
 
     Examples
     --------
@@ -40,7 +46,7 @@ def disorientation_deg(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArra
     array([60.])
     """
     misorientation = multiply(p * [1.0, -1.0, -1.0, -1.0], q)
-    cosines = misorientation @ (PROPER_ROTATIONS * [1.0, -1.0, -1.0, -1.0]).T
+    cosines = misorientation @ (symmetries * [1.0, -1.0, -1.0, -1.0]).T
     largest = np.abs(cosines).max(axis=1)
     angles: NDArray[np.float64] = np.degrees(2 * np.arccos(np.minimum(largest, 1.0)))
     return angles
