@@ -11,7 +11,12 @@ HEAVY = {
     "torch": {"generator/labelling_torch.py"},
     "gmsh": {"exporters/msh_file.py"},
     "trimesh": {"exporters/grain_surfaces.py", "exporters/surface_files.py"},
-    "matplotlib": {"exporters/report.py", "exporters/shell_fit_figures.py"},
+    "matplotlib": {
+        "exporters/report.py",
+        "exporters/section_report.py",
+        "exporters/shell_fit_figures.py",
+    },
+    "orix": {"generator/fitting/ebsd.py"},
 }
 
 
