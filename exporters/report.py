@@ -113,7 +113,7 @@ def write_picture(picture: Picture, path: str | Path) -> Path:
 
     height, width = picture.rgb.shape[:2]
     with replacing(path) as temporary, style.context(["default", STYLE]):
-        figure = _figure(width, height)
+        figure = new_figure(width, height)
         _show(figure, picture, 0, 0)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     return Path(path)
@@ -142,18 +142,18 @@ def measure(particle: Particle, spacing_um: float) -> Statistics:
 
 
 def _draw(particle: Particle, statistics: Statistics) -> Figure:
-    figure = _figure(WIDTH, HEIGHT)
+    figure = new_figure(WIDTH, HEIGHT)
     _draw_title(figure, particle)
     outside, cut = render_views(particle, [(), QUARTER], VIEW)
     _show(figure, outside, 30, TOP).set_title("Outside")
     _show(figure, cut, 50 + VIEW, TOP).set_title("Cut open at x = 0 and y = 0")
     _text_block(figure, _facts(particle, statistics), 85 + 2 * VIEW, TOP - 30)
     for k, plane in enumerate(PLANES):
-        axes = _axes(figure, 85 + 525 * k, 795, SECTION, SECTION)
+        axes = axes_at(figure, 85 + 525 * k, 795, SECTION, SECTION)
         _draw_section(axes, render_section(particle, plane, SECTION), plane)
     histograms = (_draw_sizes, _draw_directions, _draw_c_axes)
     for k, draw in enumerate(histograms):
-        draw(_axes(figure, 85 + 525 * k, 1335, SECTION, 300), particle, statistics)
+        draw(axes_at(figure, 85 + 525 * k, 1335, SECTION, 300), particle, statistics)
     return figure
 
 
@@ -164,7 +164,7 @@ def _draw_title(figure: Figure, particle: Particle) -> None:
     figure.text(1 - 25 / WIDTH, height, title, fontsize=13, ha="right", alpha=0.75)
 
 
-def _figure(width: int, height: int) -> Figure:
+def new_figure(width: int, height: int) -> Figure:
     """White page with an Agg canvas of its own, no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -174,7 +174,7 @@ def _figure(width: int, height: int) -> Figure:
     return figure
 
 
-def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes at a place given in pixels from the upper left corner."""
     across, down = figure.get_size_inches() * DPI
     place = (left / across, 1 - (top + height) / down, width / across, height / down)
@@ -184,7 +184,7 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
 def _show(figure: Figure, picture: Picture, left: int, top: int) -> Axes:
     """Place a picture pixel by pixel, with a scale bar."""
     height, width = picture.rgb.shape[:2]
-    axes = _axes(figure, left, top, width, height)
+    axes = axes_at(figure, left, top, width, height)
     axes.imshow(picture.rgb, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     length = nice_length(0.3 * width * picture.pixel_um)
