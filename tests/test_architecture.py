@@ -8,7 +8,14 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ["schemas", "generator", "exporters"]  # each may import itself and its left
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 HEAVY = {
-    "torch": {"generator/labelling_torch.py"},
+    "torch": {
+        "generator/labelling_torch.py",
+        "generator/fitting/checkpoints.py",
+        "generator/fitting/networks.py",
+        "generator/fitting/soft_images.py",
+        "generator/fitting/tessellation_2d.py",
+        "generator/fitting/training.py",
+    },
     "gmsh": {"exporters/msh_file.py"},
     "trimesh": {"exporters/grain_surfaces.py", "exporters/surface_files.py"},
     "matplotlib": {

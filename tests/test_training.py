@@ -1,0 +1,254 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cathodegrain.generator.errors import FitError  # noqa: E402
+from cathodegrain.generator.fitting import checkpoints, cutouts, training  # noqa: E402
+from cathodegrain.generator.fitting.networks import Discriminator, TorchMarkerNet  # noqa: E402
+from cathodegrain.generator.fitting.section_tessellations import (  # noqa: E402
+    SectionTessellation,
+    section_grains,
+)
+from cathodegrain.generator.fitting.soft_images import soft_images  # noqa: E402
+from cathodegrain.generator.marker_net import neighbourhoods as particle_neighbourhoods  # noqa: E402
+from cathodegrain.generator.point_process import MarkedPoints  # noqa: E402
+from cathodegrain.generator.radial_frame import marker_matrices, radial_rotations  # noqa: E402
+from cathodegrain.generator.streams import stream  # noqa: E402
+from cathodegrain.generator.tessellation import Tessellation  # noqa: E402
+
+CONFIG = replace(training.DEFAULT, batch=4, epochs=3, steps=4)
+
+
+@pytest.fixture(scope="module")
+def sections():
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(2):
+        angle, radius = 2 * np.pi * rng.random(300), 113 * np.sqrt(rng.random(300))
+        seeds = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        diagonals = np.stack([np.full(300, 4.0), np.full(300, 16.0)], axis=1)
+        found.append(SectionTessellation(seeds, diagonals, rng.uniform(2, 9, 300), 1.0))
+    return tuple(found)
+
+
+def trained(sections, config, steps, state=None):
+    state = state or training.first_state(config, np.random.default_rng(3))
+    for after in training.train(sections, config, state):
+        if after.step == steps:
+            break
+    return state
+
+
+def weights(state):
+    return {name: tensor.clone() for name, tensor in state.generator.state_dict().items()}
+
+
+def test_the_net_in_torch_is_the_net_that_generates():
+    net = TorchMarkerNet((16, 8), np.random.default_rng(0))
+    inputs = np.random.default_rng(1).standard_normal((40, 60)).astype(np.float32)
+    with torch.no_grad():
+        diagonals, offsets = net(torch.from_numpy(inputs))
+    expected = net.marker_net(10.0).forward(inputs.astype(np.float64))
+    np.testing.assert_allclose(diagonals.numpy(), expected[:, 1:], atol=2e-4)
+    np.testing.assert_allclose(offsets.numpy(), expected[:, 0], atol=1e-4)
+
+
+def test_inputs_of_cutouts_are_those_of_particles():
+    rng = np.random.default_rng(2)
+    n = 60
+    seeds = rng.uniform(-20, 20, (n, 3)) + np.array([60.0, 0, 0])
+    seeds = seeds[np.argsort(seeds[:, 0])]
+    noise, angles = rng.random((n, 2)), np.pi * rng.random(n)
+    rows = np.arange(n)
+    starts = np.array([0, n])
+    inputs, terms = np.zeros((n, 60), np.float32), np.empty((n, 3, 6), np.float32)
+    cutouts._describe(
+        seeds, noise - 0.5, angles, starts, rows, starts, np.array([60.0]), 10.0, inputs, terms
+    )
+    points = MarkedPoints(
+        seeds, noise, angles, np.zeros((n, 4)), np.zeros((n, 3)), np.zeros((n, 4), np.int32)
+    )
+    np.testing.assert_allclose(inputs, particle_neighbourhoods(points, 10.0, 0.5), atol=1e-5)
+    rotations = radial_rotations(seeds, angles)
+    x, y = 3.5, -7.5
+    along = np.einsum("nkj,nj->nk", rotations, np.array([60.0 + x, y, 0.0]) - seeds)
+    values = terms @ np.array([x * x, x * y, y * y, x, y, 1.0])
+    np.testing.assert_allclose(values, along**2, rtol=1e-3, atol=2e-3)
+
+
+def test_labels_of_a_cutout_are_those_of_the_tessellation():
+    """Eqs. (8) and (16): the image of the largest grain is where its score is the least."""
+    rng = np.random.default_rng(4)
+    hood = cutouts.neighbourhoods(rng, 1, 0.0012, 10.0)
+    n = len(hood.inputs)
+    diagonals = rng.uniform(3, 20, (n, 3)).astype(np.float32)
+    offsets = rng.uniform(2, 9, n).astype(np.float32)
+    grains = hood.with_markers(diagonals, offsets)
+    squares = np.maximum(grains.quadratics @ cutouts.PIXEL_TERMS, 0)
+    scores = np.sqrt(squares + cutouts.SOFTNESS) - offsets[:, None]
+    best = scores.argmin(axis=0)
+    drawn = cutouts.cutouts(grains)
+    assert drawn.n_grains[0] == len(np.unique(best))
+    few = cutouts.cutouts(grains, least_pixels=4)
+    assert few.n_grains[0] == (np.bincount(best) >= 4).sum()
+    weights = np.exp(scores.min(axis=0) - scores)
+    weights /= weights.sum(axis=0)
+    order = np.argsort(-weights.sum(axis=1))[: cutouts.CHANNELS]
+    expected = weights[order] > 0.5
+    found = drawn.images[0].reshape(cutouts.CHANNELS, -1) > 0.5
+    assert (found != expected).mean() < 1e-3
+
+
+def test_margins_hold_every_seed_that_owns_a_pixel():
+    """A far larger box of seeds gives the same owners."""
+    rng = np.random.default_rng(6)
+    middle, intensity = 60.0, 0.0012
+    half = np.array([80.0, 80.0, 80.0])
+    seeds = (2 * rng.random((rng.poisson(intensity * 160**3), 3)) - 1) * half + [middle, 0, 0]
+    angles = np.pi * rng.random(len(seeds))
+    d2, d3 = rng.uniform(12, 28, (2, len(seeds)))
+    d1 = (d2 + d3) / 2 / rng.uniform(1.6, 2.8, len(seeds)) ** 2
+    matrices = marker_matrices(seeds, angles, np.stack([d1, d2, d3], axis=1))
+    gbpd = Tessellation(seeds, matrices, rng.uniform(2, 9, len(seeds)))
+    axis = np.arange(1, 33) - cutouts.MIDDLE
+    x, y = np.meshgrid(axis, axis, indexing="ij")
+    owners = np.unique(gbpd.labels(np.stack([middle + x, y, np.zeros_like(x)], axis=-1)))
+    unit = intensity ** (-1 / 3)
+    away = np.abs(seeds[owners] - [middle, 0, 0])
+    assert (away[:, :2] < 16 + cutouts.SEEN_ACROSS * unit).all()
+    assert (away[:, 2] < cutouts.SEEN_BELOW * unit).all()
+
+
+def test_soft_images_round_to_the_drawn_ones_and_have_gradients():
+    rng = np.random.default_rng(7)
+    hood = cutouts.neighbourhoods(rng, 3, 0.0015, 10.0)
+    net = TorchMarkerNet((16,), rng)
+    diagonals, offsets = net(torch.from_numpy(hood.inputs))
+    quadratics = (diagonals[:, :, None] * torch.from_numpy(hood.terms)).sum(1)
+    images = soft_images(quadratics, offsets, hood.starts)
+    drawn = cutouts.cutouts(hood.with_markers(diagonals.detach().numpy(), offsets.detach().numpy()))
+    assert ((images.detach().numpy() > 0.5) != (drawn.images > 0.5)).mean() < 1e-3
+    images[:, 0].sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+    assert sum(float(p.grad.abs().sum()) for p in net.parameters()) > 0
+
+
+def test_few_grains_leave_channels_empty():
+    quadratics = torch.tensor([[1.0, 0, 1, 0, 0, 0], [1.0, 0, 1, 20, 0, 100]])
+    images = soft_images(quadratics, torch.zeros(2), np.array([0, 2]))
+    assert images.shape == (1, cutouts.CHANNELS, cutouts.SIZE, cutouts.SIZE)
+    assert float(images[:, 2:].abs().max()) == 0
+    np.testing.assert_allclose(images.sum(1).numpy(), 1, atol=1e-5)
+
+
+def test_a_cutout_of_a_section_is_its_tessellation_turned(sections):
+    """Eqs. (14), (15), without augmentation, against the labels of the plane."""
+    rng = np.random.default_rng(8)
+    twin = np.random.default_rng(8)
+    grains = section_grains(sections, rng, 1, 0.0)
+    section = sections[int(twin.integers(len(sections), size=1)[0])]
+    middle = cutouts.distances(twin, 1)[0]
+    turn = 2 * math.pi * twin.random(1)[0]
+    x, y = cutouts.PIXEL_TERMS[3] + middle, cutouts.PIXEL_TERMS[4]
+    place = np.stack([np.cos(turn) * x - np.sin(turn) * y, np.sin(turn) * x + np.cos(turn) * y], 1)
+    away = place[:, None] - section.seeds
+    square = np.einsum("pni,nij,pnj->pn", away, section.matrices, away)
+    areas = np.bincount((np.sqrt(square) - section.offsets).argmin(axis=1))
+    squares = np.maximum(grains.quadratics @ cutouts.PIXEL_TERMS, 0)
+    owners = (np.sqrt(squares) - grains.offsets[:, None]).argmin(axis=0)
+    np.testing.assert_array_equal(np.sort(np.bincount(owners))[-10:], np.sort(areas)[-10:])
+
+
+def test_the_discriminator_halves_the_image_with_each_convolution():
+    net = Discriminator((4, 8), 16, True, np.random.default_rng(0))
+    assert net(torch.zeros(5, 12, 32, 32)).shape == (5,)
+
+
+def test_equal_seeds_give_equal_weights(sections):
+    one, other = (trained(sections, CONFIG, 6) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(other).values(),
+                                                 strict=True))  # fmt: skip
+    assert one.intensity == other.intensity
+
+
+@pytest.mark.parametrize("config", [CONFIG, replace(training.PAPER, batch=4, epochs=3, steps=4)],
+                         ids=["default", "paper"])  # fmt: skip
+def test_training_goes_on_from_a_file_to_the_bit(sections, config, tmp_path):
+    whole = trained(sections, config, 9)
+    half = trained(sections, config, 5)
+    path = tmp_path / "check.safetensors"
+    checkpoints.write(checkpoints.Checkpoint(config, half, {"score": 0.5}), path)
+    found = checkpoints.read(path)
+    assert found.config == config
+    assert found.notes == {"score": 0.5}
+    again = trained(sections, config, 9, found.state)
+    for a, b in zip(weights(whole).values(), weights(again).values(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(whole.discriminator.state_dict().values(),
+                    again.discriminator.state_dict().values(), strict=True):  # fmt: skip
+        assert torch.equal(a, b)
+    assert (whole.step, whole.intensity, whole.curve) == (again.step, again.intensity, again.curve)
+
+
+def test_a_file_of_another_kind_or_version_is_refused(sections, tmp_path, monkeypatch):
+    path = tmp_path / "check.safetensors"
+    state = training.first_state(CONFIG, np.random.default_rng(0))
+    monkeypatch.setattr(checkpoints, "VERSION", "0.9.0")
+    checkpoints.write(checkpoints.Checkpoint(CONFIG, state, {}), path)
+    monkeypatch.undo()
+    with pytest.raises(FitError, match=r"version 0.9.0, expected .* version 1.0.0: train again"):
+        checkpoints.read(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(FitError, match="cannot be used"):
+        checkpoints.read(path)
+    with pytest.raises(FitError, match="cannot be used"):
+        checkpoints.read(tmp_path / "none.safetensors")
+    net = TorchMarkerNet((4,), np.random.default_rng(0)).marker_net(10.0)
+    net.save(tmp_path / "net.safetensors")
+    with pytest.raises(FitError, match="is no checkpoint"):
+        checkpoints.read(tmp_path / "net.safetensors")
+
+
+def test_the_intensity_follows_the_number_of_grains(sections):
+    """Eq. (13), after an epoch."""
+    state = trained(sections, CONFIG, 4)
+    row = state.curve[0]
+    ratio = row["grains_measured"] / row["grains_generated"]
+    assert row["intensity"] == pytest.approx(CONFIG.intensity * (0.5 + 0.5 * ratio))
+
+
+def test_gradients_are_divided_by_their_common_norm():
+    net = TorchMarkerNet((8,), np.random.default_rng(0))
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 3.0)
+    training._normalise(net)
+    total = sum(float((p.grad**2).sum()) for p in net.parameters())
+    assert total == pytest.approx(1.0)
+
+
+def test_the_discriminator_rests_while_it_is_right(sections):
+    config = replace(CONFIG, skip_below=100.0)
+    state = training.first_state(config, stream(0, 0, "fit"))
+    before = [p.clone() for p in state.discriminator.parameters()]
+    trained(sections, config, 3, state)
+    assert all(torch.equal(a, b) for a, b in zip(before, state.discriminator.parameters(),
+                                                 strict=True))  # fmt: skip
+
+
+def test_training_stops_at_a_loss_that_is_no_number(sections):
+    state = training.first_state(CONFIG, np.random.default_rng(0))
+    with torch.no_grad():
+        state.discriminator.layers[-1].bias.fill_(math.nan)
+    with pytest.raises(training.TrainingStopped, match="losses of step 0 are nan"):
+        trained(sections, CONFIG, 2, state)
+
+
+def test_the_paper_is_the_paper():
+    paper = training.PAPER
+    assert (paper.epochs, paper.steps, paper.batch) == (200, 100, 64)
+    assert (paper.generator_rate, paper.discriminator_rate) == (1e-4, 1e-4)
+    assert (paper.intensity, paper.skip_below, paper.augmentation) == (0.0018, 0.32, 0.2)
