@@ -1,0 +1,162 @@
+"""The fit of a grain model to sections: training, scores from sections, the best state kept.
+
+A run is one series of states from one entropy. It writes a file from time to time, from
+which it goes on to the bit; the best net so far is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..marker_net import MarkerNet
+from ..streams import stream
+from . import checkpoints
+from .checkpoints import Checkpoint
+from .section import Section
+from .section_score import PlanarSample, planar_sample, score, twin
+from .section_tessellations import SectionTessellation
+from .training import (
+    DISPLACEMENT_SCALE,
+    TrainingConfig,
+    TrainingState,
+    TrainingStopped,
+    first_state,
+    train,
+)
+from .virtual_sections import GrainModel
+
+TWINS = 2  # generated sections for each score
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The state with the least score so far."""
+
+    net: MarkerNet
+    intensity: float
+    step: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class GrainRun:
+    """Where a run stands.
+
+    Parameters
+    ----------
+    config, entropy
+        What it was started with.
+    state
+        After the last step.
+    best
+        Of all scored states; None before the first.
+    scores
+        (step, score) of each.
+    stopped
+        Why it ended before its last epoch; empty if it did not.
+    """
+
+    config: TrainingConfig
+    entropy: int
+    state: TrainingState
+    best: Best | None
+    scores: tuple[tuple[int, float], ...]
+    stopped: str = ""
+
+    @property
+    def part(self) -> float:
+        """Part of the steps that is done."""
+        return self.state.step / (self.config.epochs * self.config.steps)
+
+
+def first_run(config: TrainingConfig, entropy: int, device: str = "cpu") -> GrainRun:
+    """A run before its first step."""
+    state = first_state(config, stream(entropy, 0, "fit"), device)
+    return GrainRun(config, entropy, state, None, ())
+
+
+def runs(
+    run: GrainRun, sections: Sequence[Section], fits: Sequence[SectionTessellation]
+) -> Iterator[GrainRun]:
+    """Go on with a run: gives where it stands after every score, and at its end.
+
+    A loss that is no number, and `TrainingConfig.patience` scores without a better one, end
+    it; the best state stays.
+    """
+    measured = planar_sample(sections)
+    config, last = run.config, run.config.epochs * run.config.steps
+    try:
+        for state in train(fits, config, run.state):
+            due = state.step >= config.score_from and state.step % config.score_every == 0
+            if not (due or state.step == last):
+                continue
+            run = _scored(run, state, sections, measured)
+            if _is_tired(run):
+                yield _ended(run, f"no better score in {config.patience} of them")
+                return
+            yield run
+    except TrainingStopped as error:
+        yield _ended(run, str(error))
+
+
+def _scored(
+    run: GrainRun, state: TrainingState, sections: Sequence[Section], measured: PlanarSample
+) -> GrainRun:
+    """The run with the score of its state, and the best of both."""
+    net = state.scored.marker_net(DISPLACEMENT_SCALE)
+    model = GrainModel(net, state.intensity)
+    rng = stream(run.entropy, 1, "fit")  # the same for all states: they differ by the net only
+    chosen = [sections[k % len(sections)] for k in range(TWINS)]
+    found = score(planar_sample([twin(model, section, rng) for section in chosen]), measured)
+    best = run.best
+    if np.isfinite(found) and (best is None or found < best.score):
+        best = Best(net, state.intensity, state.step, found)
+    scores = (*run.scores, (state.step, found))
+    return GrainRun(run.config, run.entropy, state, best, scores)
+
+
+def _is_tired(run: GrainRun) -> bool:
+    if not (run.config.patience and run.best):
+        return False
+    since = sum(step > run.best.step for step, _ in run.scores)
+    return since >= run.config.patience
+
+
+def _ended(run: GrainRun, reason: str) -> GrainRun:
+    return GrainRun(run.config, run.entropy, run.state, run.best, run.scores, reason)
+
+
+def save(run: GrainRun, path: Path) -> None:
+    """Write a run so that `load` goes on with it; not one that has stopped."""
+    best = run.best
+    notes: dict[str, Any] = {"entropy": run.entropy, "scores": [list(s) for s in run.scores]}
+    if best:
+        notes["best"] = {
+            "step": best.step,
+            "score": best.score,
+            "intensity": best.intensity,
+            "weights": [w.tolist() for w in best.net.weights],
+            "biases": [b.tolist() for b in best.net.biases],
+        }
+    checkpoints.write(Checkpoint(run.config, run.state, notes), path)
+
+
+def load(path: Path, device: str = "cpu") -> GrainRun:
+    """Run of a file."""
+    found = checkpoints.read(path, device)
+    best = None
+    if kept := found.notes.get("best"):
+        net = MarkerNet(
+            weights=tuple(np.array(w) for w in kept["weights"]),
+            biases=tuple(np.array(b) for b in kept["biases"]),
+            displacement_scale=DISPLACEMENT_SCALE,
+            noise_centre=0.5,
+        )
+        best = Best(net, kept["intensity"], kept["step"], kept["score"])
+    scores = tuple((int(step), float(value)) for step, value in found.notes["scores"])
+    return GrainRun(found.config, found.notes["entropy"], found.state, best, scores)

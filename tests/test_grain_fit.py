@@ -1,0 +1,116 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cathodegrain.generator.fitting import grain_fit, section_score, training  # noqa: E402
+from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section  # noqa: E402
+from cathodegrain.generator.fitting.section import Section  # noqa: E402
+from cathodegrain.generator.fitting.tessellation_2d import PlanarFitSettings, fit_section  # noqa: E402
+
+CONFIG = replace(
+    training.DEFAULT, batch=4, epochs=2, steps=6, score_every=3, score_from=3, averaging=0.5
+)
+
+
+@pytest.fixture(scope="module")
+def sections():
+    rng = np.random.default_rng(1)
+    return [phantom_section(PHANTOMS["elongated"], rng, half_width=60) for _ in range(2)]
+
+
+@pytest.fixture(scope="module")
+def fits(sections):
+    return [fit_section(section, PlanarFitSettings(steps=20)) for section in sections]
+
+
+def last(run, sections, fits):
+    return list(grain_fit.runs(run, sections, fits))[-1]
+
+
+@pytest.fixture(scope="module")
+def finished(sections, fits):
+    return last(grain_fit.first_run(CONFIG, 3), sections, fits)
+
+
+def test_every_score_is_kept_and_the_least_is_the_best(finished):
+    assert [step for step, _ in finished.scores] == [3, 6, 9, 12]
+    best = min(finished.scores, key=lambda pair: pair[1])
+    assert (finished.best.step, finished.best.score) == best
+    assert finished.part == 1.0
+    assert finished.stopped == ""
+
+
+def test_a_run_goes_on_from_its_file_to_the_bit(sections, fits, finished, tmp_path):
+    half = next(grain_fit.runs(grain_fit.first_run(CONFIG, 3), sections, fits))
+    grain_fit.save(half, tmp_path / "run.safetensors")
+    again = last(grain_fit.load(tmp_path / "run.safetensors"), sections, fits)
+    assert again.scores == finished.scores
+    assert again.best.step == finished.best.step
+    assert again.best.intensity == finished.best.intensity
+    for one, other in zip(again.best.net.weights, finished.best.net.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    grain_fit.save(again, tmp_path / "end.safetensors")
+    kept = grain_fit.load(tmp_path / "end.safetensors")
+    assert kept.best.score == finished.best.score
+    np.testing.assert_array_equal(kept.best.net.weights[0], finished.best.net.weights[0])
+
+
+def test_other_entropies_give_other_nets(sections, fits, finished):
+    other = last(grain_fit.first_run(CONFIG, 4), sections, fits)
+    assert not np.array_equal(other.best.net.weights[0], finished.best.net.weights[0])
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(sections, fits):
+    steps = grain_fit.runs(grain_fit.first_run(CONFIG, 3), sections, fits)
+    run = next(steps)
+    with torch.no_grad():
+        run.state.discriminator.layers[-1].bias.fill_(math.nan)
+    end = list(steps)[-1]
+    assert "losses of step 3 are nan" in end.stopped
+    assert end.best.step == 3
+
+
+def test_patience_ends_a_run_that_gets_no_better(sections, fits, monkeypatch):
+    worse = iter(range(1, 100))
+    monkeypatch.setattr(grain_fit, "score", lambda generated, measured: float(next(worse)))
+    run = last(grain_fit.first_run(replace(CONFIG, patience=2), 3), sections, fits)
+    assert run.best.step == 3
+    assert [step for step, _ in run.scores] == [3, 6, 9]
+    assert run.stopped == "no better score in 2 of them"
+
+
+def test_twins_have_the_pixels_of_the_section(sections):
+    section = sections[0]
+    twin = section_score.twin(PHANTOMS["elongated"], section, np.random.default_rng(0))
+    assert ((twin.labels == 0) == (section.labels == 0)).all()
+    assert (twin.labels[section.labels == -1] == -1).all()
+    assert twin.pixel_counts.min() >= section_score.LEAST_PIXELS
+    assert twin.centre == section.centre
+
+
+def test_the_score_tells_laws_apart():
+    rng = np.random.default_rng(2)
+    sections = [phantom_section(PHANTOMS["elongated"], rng) for _ in range(3)]
+    measured = section_score.planar_sample(sections)
+    scores = {}
+    for name in ("elongated", "compact"):
+        twins = [section_score.twin(PHANTOMS[name], section, rng) for section in sections]
+        scores[name] = section_score.score(section_score.planar_sample(twins), measured)
+    assert scores["elongated"] < 0.3
+    assert scores["compact"] > 5 * scores["elongated"]
+
+
+def test_the_same_sections_have_the_score_0(sections):
+    sample = section_score.planar_sample(sections)
+    assert section_score.score(sample, sample) == 0
+
+
+def test_without_a_whole_grain_the_score_is_infinite(sections):
+    labels = np.zeros((30, 30), np.int32)
+    labels[5:25, 5:15], labels[5:25, 15:25] = 1, 2
+    cut = section_score.planar_sample([Section(labels, 0.05, (15.0, 15.0), "cut")])
+    assert section_score.score(cut, section_score.planar_sample(sections)) == math.inf
