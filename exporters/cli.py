@@ -29,6 +29,7 @@ from .products import (
     tell,
     write_products,
 )
+from .section_commands import phantom, section
 
 app = cyclopts.App(
     name="cathodegrain",
@@ -38,6 +39,8 @@ app = cyclopts.App(
 )
 
 app.command(fit_app)
+app.command(section)
+app.command(phantom)
 
 Set = Annotated[
     list[str] | None,

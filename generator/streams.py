@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 # Append only: the position of a name is part of every published particle.
-STAGES = ("shell", "points", "noise", "angles", "orientations", "markers", "fit")
+STAGES = (
+    "shell", "points", "noise", "angles", "orientations", "markers", "fit", "section", "phantom",
+)  # fmt: skip
 
 
 def stream(entropy: int, particle: int, stage: str, *key: int) -> np.random.Generator:

@@ -12,6 +12,8 @@ from typing import Any
 SCHEMAS = {
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",
+    "phantom": "phantom-1.0.0.schema.json",
+    "section": "section-1.0.0.schema.json",
     "solver": "solver-1.0.0.schema.json",
 }
 

@@ -7,6 +7,7 @@ grains of a few pixels are lost, as the cleaning of a map loses them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from ..marker_law import Markers, RadialMarkers, Uniform
 from ..point_process import MarkedPoints
+from ..streams import stream
 from .nano_ct import Step
 from .section import Section
 from .virtual_sections import GrainModel
@@ -25,6 +27,7 @@ AT_BOUNDARIES = 6.0  # times as likely missing there
 LEAST_PIXELS = 4  # smaller grains are lost
 PIXEL_UM = 0.05
 FRAME = 2  # pixels of the outside round the disk
+OFF_CENTRE = (0.4, 0.9)  # distances of planes that miss the centre, parts of the disk's radius
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +67,15 @@ class CrowdedMarkers:
         return Markers(diagonals, low + (high - low) * room)
 
     def fields(self) -> dict[str, object]:
-        """Not a law of model cards."""
-        return {"law": "crowded", "intensity": self.intensity}
+        """Its object in `phantom.json`; not a law of model cards."""
+        (crowded, lone), (low, high) = self.aspect_ratio, self.offset
+        return {
+            "law": "crowded",
+            "intensity": self.intensity,
+            "transverse": self.law.fields()["transverse"],
+            "aspect_ratio": {"crowded": crowded, "lone": lone},
+            "offset": {"crowded": low, "lone": high},
+        }
 
 
 def _radial(
@@ -114,12 +124,44 @@ def phantom_section(
     return Section(_without_small(labels), PIXEL_UM, centre, source, (step,))
 
 
-def _missing(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Pixels without a label: `MISSING` of all, `AT_BOUNDARIES` times as many there."""
+def phantom_offsets(n_sections: int, n_off_centre: int, entropy: int) -> tuple[float, ...]:
+    """Distance of each plane of a series from the centre, pixels: 0, but for the last ones.
+
+    Those are uniform in `OFF_CENTRE` of the disk's radius, where the grains show less
+    alignment, and rounded to hundredths.
+
+    Examples
+    --------
+    >>> phantom_offsets(3, 0, entropy=0)
+    (0.0, 0.0, 0.0)
+    """
+    low, high = (part * HALF_WIDTH for part in OFF_CENTRE)
+    return tuple(
+        0.0
+        if k < n_sections - n_off_centre
+        else round(float(stream(entropy, k, "phantom", 0).uniform(low, high)), 2)
+        for k in range(n_sections)
+    )
+
+
+def phantom_series(model: GrainModel, offsets: Sequence[float], entropy: int) -> Iterator[Section]:
+    """Sections at ``offsets``, pixels; each depends on its number and offset only."""
+    for k, offset in enumerate(offsets):
+        rng = stream(entropy, k, "phantom", 1)
+        yield phantom_section(model, rng, offset, source=f"section-{k:03d}")
+
+
+def boundary_weights(labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """How likely pixels are to be missing: 1, and `AT_BOUNDARIES` where a neighbour differs."""
     border = np.zeros(labels.shape, bool)
     border[1:] |= labels[1:] != labels[:-1]
     border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    weights = np.where(border, AT_BOUNDARIES, 1.0)
+    return np.where(border, AT_BOUNDARIES, 1.0)
+
+
+def _missing(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Pixels without a label: `MISSING` of all, `AT_BOUNDARIES` times as many there."""
+    weights = boundary_weights(labels)
     missing: NDArray[np.bool_] = rng.random(labels.shape) < MISSING * weights / weights.mean()
     return missing
 
