@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with _terminable():
             result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
+            sys.stdout.flush()  # here a reader that is gone is noticed, not at the very end
     except cyclopts.CycloptsError:
         return 2
     except CathodegrainError as error:
