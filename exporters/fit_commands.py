@@ -81,6 +81,7 @@ class VolumeOptions:
 
 
 DEFAULTS = VolumeOptions()
+PACKAGES = ("skimage", "edt", "cc3d", "matplotlib")
 TOLERANCE = 1e-4  # lengths that differ by less than this part are equal: TIFF has 32 bits
 
 
@@ -111,6 +112,7 @@ def shell(
     from ..generator.fitting.shell_fit import FitSettings, fit_shells, fitted_card
     from ..generator.model_card import ModelCard
 
+    _require_packages()
     report = out.with_name(f"{out.stem}-report")
     if not dry_run:
         _require_free([out, report], overwrite)
@@ -140,6 +142,20 @@ def shell(
     _write(card.document, fit, out, report, overwrite)
     tell(rows | _fit_rows(fit) | {"card": str(out), "report": str(report / "index.html")},
           json_output)  # fmt: skip
+
+
+def _require_packages() -> None:
+    """Refuse before anything is read if a package is missing."""
+    from importlib.util import find_spec
+
+    from ..generator.errors import FitError
+
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
+        msg = (
+            f"fits need {', '.join(missing)}, not installed here; "
+            "try: pip install 'cathodegrain[fit,view]'"
+        )
+        raise FitError(msg)
 
 
 def _read(path: Path, options: VolumeOptions) -> Volume:

@@ -1,4 +1,5 @@
 import json
+from importlib import util
 
 import numpy as np
 import pytest
@@ -146,6 +147,13 @@ def test_few_particles_are_too_few(tmp_path, capsys):
     assert main([*arguments, "--out", str(tmp_path / "card.json")]) == 2
     assert "particles are not enough" in told(capsys)
     assert not (tmp_path / "card.json").exists()
+
+
+def test_a_missing_package_is_named_with_its_extra(tmp_path, capsys, monkeypatch):
+    found = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "edt" else found(name))
+    assert main(["fit", "shell", str(tmp_path / "scan.tif")]) == 2
+    assert "need edt, not installed here; try: pip install 'cathodegrain[fit,view]'" in told(capsys)
 
 
 def test_names_of_models_come_from_names_of_files(tmp_path):
