@@ -295,8 +295,7 @@ def distance_correlation(one: Values, other: Values) -> float:
     .. math:: \overline{a b} + \bar a \, \bar b - 2 \, \overline{\bar a_i \bar b_i}
 
     (Szekely, Rizzo and Bakirov 2007, Theorem 1); memory grows with n only. Written out, since
-    dcor compiles all of its kernels whenever it is imported: ten seconds, and LLVM aborted
-    over it in a process that had many others.
+    dcor compiles all of its kernels whenever it is imported, for ten seconds.
 
     Examples
     --------

@@ -14,8 +14,8 @@ sections alone (`section_score`), and the best is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -326,11 +326,3 @@ def _end_epoch(state: TrainingState, config: TrainingConfig) -> None:
     state.intensity = float(np.clip(state.intensity * (0.5 + 0.5 * ratio), *INTENSITIES))
     state.curve.append({"step": state.step, **row, "intensity": state.intensity})
     state.seen = {}
-
-
-def with_changes(config: TrainingConfig, **changes: Any) -> TrainingConfig:
-    """Copy with some settings changed and the name telling so."""
-    return replace(config, **{"name": f"{config.name}, changed", **changes})
-
-
-Score = Callable[[TorchMarkerNet, float], float]
