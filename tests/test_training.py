@@ -137,6 +137,57 @@ def test_soft_images_round_to_the_drawn_ones_and_have_gradients():
     assert sum(float(p.grad.abs().sum()) for p in net.parameters()) > 0
 
 
+@pytest.mark.parametrize("width", [0.0, 0.5])
+def test_the_heaviest_channel_is_the_grain_that_owns_the_pixel(width):
+    rng = np.random.default_rng(9)
+    hood = cutouts.neighbourhoods(rng, 1, 0.0003, 10.0)  # all grains have a channel
+    diagonals = rng.uniform(5, 30, (len(hood.inputs), 3)).astype(np.float32)
+    grains = hood.with_markers(diagonals, rng.uniform(2, 9, len(diagonals)).astype(np.float32))
+    quadratics, offsets = (torch.from_numpy(a) for a in grains[:2])
+    heaviest = soft_images(quadratics, offsets, hood.starts, width)[0].argmax(0).numpy().ravel()
+    norms = np.sqrt(np.maximum(grains.quadratics @ cutouts.PIXEL_TERMS, 0))
+    owner = (norms - grains.offsets[:, None]).argmin(0)
+    pairs = np.unique(np.stack([heaviest, owner]), axis=1).T
+    assert len(pairs) == len(np.unique(owner)) == len(np.unique(heaviest))
+
+
+def two_grains(shift=5.0):
+    """Equal isotropic grains with seeds at X = -shift and shift, both at Y = 0.5."""
+    rows = [[1.0, 0, 1, -2 * x, -1.0, x * x + 0.25] for x in (-shift, shift)]
+    return torch.tensor(rows), torch.zeros(2), np.array([0, 2])
+
+
+def test_with_a_boundary_width_weights_follow_the_distance_from_the_boundary():
+    """Between the seeds the distance from the bisector is exact."""
+    images = soft_images(*two_grains(), boundary_width=0.5).numpy()[0]
+    x, y = cutouts.PIXEL_TERMS[3], cutouts.PIXEL_TERMS[4]
+    between = (y == 0.5) & (np.abs(x) < 4.9)
+    flat = images.reshape(cutouts.CHANNELS, -1)[:, between]
+    weights = flat[0] if flat[0][0] > 0.5 else flat[1]  # of the grain at X = -5
+    np.testing.assert_allclose(weights, 1 / (1 + np.exp(2 * x[between])), atol=1e-3)
+
+
+@pytest.mark.parametrize("c", [0.5, 3.0])
+def test_with_a_boundary_width_the_scale_of_the_markers_does_not_matter(c):
+    """(c^2 D, c r) has the grains of (D, r); Eq. (11) has other images of them."""
+    rng = np.random.default_rng(5)
+    hood = cutouts.neighbourhoods(rng, 2, 0.0012, 10.0)
+    diagonals, offsets = (
+        rng.uniform(5, 30, (len(hood.inputs), 3)),
+        rng.uniform(2, 9, len(hood.inputs)),
+    )
+
+    def images(c, width):
+        quadratics = np.einsum("nk,nkt->nt", c * c * diagonals, hood.terms)
+        return soft_images(
+            torch.from_numpy(quadratics).float(), torch.from_numpy(c * offsets).float(),
+            hood.starts, width,
+        )  # fmt: skip
+
+    np.testing.assert_allclose(images(c, 0.5), images(1.0, 0.5), atol=0.01)
+    assert float((images(c, 0.0) - images(1.0, 0.0)).abs().max()) > 0.2
+
+
 def test_few_grains_leave_channels_empty():
     quadratics = torch.tensor([[1.0, 0, 1, 0, 0, 0], [1.0, 0, 1, 20, 0, 100]])
     images = soft_images(quadratics, torch.zeros(2), np.array([0, 2]))

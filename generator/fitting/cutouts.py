@@ -76,13 +76,17 @@ class Cutouts(NamedTuple):
     n_grains: NDArray[np.int64]  # (b,), grains that own at least so many pixels as asked for
 
 
-def distances(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Distances of the middles of ``n`` cutouts from the centre: p + 16.5, p in (0, 80]."""
-    return FARTHEST * (1 - rng.random(n)) + MIDDLE
+def distances(rng: np.random.Generator, n: int, farthest: float = FARTHEST) -> NDArray[np.float64]:
+    """Distances of the middles of ``n`` cutouts from the centre: p + 16.5, p in (0, farthest]."""
+    return farthest * (1 - rng.random(n)) + MIDDLE
 
 
 def neighbourhoods(
-    rng: np.random.Generator, n: int, intensity: float, displacement_scale: float
+    rng: np.random.Generator,
+    n: int,
+    intensity: float,
+    displacement_scale: float,
+    farthest: float = FARTHEST,
 ) -> Neighbourhoods:
     """Poisson seeds round ``n`` cutouts, and what the marker net wants to know of them.
 
@@ -92,9 +96,11 @@ def neighbourhoods(
         lambda, seeds per cubic pixel.
     displacement_scale
         Pixels by which displacements are divided, as in `MarkerNet`.
+    farthest
+        Largest distance of the near edge of a cutout from the centre, pixels.
     """
     unit = intensity ** (-1 / 3)
-    middles = distances(rng, n)
+    middles = distances(rng, n, farthest)
     across = SIZE / 2 + SEEN_ACROSS * unit
     below = SEEN_BELOW * unit
     seeds, starts = _seeds(rng, middles, intensity, across, below, NEIGHBOURS_WITHIN * unit)

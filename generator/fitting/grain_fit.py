@@ -31,6 +31,7 @@ from .training import (
 from .virtual_sections import GrainModel
 
 TWINS = 2  # generated sections for each score
+FINAL_REPEATS = 2  # twins of each section when runs are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,25 +84,35 @@ def first_run(config: TrainingConfig, entropy: int, device: str = "cpu") -> Grai
 def runs(
     run: GrainRun, sections: Sequence[Section], fits: Sequence[SectionTessellation]
 ) -> Iterator[GrainRun]:
-    """Go on with a run: gives where it stands after every score, and at its end.
+    """Go on with a run: gives where it stands every `TrainingConfig.score_every` steps.
 
-    A loss that is no number, and `TrainingConfig.patience` scores without a better one, end
-    it; the best state stays.
+    From ``score_from`` on, and at the end, the state has a score. A loss that is no number,
+    and ``patience`` scores without a better one, end it; the best state stays.
     """
     measured = planar_sample(sections)
     config, last = run.config, run.config.epochs * run.config.steps
+    if run.state.step == last:
+        yield run
     try:
-        for state in train(fits, config, run.state):
-            due = state.step >= config.score_from and state.step % config.score_every == 0
-            if not (due or state.step == last):
+        for state in () if _is_tired(run) else train(fits, config, run.state):
+            if state.step % config.score_every and state.step != last:
                 continue
-            run = _scored(run, state, sections, measured)
+            if state.step >= config.score_from or state.step == last:
+                run = _scored(run, state, sections, measured)
             if _is_tired(run):
-                yield _ended(run, f"no better score in {config.patience} of them")
-                return
+                break
             yield run
     except TrainingStopped as error:
         yield _ended(run, str(error))
+    if _is_tired(run):
+        yield _ended(run, f"no better score in {config.patience} of them")
+
+
+def final_score(best: Best, sections: Sequence[Section], entropy: int) -> float:
+    """Score of a state by twins of all sections that no choice has seen."""
+    model, rng = GrainModel(best.net, best.intensity), stream(entropy, 2, "fit")
+    twins = [twin(model, section, rng) for _ in range(FINAL_REPEATS) for section in sections]
+    return score(planar_sample(twins), planar_sample(sections))
 
 
 def _scored(
@@ -132,7 +143,7 @@ def _ended(run: GrainRun, reason: str) -> GrainRun:
 
 
 def save(run: GrainRun, path: Path) -> None:
-    """Write a run so that `load` goes on with it; not one that has stopped."""
+    """Write a run so that `load` goes on with it; not one that a loss has stopped."""
     best = run.best
     notes: dict[str, Any] = {"entropy": run.entropy, "scores": [list(s) for s in run.scores]}
     if best:

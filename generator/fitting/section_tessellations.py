@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .cutouts import Grains, distances
+from .cutouts import FARTHEST, Grains, distances
 
 REACH = 48.0  # pixels from the middle of a cutout beyond which no seed is looked at
 
@@ -65,14 +65,15 @@ def section_grains(
     rng: np.random.Generator,
     n: int,
     augmentation: float,
+    farthest: float = FARTHEST,
 ) -> Grains:
     """Grains round ``n`` cutouts at random places of random sections, turned at random.
 
     Every r_i and every entry of D_i is changed by an independent uniform part of at most
-    ``augmentation``.
+    ``augmentation``. Near edges of cutouts are at most ``farthest`` pixels from the centre.
     """
     chosen = rng.integers(len(sections), size=n)
-    middles, turns = distances(rng, n), 2 * math.pi * rng.random(n)
+    middles, turns = distances(rng, n, farthest), 2 * math.pi * rng.random(n)
     parts = []
     for k, middle, turn in zip(chosen, middles, turns, strict=True):
         section = sections[k]

@@ -22,13 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .cutouts import Cutouts, Neighbourhoods, cutouts, neighbourhoods
+from .cutouts import FARTHEST, Cutouts, Neighbourhoods, cutouts, neighbourhoods
 from .networks import Discriminator, TorchMarkerNet
 from .section_tessellations import SectionTessellation, section_grains
 from .soft_images import soft_images
 
 DISPLACEMENT_SCALE = 10.0  # pixels
-TYPICAL = 15.0  # geometric mean of the entries of D at which scale-free images are Eq. (11)
 INTENSITIES = (2e-4, 5e-3)  # seeds per cubic pixel between which the intensity stays
 
 
@@ -65,15 +64,15 @@ class TrainingConfig:
         0: constant.
     averaging
         Decay of the running mean of the generator's weights that is scored and kept; 0: none.
-    scale_free
-        Whether the soft images that the generator learns from are made with scores divided
-        by the typical length of D^(1/2). (c^2 D, c r) gives the same grains for every c, but
-        Eq. (11) is sharper for a large c: D drifts to its bound to please a discriminator
-        that sees sharp images, and the markers lose their spread.
+    boundary_width
+        Of the soft images that the generator learns from, pixels; 0: Eq. (11), which makes D
+        drift to its bound and the volumes of the grains too much alike (see `soft_images`).
     least_pixels
         Grains with fewer pixels are not counted in Eq. (13): measured sections lose them.
     augmentation
         Largest relative change of r_i and D_i of the fitted sections.
+    farthest
+        Largest distance of the near edge of a cutout from the centre, pixels.
     intensity
         lambda_1, seeds per cubic pixel.
     epochs, steps
@@ -99,9 +98,10 @@ class TrainingConfig:
     first_decay: float = 0.9
     rate_halving: int = 0
     averaging: float = 0.0
-    scale_free: bool = False
+    boundary_width: float = 0.0
     least_pixels: int = 1
     augmentation: float = 0.2
+    farthest: float = FARTHEST
     intensity: float = 0.0018
     epochs: int = 200
     steps: int = 100
@@ -119,6 +119,7 @@ DEFAULT = TrainingConfig(
     first_decay=0.5,
     rate_halving=800,
     averaging=0.98,
+    boundary_width=0.5,
     least_pixels=4,
     epochs=20,
 )
@@ -198,8 +199,10 @@ def train(
     """
     sections = tuple(sections)
     for _ in range(state.step, config.epochs * config.steps):
-        real = cutouts(section_grains(sections, state.rng, config.batch, config.augmentation),
-                       config.least_pixels)  # fmt: skip
+        grains = section_grains(
+            sections, state.rng, config.batch, config.augmentation, config.farthest
+        )
+        real = cutouts(grains, config.least_pixels)
         hood = _neighbourhoods(config, state)
         fake = _generated(state.generator, hood, config)
         loss = _discriminator_step(state, config, real, fake)
@@ -219,7 +222,9 @@ class TrainingStopped(Exception):
 
 
 def _neighbourhoods(config: TrainingConfig, state: TrainingState) -> Neighbourhoods:
-    return neighbourhoods(state.rng, config.batch, state.intensity, DISPLACEMENT_SCALE)
+    return neighbourhoods(
+        state.rng, config.batch, state.intensity, DISPLACEMENT_SCALE, config.farthest
+    )
 
 
 def _generated(net: TorchMarkerNet, hood: Neighbourhoods, config: TrainingConfig) -> Cutouts:
@@ -260,8 +265,8 @@ def _generator_step(
     rows = np.flatnonzero(fake.active)
     diagonals, offsets = net(_tensor(hood.inputs[rows], net))
     quadratics = (diagonals[:, :, None] * _tensor(hood.terms[rows], net)).sum(dim=1)
-    sharpness = _sharpness(diagonals) if config.scale_free else 1.0
-    images = soft_images(quadratics, offsets, np.searchsorted(rows, hood.starts), sharpness)
+    starts = np.searchsorted(rows, hood.starts)
+    images = soft_images(quadratics, offsets, starts, config.boundary_width)
     judge.requires_grad_(False)
     answers = judge(images)
     loss = ((answers - 1) ** 2).mean() if config.toward_target else -(answers**2).mean()
@@ -277,12 +282,6 @@ def _generator_step(
     state.generator_optimiser.step()
     _average(state, config)
     return value
-
-
-def _sharpness(diagonals: Tensor) -> Tensor:
-    """Factor that makes scores those of markers whose entries of D have the mean `TYPICAL`."""
-    typical = torch.exp(torch.log(diagonals.clamp_min(1e-6)).mean() / 2)
-    return math.sqrt(TYPICAL) / typical
 
 
 def _normalise(module: nn.Module) -> None:
