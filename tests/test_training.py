@@ -140,12 +140,13 @@ def test_soft_images_round_to_the_drawn_ones_and_have_gradients():
 @pytest.mark.parametrize("width", [0.0, 0.5])
 def test_the_heaviest_channel_is_the_grain_that_owns_the_pixel(width):
     rng = np.random.default_rng(9)
-    hood = cutouts.neighbourhoods(rng, 1, 0.0003, 10.0)  # all grains have a channel
+    hood = cutouts.neighbourhoods(rng, 1, 0.00015, 10.0)  # all grains have a channel
     diagonals = rng.uniform(5, 30, (len(hood.inputs), 3)).astype(np.float32)
     grains = hood.with_markers(diagonals, rng.uniform(2, 9, len(diagonals)).astype(np.float32))
     quadratics, offsets = (torch.from_numpy(a) for a in grains[:2])
     heaviest = soft_images(quadratics, offsets, hood.starts, width)[0].argmax(0).numpy().ravel()
-    norms = np.sqrt(np.maximum(grains.quadratics @ cutouts.PIXEL_TERMS, 0))
+    squares = np.maximum(grains.quadratics @ cutouts.PIXEL_TERMS, 0)
+    norms = np.sqrt(squares + cutouts.SOFTNESS)
     owner = (norms - grains.offsets[:, None]).argmin(0)
     pairs = np.unique(np.stack([heaviest, owner]), axis=1).T
     assert len(pairs) == len(np.unique(owner)) == len(np.unique(heaviest))
