@@ -45,7 +45,9 @@ class Case:
     @property
     def particle(self) -> Particle:
         """The particle itself."""
-        card = ModelCard.load("nmc811").with_parameters({"shell.diameter_um": self.diameter_um})
+        card = ModelCard.load("nmc811-radial").with_parameters(
+            {"shell.diameter_um": self.diameter_um}
+        )
         return generate_particle(card, entropy=self.seed)
 
 

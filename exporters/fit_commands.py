@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
+from .grain_fit_commands import grains
 from .products import progress_bar, tell
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..generator.volume_files import Volume
 
 fit_app = cyclopts.App(name="fit", help="Fit a model to measured data.")
+fit_app.command(grains)
 
 
 @Parameter(name="*")
@@ -138,7 +140,7 @@ def shell(
         return
     with progress_bar("fit") as show:
         fit = fit_shells(found, settings, show or _quiet)
-    card = fitted_card(fit, name or _name_of(out), base, _software())
+    card = fitted_card(fit, name or model_name(out.stem), base, software())
     _write(card.document, fit, out, report, overwrite)
     tell(rows | _fit_rows(fit) | {"card": str(out), "report": str(report / "index.html")},
           json_output)  # fmt: skip
@@ -227,13 +229,14 @@ def _require_free(paths: Sequence[Path], overwrite: bool) -> None:
         raise FitError(msg)
 
 
-def _name_of(out: Path) -> str:
+def model_name(stem: str) -> str:
     """Name of a model after its file, of the letters that names have."""
-    letters = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in out.stem.lower())
+    letters = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower())
     return "".join(letters).strip("._-")[:64] or "fitted"
 
 
-def _software() -> str:
+def software() -> str:
+    """Name and version of this program."""
     from importlib.metadata import version
 
     return f"cathodegrain {version('cathodegrain')}"

@@ -10,7 +10,7 @@ from cathodegrain.generator.model_card import ModelCard
 
 @pytest.fixture(scope="session")
 def card():
-    return ModelCard.load("nmc811")
+    return ModelCard.load("nmc811-radial")
 
 
 @pytest.fixture(scope="session")

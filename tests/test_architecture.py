@@ -10,6 +10,7 @@ FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"
 HEAVY = {
     "torch": {
         "generator/labelling_torch.py",
+        "exporters/grain_fit_folder.py",
         "generator/fitting/checkpoints.py",
         "generator/fitting/networks.py",
         "generator/fitting/soft_images.py",
@@ -64,7 +65,15 @@ def test_heavy_packages_are_imported_only_where_they_are_used(path):
 
 def test_command_line_imports_nothing_heavy_before_a_command_runs():
     names = set()
-    for module in ("__init__", "cli", "products", "fit_commands", "section_commands"):
+    for module in (
+        "__init__",
+        "cli",
+        "products",
+        "fit_commands",
+        "section_commands",
+        "grain_fit_commands",
+        "section_input",
+    ):
         names |= imported(ROOT / "exporters" / f"{module}.py", top_level_only=True)
     heavy = {"numpy", "numba", "h5py", "scipy", "xarray", "jsonschema", *HEAVY}
     assert not {name.split(".")[0] for name in names} & heavy

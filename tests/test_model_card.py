@@ -25,7 +25,7 @@ def changed(card, path, value):
 
 
 def test_shipped_cards_are_valid_and_name_their_source():
-    assert shipped_cards() == ["nmc-electrode-ct", "nmc811"]
+    assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial"]
     card = ModelCard.load("nmc811")
     assert "phantom" in card.document["fitted_on"]
     assert all(a["reason"] for a in card.document["assumptions"])

@@ -11,7 +11,7 @@ PROGRAM = """
 import json, sys
 from cathodegrain.exporters.cli import main
 from cathodegrain.generator.model_card import shipped_cards
-assert shipped_cards() == ["nmc-electrode-ct", "nmc811"], shipped_cards()
+assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial"], shipped_cards()
 assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out", "particles",
              "--export", "voxels,vti"]) == 0
 assert main(["validate", "particles/p000000"]) == 0

@@ -71,7 +71,7 @@ COLOURS = colormaps["coolwarm"]
 def particle_of(diameter_um: float, seed: int) -> Particle:
     """Particle with (003) planes along the radius, as the c-axes of real ones tend to lie."""
     parameters = {"shell.diameter_um": diameter_um, "orientations.model": "radial"}
-    card = ModelCard.load("nmc811").with_parameters(parameters)
+    card = ModelCard.load("nmc811-radial").with_parameters(parameters)
     return generate_particle(card, entropy=seed, index=0)
 
 

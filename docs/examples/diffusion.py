@@ -93,7 +93,7 @@ class Run:
 def particle_of(diameter_um: float, seed: int, texture: str) -> Particle:
     """Particle whose grains have crystal orientations; the same grains for every texture."""
     parameters = {"shell.diameter_um": diameter_um, "orientations.model": texture}
-    card = ModelCard.load("nmc811").with_parameters(parameters)
+    card = ModelCard.load("nmc811-radial").with_parameters(parameters)
     return generate_particle(card, entropy=seed, index=0)
 
 

@@ -70,6 +70,11 @@ class GrainRun:
     stopped: str = ""
 
     @property
+    def is_usable(self) -> bool:
+        """Whether the state can be gone on with: no loss has stopped the run."""
+        return not self.stopped or _is_tired(self)
+
+    @property
     def part(self) -> float:
         """Part of the steps that is done."""
         return self.state.step / (self.config.epochs * self.config.steps)

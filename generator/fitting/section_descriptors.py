@@ -266,7 +266,7 @@ class Alignment:
             return f"kept: {facts}"
         if self.p_value >= self.level:
             return f"rejected: {facts}, no preferred orientation at the level {self.level:g}"
-        return f"rejected: {facts}, below the least alignment {self.least_alignment:g}"
+        return f"rejected: {facts}, below the least alignment {self.least_alignment:.3g}"
 
 
 def alignment(

@@ -1,0 +1,366 @@
+"""Command ``cathodegrain fit grains``: the grain architecture from sections.
+
+Nothing heavy is imported before the command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .products import cost, progress_bar, tell
+from .section_input import SectionOptions, read_all, section_rows, verdicts_of
+
+if TYPE_CHECKING:
+    from ..generator.fitting.grain_evaluation import Evaluation
+    from ..generator.fitting.grain_model_fit import GrainFit
+    from ..generator.fitting.section import Section
+    from ..generator.fitting.section_descriptors import Alignment
+    from ..generator.fitting.training import TrainingConfig
+    from ..generator.fitting.virtual_sections import GrainModel
+    from .grain_fit_folder import GrainFitPlan
+
+PACKAGES = {"torch": "torch", "skimage": "fit", "tifffile": "fit", "matplotlib": "view"}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How nets are trained."""
+
+    config: Annotated[str, Parameter(help="default, or paper: exactly as published.")] = "default"
+    steps: Annotated[int | None, Parameter(help="Steps of training, if not the usual ones.")] = None
+    planar_steps: Annotated[int, Parameter(help="Steps of the fit of each section.")] = 200
+    seeds: Annotated[int, Parameter(help="Nets that are trained; the best is taken.")] = 3
+    seed: Annotated[int, Parameter(help="Entropy of the first; the others follow it.")] = 0
+    jobs: Annotated[int | None, Parameter(help="Processes; as many as cores if left out.")] = None
+    device: Annotated[str, Parameter(help="cpu, or cuda.")] = "cpu"
+
+
+SECTIONS, TRAINING = SectionOptions(), TrainingOptions()
+
+
+def grains(
+    maps: Annotated[list[Path], Parameter(help="EBSD maps or images of labels, one or more.")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="Model card to write.")] = Path("grains-card.json"),
+    name: Annotated[
+        str | None, Parameter(help="Name of the model; that of the card's file if left out.")
+    ] = None,
+    shell: Annotated[str, Parameter(help="Model card that shells are taken from.")] = "nmc811",
+    truth: Annotated[
+        Path | None,
+        Parameter(help="phantom.json of the sections, to compare with their law as well."),
+    ] = None,
+    sections: SectionOptions = SECTIONS,
+    training: TrainingOptions = TRAINING,
+    overwrite: Annotated[bool, Parameter(negative="", help="Replace what is there.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Read the maps and tell; fit and write nothing.")
+    ] = False,
+    json_output: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print JSON for machines.")
+    ] = False,
+) -> None:
+    """Fit the grain architecture to sections: a model card with its net, and a report.
+
+    A fit that was stopped goes on where it was when the command is given again.
+    """
+    from ..generator.model_card import ModelCard
+
+    _require_packages(maps)
+    places = Places(out)
+    base, law = ModelCard.load(shell), _truth(truth)
+    found = read_all(maps, sections)
+    verdicts = verdicts_of(found, sections)
+    rows = section_rows(found, verdicts)
+    plan = _plan(found, verdicts, training)
+    rows |= _plan_rows(plan, places)
+    if dry_run:
+        tell(rows, json_output)
+        return
+    places.prepare(overwrite)
+    started = time.perf_counter()
+    fit = _fitted(found, verdicts, plan, places, training)
+    evaluation = _evaluated(fit, law, training.seed)
+    _write(fit, evaluation, base, places, name, overwrite)
+    rows |= _fit_rows(fit, evaluation, law)
+    rows["cost"] = f"{time.perf_counter() - started:.0f} s; this process: {cost(0.0)}"
+    tell(rows | places.rows, json_output)
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is written beside the card ``out``."""
+
+    out: Path
+
+    @property
+    def weights(self) -> Path:
+        """The net."""
+        return self.out.with_suffix(".safetensors")
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self.out.with_name(f"{self.out.stem}-report")
+
+    @property
+    def work(self) -> Path:
+        """Folder of the fit, from which it goes on."""
+        return self.out.with_name(f"{self.out.stem}-fit")
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """What to look at."""
+        return {
+            "card": str(self.out),
+            "report": str(self.report / "index.html"),
+            "training": f"{self.work}, can be deleted",
+        }
+
+    def prepare(self, overwrite: bool) -> None:
+        """Refuse what would be replaced; an old folder of a fit goes only if it may."""
+        import shutil
+
+        from ..generator.errors import FitError
+        from .grain_fit_folder import NAME
+
+        there = [str(p) for p in (self.out, self.weights, self.report) if p.exists()]
+        if there and not overwrite:
+            msg = (
+                f"{' and '.join(there)} exist; choose another --out, or --overwrite to replace them"
+            )
+            raise FitError(msg)
+        if not self.out.parent.is_dir():
+            msg = f"{self.out.parent} is not a folder; create it to write {self.out.name} there"
+            raise FitError(msg)
+        if there and (self.work / NAME).is_file():
+            shutil.rmtree(self.work)
+
+
+def _require_packages(maps: Sequence[Path]) -> None:
+    """Refuse before anything is read if a package is missing."""
+    from importlib.util import find_spec
+
+    from ..generator.errors import FitError
+    from ..generator.fitting.ebsd import MAPS
+
+    needed = dict(PACKAGES)
+    if any(path.suffix.lower() in MAPS for path in maps):
+        needed["orix"] = "ebsd"
+    if missing := [name for name in needed if find_spec(name) is None]:
+        extras = ",".join(sorted({needed[name] for name in missing}))
+        msg = (
+            f"fits of grains need {', '.join(missing)}, not installed here; "
+            f"try: pip install 'cathodegrain[{extras}]'"
+        )
+        raise FitError(msg)
+
+
+def _plan(
+    sections: Sequence[Section], verdicts: Sequence[Alignment], options: TrainingOptions
+) -> GrainFitPlan:
+    from ..generator.errors import FitError
+    from ..generator.fitting.grain_model_fit import farthest, require_fittable
+    from ..generator.fitting.tessellation_2d import PlanarFitSettings
+    from .grain_fit_folder import GrainFitPlan
+
+    kept = [s for s, verdict in zip(sections, verdicts, strict=True) if verdict.kept]
+    if not kept:
+        reasons = "\n  ".join(
+            f"{s.source} {v.sentence}" for s, v in zip(sections, verdicts, strict=True)
+        )
+        msg = (
+            f"no section is kept:\n  {reasons}\nexpected sections through the centre of particles "
+            "with radial grains; --level, --least-alignment and --all-sections set the test"
+        )
+        raise FitError(msg)
+    require_fittable(kept)
+    if not 1 <= options.seeds <= 100:
+        msg = f"--seeds is {options.seeds}, expected 1 to 100 nets"
+        raise FitError(msg)
+    return GrainFitPlan(
+        sections=tuple(kept),
+        planar=PlanarFitSettings(steps=options.planar_steps),
+        config=_config(options, farthest(kept)),
+        entropies=tuple(range(options.seed, options.seed + options.seeds)),
+        device=options.device,
+    )
+
+
+def _config(options: TrainingOptions, farthest: float) -> TrainingConfig:
+    from dataclasses import replace
+
+    from ..generator.errors import FitError
+    from ..generator.fitting.training import CONFIGS
+
+    if options.config not in CONFIGS:
+        msg = f"unknown configuration {options.config!r}; choose from {sorted(CONFIGS)}"
+        raise FitError(msg)
+    config = replace(CONFIGS[options.config], farthest=farthest)
+    if options.steps is None:
+        return config
+    if options.steps < 1:
+        msg = f"--steps is {options.steps}, expected 1 or more"
+        raise FitError(msg)
+    epochs = max(1, round(options.steps / config.steps))
+    return replace(config, epochs=epochs, steps=-(-options.steps // epochs))
+
+
+def _truth(path: Path | None) -> GrainModel | None:
+    """The law of a phantom."""
+    if path is None:
+        return None
+    from ..generator.fitting.phantom import PHANTOMS
+    from .json_documents import read_document
+
+    return PHANTOMS[read_document(path, "phantom")["name"]]
+
+
+def _fitted(
+    sections: Sequence[Section],
+    verdicts: Sequence[Alignment],
+    plan: GrainFitPlan,
+    places: Places,
+    options: TrainingOptions,
+) -> GrainFit:
+    from ..generator.fitting.grain_fit import final_score
+    from ..generator.fitting.grain_model_fit import GrainFit
+    from . import grain_fit_folder
+
+    jobs = options.jobs or _cores()
+    grain_fit_folder.open_folder(plan, places.work)
+    with progress_bar("sections") as show:
+        planar = grain_fit_folder.planar_fits(plan, places.work, jobs, show or _quiet)
+    with progress_bar("training") as show:
+        runs = grain_fit_folder.trained(plan, places.work, planar, jobs, show or _quiet)
+    scores = [
+        final_score(run.best, plan.sections, options.seed) if run.best else float("inf")
+        for run in runs
+    ]
+    return GrainFit(
+        sections=tuple(sections),
+        alignments=tuple(verdicts),
+        planar_settings=plan.planar,
+        planar=planar,
+        runs=runs,
+        final_scores=tuple(scores),
+    )
+
+
+def _cores() -> int:
+    import os
+
+    return os.cpu_count() or 1
+
+
+def _quiet(message: str, part: float) -> None:
+    """No progress is shown."""
+
+
+def _evaluated(fit: GrainFit, law: GrainModel | None, entropy: int) -> Evaluation:
+    from ..generator.fitting.grain_evaluation import against_sections, against_truth
+
+    with progress_bar("comparison") as show:
+        tell_part = show or _quiet
+        if law is None:
+            return against_sections(fit.model, fit.untrained, fit.kept, entropy, tell_part)
+        return against_truth(fit.model, fit.untrained, law, entropy, tell_part)
+
+
+def _write(
+    fit: GrainFit,
+    evaluation: Evaluation,
+    base: Any,
+    places: Places,
+    name: str | None,
+    overwrite: bool,
+) -> None:
+    """Report, weights and card; the card last, since it names the others."""
+    from ..generator.fitting.grain_model_fit import fitted_card
+    from .atomic import replacing
+    from .fit_commands import model_name
+    from .grain_fit_report import write_report
+    from .metadata import sha256
+
+    with progress_bar("report") as show:
+        write_report(fit, evaluation, places.report, overwrite=overwrite, progress=show)
+    with replacing(places.weights) as temporary:
+        fit.best.net.save(temporary)
+    weights = places.weights.name, sha256(places.weights)
+    card = fitted_card(
+        fit, evaluation, base, _texts(fit, base, name or model_name(places.out.stem)), weights
+    )
+    with replacing(places.out) as temporary:
+        text = json.dumps(card.document, indent=1, allow_nan=False, ensure_ascii=False)
+        temporary.write_text(text + "\n", "utf-8")
+
+
+def _texts(fit: GrainFit, base: Any, name: str) -> dict[str, Any]:
+    """Words of the card."""
+    from .fit_commands import software
+
+    files = ", ".join(Path(section.source).name for section in fit.kept)
+    n_grains = sum(section.n_grains for section in fit.kept)
+    return {
+        "name": name,
+        "title": f"Grains fitted to {files}",
+        "description": (
+            f"A marker net fitted to {n_grains} grains in {len(fit.kept)} sections ({files}); "
+            f"shells and orientations as in the model {base.name}."
+        ),
+        "fitted_on": (
+            f"Grains: {n_grains} grains in {len(fit.kept)} sections, {files}, pixels of "
+            f"{fit.sections[0].pixel_um:g} um. Shell, as in the model {base.name}: "
+            f"{base.document['fitted_on']}"
+        ),
+        "limits": list(base.document["limits"]),
+        "software": software(),
+    }
+
+
+def _plan_rows(plan: GrainFitPlan, places: Places) -> dict[str, Any]:
+    config = plan.config
+    there = ", goes on with what is there" if places.work.exists() else ""
+    return {
+        "training": f"configuration {config.name}, {config.epochs * config.steps} steps of "
+        f"{config.batch} cutouts, seeds {', '.join(map(str, plan.entropies))}{there}",
+    }
+
+
+def _fit_rows(fit: GrainFit, evaluation: Evaluation, law: GrainModel | None) -> dict[str, Any]:
+    """What came out, in lines."""
+    agreement = ", ".join(f"{one.agreement:.1%}" for one in fit.planar)
+    truth = "" if law is None else f", {law.intensity:g} in truth"
+    rows: dict[str, Any] = {
+        "2D fits": f"{agreement} of the labelled pixels as in the map",
+        "runs": [_run_line(fit, k) for k in range(len(fit.runs))],
+        "intensity": f"{fit.best.intensity:.4g} seeds per cubic pixel{truth}",
+        "grains per area": f"{evaluation.count.generated:.3f} of the reference's",
+    }
+    for one in (*evaluation.planar, *evaluation.spatial):
+        low, high = one.intervals["ks"]
+        rows[f"KS {one.descriptor}"] = (
+            f"{one.generated.ks:.3f} [{low:.3f}, {high:.3f}], floor {one.floor.ks:.3f}, "
+            f"untrained {one.untrained.ks:.3f}; mean {one.generated.mean:.3f}, "
+            f"spread {one.generated.spread:.3f} of the reference's"
+        )
+    return rows
+
+
+def _run_line(fit: GrainFit, k: int) -> str:
+    run, taken = fit.runs[k], ", taken" if k == fit.chosen else ""
+    if run.best is None:
+        return f"seed {run.entropy}: no score ({run.stopped})"
+    return (
+        f"seed {run.entropy}: {run.state.step} steps, best after {run.best.step}, score "
+        f"{fit.final_scores[k]:.3f}{f' ({run.stopped})' if run.stopped else ''}{taken}"
+    )

@@ -1,0 +1,205 @@
+"""`cathodegrain fit grains` from outside: tiny fits, whole commands."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cathodegrain.exporters import cli, grain_fit_folder  # noqa: E402
+from cathodegrain.generator.fitting import grain_evaluation, training  # noqa: E402
+from cathodegrain.generator.generate import generate_particle  # noqa: E402
+from cathodegrain.generator.model_card import ModelCard  # noqa: E402
+
+SHORT = {"--pixel": "0.05", "--steps": "6", "--planar-steps": "20", "--seeds": "2", "--jobs": "2"}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Batches and samples of a few; the processes get the configuration with their plan."""
+    tiny = replace(training.DEFAULT, batch=4, score_every=3, score_from=3, steps=3, epochs=2)
+    monkeypatch.setitem(training.CONFIGS, "default", tiny)
+    for name in ("N_SECTIONS", "N_REFERENCE_SECTIONS", "N_BLOCKS", "N_REFERENCE_BLOCKS"):
+        monkeypatch.setattr(grain_evaluation, name, 2)
+    monkeypatch.setattr(grain_evaluation, "LEAST_GRAINS", 200)
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maps with ümlaut") / "phantom"
+    arguments = ["phantom", "elongated", "--out", str(folder), "--sections", "2"]
+    assert cli.main([*arguments, "--off-centre", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def maps(phantom):
+    return [str(phantom / "section-000.tif"), str(phantom / "section-001.tif")]
+
+
+def fit(*arguments):
+    """Exit code of a short fit; ``arguments`` go before what makes it short."""
+    given = [str(argument) for argument in arguments]
+    short = [text for pair in SHORT.items() if pair[0] not in given for text in pair]
+    return cli.main(["fit", "grains", *given, *short])
+
+
+def test_a_fit_is_a_card_that_particles_are_generated_from(phantom, maps, tmp_path, capsys):
+    out = tmp_path / "Own grains.json"
+    assert fit(*maps, "--out", out, "--truth", phantom / "phantom.json") == 0
+    printed = capsys.readouterr().out
+    assert "KS elongation" in printed
+    assert "rejected" in printed  # the section that misses the centre
+    card = ModelCard.load(out)
+    assert card.name == "own-grains"
+    found = card.document["grains"]["fit"]
+    assert [s["alignment"]["kept"] for s in found["sections"]] == [True, False]
+    assert found["distances"]["reference"] == "phantom"
+    assert len(found["runs"]) == 2
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2}), 1, 0)
+    assert particle.n_grains > 10
+    assert (tmp_path / "Own grains-report" / "index.html").is_file()
+
+
+def test_a_stopped_fit_goes_on_to_the_same_bytes(maps, tmp_path, capsys):
+    whole, parts = tmp_path / "whole.json", tmp_path / "parts.json"
+    assert fit(maps[0], "--out", whole, "--name", "same") == 0
+    work = tmp_path / "parts-fit"
+    shutil.copytree(tmp_path / "whole-fit", work)
+    (work / "run-1.safetensors").unlink()
+    shutil.copy(half_way(maps[0], tmp_path), work / "run-0.safetensors")
+    assert fit(maps[0], "--out", parts, "--name", "same", "--jobs", "1") == 0
+    assert whole.with_suffix(".safetensors").read_bytes() == (
+        parts.with_suffix(".safetensors").read_bytes()
+    )
+    one, other = (json.loads(p.read_text("utf-8")) for p in (whole, parts))
+    other["grains"]["markers"]["weights"] = one["grains"]["markers"]["weights"]
+    assert one == other
+
+
+def half_way(path, tmp_path):
+    """File of the run of seed 0 after three of its six steps."""
+    from cathodegrain.exporters import section_input
+    from cathodegrain.generator.fitting import grain_fit
+
+    sections = section_input.read_all([Path(path)], section_input.SectionOptions(pixel=0.05))
+    planar = [grain_fit_folder._read(tmp_path / "whole-fit" / "section-000.safetensors")]
+    start = grain_fit.load(tmp_path / "whole-fit" / "run-0.safetensors")
+    torch.set_num_threads(1)
+    run = next(grain_fit.runs(grain_fit.first_run(start.config, 0), sections, planar))
+    assert run.state.step == 3
+    grain_fit.save(run, tmp_path / "half.safetensors")
+    return tmp_path / "half.safetensors"
+
+
+def test_nothing_is_replaced_unasked_and_a_folder_of_another_fit_is_refused(maps, tmp_path, capsys):
+    out = tmp_path / "card.json"
+    out.write_text("mine")
+    assert fit(maps[0], "--out", out) == 2
+    assert "exist; choose another --out, or --overwrite" in capsys.readouterr().err
+    out.unlink()
+    (tmp_path / "card-fit").mkdir()
+    (tmp_path / "card-fit" / "plan.json").write_text("{}")
+    assert fit(maps[0], "--out", out) == 2
+    assert "holds a fit with other schema" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_dry_run_writes_nothing(maps, tmp_path, capsys):
+    assert fit(*maps, "--out", tmp_path / "card.json", "--dry-run", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert "6 steps of 4 cutouts, seeds 0, 1" in rows["training"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config", "best"], "unknown configuration 'best'; choose from ['default', 'paper']"),
+        (["--seeds", "0"], "--seeds is 0, expected 1 to 100"),
+        (["--steps", "0"], "--steps is 0, expected 1 or more"),
+        (["--centre", "5"], "expected two numbers y,x in pixels"),
+        (["--centre", "1,2", "--centre", "3,4"], "--centre is given 2 times for 1 maps"),
+        (["--centre", "0,0", "--all-sections"], "pixels from its centre, expected at least 56"),
+        (["--pixel", "50"], "expected 0.0128 to 12.8 um, the window"),
+        (["--least-alignment", "0.99"], "no section is kept"),
+        (["--truth", "none.json"], "none.json cannot be read"),
+        (["--shell", "nmc"], "no model card 'nmc'"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_fitted(maps, tmp_path, capsys, arguments, words):
+    out = ["--out", str(tmp_path / "card.json")]
+    assert fit(maps[0], *out, *arguments) == 2
+    assert words in capsys.readouterr().err.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
+
+
+def disc(values, radius):
+    """Labels of a full disc of blocks of 8 pixels, 0 outside."""
+    axis = np.arange(-radius - 2, radius + 3)
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    return np.where(x * x + y * y <= radius * radius, values(y, x), 0)
+
+
+def labels_file(tmp_path, labels):
+    path = tmp_path / "labels.h5"
+    with h5py.File(path, "w") as file:
+        file["labels"] = labels
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (disc(lambda y, x: 1 + 0 * y, 40), "shows one grain, expected many"),
+        (disc(lambda y, x: np.where(y < 0, np.nan, 1 + x // 4 % 9), 40), "holds NaN in"),
+        (np.arange(100 * 100).reshape(100, 100) // 50 + 1, "its centre is not known"),
+        (
+            disc(lambda y, x: 1 + (y + 99) // 32 * 10 + (x + 99) // 26, 90),
+            "pixels on average, expected 16 to 500",
+        ),
+    ],
+)
+def test_maps_that_cannot_be_fitted_are_refused(tmp_path, capsys, labels, words):
+    path = labels_file(tmp_path, labels)
+    assert fit(path, "--all-sections", "--out", tmp_path / "card.json") == 2
+    assert words in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_few_grains_are_warned_of(tmp_path, capsys):
+    path = labels_file(tmp_path, disc(lambda y, x: 1 + (y + 99) // 20 * 10 + (x + 99) // 16, 60))
+    arguments = ["--all-sections", "--dry-run", "--out", tmp_path / "card.json"]
+    assert fit(path, *arguments) == 0
+    assert "are too few to fit a model to" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_step(maps, tmp_path, monkeypatch, capsys):
+    wild = replace(training.CONFIGS["default"], discriminator_rate=1e38)
+    monkeypatch.setitem(training.CONFIGS, "default", wild)
+    assert fit(maps[0], "--out", tmp_path / "card.json") == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "the losses of step" in said
+
+
+def test_a_checkpoint_of_another_version_is_refused(maps, tmp_path, monkeypatch, capsys):
+    from cathodegrain.generator.fitting import checkpoints
+
+    out = tmp_path / "card.json"
+    assert fit(maps[0], "--out", out) == 0
+    for path in (out, out.with_suffix(".safetensors")):
+        path.unlink()
+    shutil.rmtree(tmp_path / "card-report")
+    run = tmp_path / "card-fit" / "run-0.safetensors"
+    raw = run.read_bytes()
+    assert raw.count(checkpoints.VERSION.encode()) == 1
+    run.write_bytes(raw.replace(checkpoints.VERSION.encode(), b"9.0.0"))
+    assert fit(maps[0], "--out", out) == 2
+    assert "version 9.0.0, expected cathodegrain/training" in capsys.readouterr().err.replace(
+        "\n", " "
+    )
+    assert not out.exists()
