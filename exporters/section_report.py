@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
-from ..generator.fitting.section import MISSING, OUTSIDE, Section
+from ..generator.fitting.section import Section
 from ..generator.fitting.section_descriptors import (
     LEVEL,
     Alignment,
@@ -27,8 +27,8 @@ from ..generator.fitting.section_descriptors import (
     theta_density,
 )
 from .atomic import replacing
-from .rendering import grain_colours, srgb
-from .report import DPI, INK, STYLE, axes_at, new_figure, nice_length
+from .report import DPI, INK, STYLE, axes_at, new_figure
+from .section_drawing import MARGIN, coloured, draw_picture, grain_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
 WIDTH, PART_A, ROW = 1600, 560, 700  # pixels: of the page, of part a, of each row of part b
 VIEW = 600  # edge of a picture, pixels
-MARGIN = 3  # pixels of the section round it, or round the example
 REJECTED = "#a9b1bb"
-MISSING_RGB, CUT_RGB = (40, 44, 50), (212, 216, 222)
+CUT_RGB = (212, 216, 222)
 COLOURS = "viridis"
 EXAMPLE_ASPECT = 2.0  # of the grain on which theta is shown, at least
 
@@ -155,7 +154,7 @@ def _window(
     y = np.rint(section.centre[0] - centre[1] + steps).astype(int)
     ny, nx = section.labels.shape
     strength = np.where(section.labels == label, 0.7, 0.25)[..., None]
-    faded = (255 - strength * (255.0 - _grain_rgb(section))).astype(np.uint8)
+    faded = (255 - strength * (255.0 - grain_rgb(section))).astype(np.uint8)
     window = faded[np.clip(y, 0, ny - 1)][:, np.clip(x, 0, nx - 1)]
     window[((y < 0) | (y >= ny))[:, None] | ((x < 0) | (x >= nx))[None, :]] = 255
     return window
@@ -203,7 +202,7 @@ def _draw_densities(axes: Axes, measured: Sequence[MeasuredSection]) -> None:
 
 def _draw_grains(axes: Axes, one: MeasuredSection, part: str) -> None:
     """Section coloured by grain, with the verdict and a scale bar."""
-    _draw_picture(axes, one.section, _grain_rgb(one.section))
+    draw_picture(axes, one.section, grain_rgb(one.section))
     verdict = one.alignment.sentence
     axes.set_title(f"{part})  {verdict[0].upper()}{verdict[1:]}", fontsize=12)
     axes.set_xlabel(f"{Path(one.section.source).name}; dark pixels are missing")
@@ -219,46 +218,9 @@ def _draw_theta(figure: Figure, axes: Axes, one: MeasuredSection, top: int) -> N
     theta = np.where(found.oriented, np.degrees(found.theta), 0.0)
     colours = (255 * colormaps[COLOURS](theta / 90)[:, :3]).round().astype(np.uint8)
     colours[~found.oriented] = CUT_RGB
-    _draw_picture(axes, one.section, _coloured(one.section, colours))
+    draw_picture(axes, one.section, coloured(one.section, colours))
     axes.set_xlabel("light grey: cut off or too small")
     scale = axes_at(figure, 100 + 2 * VIEW, top, 24, VIEW)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 90), COLOURS), cax=scale)
     bar.set_label("θ (degrees)")
     bar.set_ticks(list(range(0, 91, 15)))
-
-
-def _draw_picture(axes: Axes, section: Section, rgb: NDArray[np.uint8]) -> None:
-    """Pixels of the section, its boundaries dark, centre marked, with a scale bar."""
-    rows, columns = (np.flatnonzero(section.inside.any(axis=axis)) for axis in (1, 0))
-    half = 1.06 * max(np.ptp(rows), np.ptp(columns)) / 2 + MARGIN
-    y, x = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
-    axes.imshow(rgb, interpolation="nearest")
-    axes.plot(section.centre[1], section.centre[0], "+", color="white", ms=16, mew=4)
-    axes.plot(section.centre[1], section.centre[0], "+", color=INK, ms=14, mew=2)
-    axes.set_xlim(x - half, x + half)
-    axes.set_ylim(y + half, y - half)
-    length = nice_length(0.35 * half * section.pixel_um)
-    right, low = x + 0.97 * half, y + 0.96 * half
-    axes.plot([right - length / section.pixel_um, right], [low, low], color=INK, lw=4)
-    middle = right - length / section.pixel_um / 2
-    axes.text(middle, low - 0.03 * half, f"{length:g} µm", ha="center", fontsize=12)
-    axes.set_xticks([])
-    axes.set_yticks([])
-
-
-def _grain_rgb(section: Section) -> NDArray[np.uint8]:
-    ids = np.arange(1, section.n_grains + 1, dtype=np.int32)
-    return _coloured(section, srgb(grain_colours(ids)))
-
-
-def _coloured(section: Section, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(ny, nx, 3) colours of grains (n, 3), darker where a neighbour is another one."""
-    labels = section.labels
-    rgb: NDArray[np.uint8] = colours[np.maximum(labels, 1) - 1]
-    border = np.zeros(labels.shape, bool)
-    border[1:] |= labels[1:] != labels[:-1]
-    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    rgb[border] = (0.45 * rgb[border]).astype(np.uint8)
-    rgb[labels == MISSING] = MISSING_RGB
-    rgb[labels == OUTSIDE] = 255
-    return rgb

@@ -20,6 +20,7 @@ from ..generator.fitting.shell_comparison import DESCRIPTORS
 from ..generator.fitting.shell_distribution import Dependence, OrderFit
 from ..generator.fitting.shell_fit import Measured, ShellFit
 from ..generator.fitting.star_shape import StarShapes
+from .page_figures import BLUE, DPI, GREEN, LAYOUT, ORANGE, WIDTH, page_figure, save
 from .ray_casting import Camera
 from .rendering import BACKDROP, FRONT, grain_colours, render_shell, srgb
 from .report import INK, STYLE, nice_length
@@ -33,23 +34,14 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-WIDTH, DPI = 9.6, 200  # inches, pixels per inch
 TILE, COLUMNS = 480, 4  # edge of the picture of a shell, pixels; pictures side by side
 HEADING, CAPTION = 80, 44  # heights above a group of pictures and above each row, pixels
 BINS = 41
 TAIL = 1.0  # per cent of the values that a figure leaves out at an end with a long tail
 
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 BAR = "#c3ccd6"
 MEASURED, GENERATED = BLUE, ORANGE
 LINES = {"norm": (GREEN, ":"), "t": (BLUE, "-"), "lognorm": (ORANGE, "--")}
-LAYOUT = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,32 +82,18 @@ def write_figures(
 
     with style.context(["default", STYLE, LAYOUT]):
         for k, volume in enumerate(fit.volumes, start=1):
-            _save(draw_section(volume, fit.settings.voxel_um), folder / f"section-{k}.png")
-        _save(draw_star_shapes(fit.shapes, fit.expansions.residuals), folder / "star-shapes.png")
-        _save(draw_laws(fit.orders, fit.expansions.coefficients), folder / "laws.png")
-        _save(draw_dependence(fit.dependences), folder / "dependence.png")
-        _save(draw_distributions(*samples), folder / "distributions.png")
-        _save(draw_shells(shown, progress), folder / "shells.png")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
-
-
-def _figure(height: float) -> Figure:
-    """White page with an Agg canvas of its own, no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+            save(draw_section(volume, fit.settings.voxel_um), folder / f"section-{k}.png")
+        save(draw_star_shapes(fit.shapes, fit.expansions.residuals), folder / "star-shapes.png")
+        save(draw_laws(fit.orders, fit.expansions.coefficients), folder / "laws.png")
+        save(draw_dependence(fit.dependences), folder / "dependence.png")
+        save(draw_distributions(*samples), folder / "distributions.png")
+        save(draw_shells(shown, progress), folder / "shells.png")
 
 
 def draw_section(volume: Measured, voxel_um: float) -> Figure:
     """Middle layer of a volume: as it was read, and the particles that were found."""
     ny, nx = volume.section.shape
-    figure = _figure(min(0.5 * WIDTH * ny / nx, WIDTH) + 0.5)
+    figure = page_figure(min(0.5 * WIDTH * ny / nx, WIDTH) + 0.5)
     left, right = figure.subplots(1, 2)
     extent = (0, nx * voxel_um, 0, ny * voxel_um)
     low, high = np.percentile(volume.values_section, [0.1, 99.9])
@@ -158,7 +136,7 @@ def _scale_bar(figure: Figure, axes: Axes, width_um: float) -> None:
 
 def draw_star_shapes(shapes: StarShapes, residuals: Floats) -> Figure:
     """Captured volumes, and what the expansions leave of the radii."""
-    figure = _figure(3.0)
+    figure = page_figure(3.0)
     left, right = figure.subplots(1, 2)
     captured = 100 * shapes.captured
     left.hist(captured, BINS, color=BLUE, edgecolor="white", lw=0.4)
@@ -182,7 +160,7 @@ def draw_laws(orders: Sequence[OrderFit], coefficients: Floats) -> Figure:
     """Histograms of the coefficients of each degree with the candidate laws, as Fig. 4."""
     columns = 3
     rows = -(-len(orders) // columns)
-    figure = _figure(2.1 * rows + 0.4)
+    figure = page_figure(2.1 * rows + 0.4)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for order, axes in zip(orders, panels, strict=False):
         d = order.degree
@@ -220,7 +198,7 @@ def _draw_law(axes: Axes, order: OrderFit, values: Floats) -> None:
 
 def draw_dependence(dependences: Sequence[Dependence]) -> Figure:
     """Dependence of the coefficients of each degree on a_00, as Fig. 3."""
-    figure = _figure(3.0)
+    figure = page_figure(3.0)
     axes = figure.subplots()
     degrees = [d.degree for d in dependences]
     lines = (
@@ -240,7 +218,7 @@ def draw_dependence(dependences: Sequence[Dependence]) -> Figure:
 
 def draw_distributions(measured: dict[str, Floats], generated: dict[str, Floats]) -> Figure:
     """Distribution functions of the descriptors; their largest distance is the KS statistic."""
-    figure = _figure(5.6)
+    figure = page_figure(5.6)
     for axes, (name, label) in zip(figure.subplots(2, 2).ravel(), DESCRIPTORS.items(), strict=True):
         one, other = measured[name], generated[name]
         axes.ecdf(one, color=MEASURED, lw=2, label=f"measured ({len(one)})")
@@ -296,7 +274,7 @@ def _framed(
 ) -> Figure:
     """Mosaics below each other, pixel by pixel, with titles, captions and scale bars."""
     height, width = sum(len(mosaic) + HEADING for mosaic in mosaics), COLUMNS * TILE
-    figure = _figure(height / DPI)
+    figure = page_figure(height / DPI)
     figure.set_layout_engine("none")
     length = nice_length(half_width)
     bar, top = length / (2 * half_width) * TILE, 0

@@ -1,16 +1,15 @@
 """The page of a report on fitted shells: HTML of the numbers of ``fit.json``, and nothing else.
 
-The only numbers computed here are means and ratios of them. Every text is escaped: names of
-files are the user's.
+The only numbers computed here are means and ratios of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from ..generator.fitting.shell_comparison import DESCRIPTORS
+from .html_page import Row, figure, framed, paragraph, table, warning
 
 INPUTS = {
     "grey": "grey levels",
@@ -21,26 +20,6 @@ FAMILIES = {"norm": "normal", "t": "Student t", "lognorm": "log-normal"}
 PARAMETERS = {"sigma": "σ", "loc": "location", "nu": "ν", "shape": "shape", "scale": "scale"}
 NO_UNIT = ("nu", "shape")
 ROOT_UNITS = {"volume_um3": "µm^(3/2)", "area_um2": "µm", "sphericity": "–", "elongation": "–"}
-
-CSS = """
-body { max-width: 960px; margin: 2em auto; padding: 0 1em; color: #22272e;
-  font: 16px/1.5 "DejaVu Sans", "Segoe UI", Helvetica, Arial, sans-serif; }
-h1 { line-height: 1.2; }
-h2 { margin-top: 2.2em; border-bottom: 2px solid #c3ccd6; }
-table { border-collapse: collapse; margin: 1em 0; font-size: 14px;
-  font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: bold; padding: 0.3em 0; overflow-wrap: anywhere; }
-th, td { padding: 0.25em 0.9em 0.25em 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #dde2e8; overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; white-space: nowrap; }
-tr.chosen { font-weight: bold; }
-figure { margin: 1.5em 0; }
-figure img { width: 100%; height: auto; }
-figcaption, .note { font-size: 14px; color: #4a525c; }
-.warning { border-left: 6px solid #d55e00; background: #fdf1e8; padding: 0.6em 1em; }
-"""
-
-Row = Sequence[str]
 
 
 def page(numbers: Mapping[str, Any]) -> str:
@@ -60,27 +39,19 @@ def page(numbers: Mapping[str, Any]) -> str:
         ("Real next to generated", _shells),
         ("Distributions", _distributions),
     )
-    parts = [
-        f"<h2>{k}. {escape(title)}</h2>\n" + "\n".join(make(numbers))
-        for k, (title, make) in enumerate(sections, start=1)
-    ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Fit of shells</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
-        "<h1>Shells of particles fitted to CT volumes</h1>\n"
-        + "\n".join(parts)
-        + '\n<p class="note">All numbers of this page are in '
-        f'<a href="fit.json">fit.json</a>. Made by {escape(numbers["fit"]["software"])}.</p>\n'
-        "</body>\n</html>\n"
+    return framed(
+        "Fit of shells",
+        "Shells of particles fitted to CT volumes",
+        [(title, make(numbers)) for title, make in sections],
+        numbers["fit"]["software"],
     )
 
 
 def _what_was_fitted(numbers: Mapping[str, Any]) -> Iterator[str]:
     fit, shell = numbers["fit"], numbers["shell"]
     for text in numbers["warnings"]:
-        yield f'<p class="warning"><strong>Warning:</strong> {escape(text)}.</p>'
-    yield _table(
+        yield warning(text)
+    yield table(
         "",
         [],
         [
@@ -96,7 +67,7 @@ def _what_was_fitted(numbers: Mapping[str, Any]) -> Iterator[str]:
     )
     for volume in fit["volumes"]:
         nz, ny, nx = volume["shape"]
-        yield _table(
+        yield table(
             f"{volume['file']}: {nz} × {ny} × {nx} voxels (z, y, x)",
             ["step", "components", "what happened"],
             [
@@ -120,7 +91,7 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[Row]:
 
 def _segmentation(numbers: Mapping[str, Any]) -> Iterator[str]:
     for k, volume in enumerate(numbers["fit"]["volumes"], start=1):
-        yield _figure(
+        yield figure(
             f"section-{k}.png",
             f"Middle layer (z) of {volume['file']}. Left as it was read; right the whole "
             "particles, each in a colour of its own, dark lines where two of them touch. "
@@ -130,7 +101,7 @@ def _segmentation(numbers: Mapping[str, Any]) -> Iterator[str]:
 
 def _star_shapes(numbers: Mapping[str, Any]) -> Iterator[str]:
     captured, residual = numbers["fit"]["captured_volume"], numbers["fit"]["residual"]
-    yield _paragraph(
+    yield paragraph(
         f"From the centre of mass {_percent(captured['mean'])} of a particle's volume is seen in "
         f"the mean (in the paper: 96 %); for {_percent(captured['below_90_percent'])} of the "
         "particles it is less than 90 %. What is not seen, a radius in each direction cannot "
@@ -138,32 +109,32 @@ def _star_shapes(numbers: Mapping[str, Any]) -> Iterator[str]:
         f"{_percent(residual['median'])} of the mean radius (root mean square) in the median, and "
         f"less than {_percent(residual['p95'])} for 95 % of the particles."
     )
-    yield _figure("star-shapes.png", "Volume captured, and residual of the expansion.")
+    yield figure("star-shapes.png", "Volume captured, and residual of the expansion.")
 
 
 def _laws(numbers: Mapping[str, Any]) -> Iterator[str]:
     degrees = numbers["fit"]["degrees"]
-    yield _figure(
+    yield figure(
         "laws.png",
         "Coefficients of all particles (grey) and the law of each family with the largest "
         "likelihood; the thick one is chosen. The 2l + 1 coefficients of a degree l share a law. "
         f"Lengths are voxels of {numbers['shell']['voxel_um']:g} µm. The first and the last "
         "hundredth of the coefficients are beyond the edges.",
     )
-    yield _paragraph(
+    yield paragraph(
         "The family with the largest likelihood is chosen, as in the paper. Intervals hold the "
         "middle 99 % of fits to bootstrap samples of the particles. A Student t law that cannot "
         "be told from a normal one is called normal; a log-normal law is missing where the "
         "coefficients are not skewed to the right."
     )
-    yield _table(
+    yield table(
         "Chosen laws",
         ["degree", "family", "parameter", "value", "99 % interval", "standard error"],
         [row for degree in degrees for row in _parameter_rows(degree)],
         numeric=(0, 3, 4, 5),
     )
     best = numbers["family_of_least_aic"]
-    yield _table(
+    yield table(
         "Families (bold: chosen)",
         ["degree", "family", "log-likelihood", "AIC", ""],
         [row for degree, aic in zip(degrees, best, strict=True) for row in _families(degree, aic)],
@@ -176,12 +147,12 @@ def _laws(numbers: Mapping[str, Any]) -> Iterator[str]:
         if aic != degree["families"][0]["family"]
     ]
     if other:
-        yield _paragraph(
+        yield paragraph(
             "Akaike's criterion (AIC), which counts parameters, would choose another family than "
             f"the likelihood: {', '.join(other)}."
         )
     else:
-        yield _paragraph("Akaike's criterion (AIC) chooses the same families as the likelihood.")
+        yield paragraph("Akaike's criterion (AIC) chooses the same families as the likelihood.")
 
 
 def _parameter_rows(degree: Mapping[str, Any]) -> Iterator[Row]:
@@ -212,7 +183,7 @@ def _families(degree: Mapping[str, Any], least_aic: str) -> Iterator[Row]:
 def _dependence(numbers: Mapping[str, Any]) -> Iterator[str]:
     found = numbers["fit"]["dependence"]
     times = [d["edcc"] / d["edcc_shuffled"] for d in found]
-    yield _paragraph(
+    yield paragraph(
         "The model draws size and shape independently. That is right where the distance "
         "correlation (EDCC) of the size a_00 and the coefficients of a degree is no larger than "
         "with the particles of a_00 shuffled, which is what independent data of this number give; "
@@ -220,8 +191,8 @@ def _dependence(numbers: Mapping[str, Any]) -> Iterator[str]:
         f"the model makes. Here it is {min(times):.2f} to {max(times):.2f} times as large. "
         "Pearson's coefficient sees linear dependence only."
     )
-    yield _figure("dependence.png", "Dependence on a_00 of the coefficients of each degree.")
-    yield _table(
+    yield figure("dependence.png", "Dependence on a_00 of the coefficients of each degree.")
+    yield table(
         "",
         ["degree", "EDCC", "EDCC, shuffled", "|Pearson|"],
         [
@@ -239,7 +210,7 @@ def _dependence(numbers: Mapping[str, Any]) -> Iterator[str]:
 
 def _shells(numbers: Mapping[str, Any]) -> Iterator[str]:
     n = len(numbers["shells_shown"]["generated_index"])
-    yield _figure(
+    yield figure(
         "shells.png",
         f"{n} measured particles, as their spherical harmonics show them, at evenly spaced ranks "
         f"of volume, and {n} of {numbers['comparison']['n_generated']} generated shells drawn at "
@@ -250,18 +221,18 @@ def _shells(numbers: Mapping[str, Any]) -> Iterator[str]:
 
 def _distributions(numbers: Mapping[str, Any]) -> Iterator[str]:
     found = numbers["comparison"]
-    yield _paragraph(
+    yield paragraph(
         f"{found['n_measured']} measured particles, as bodies of their spherical harmonics, are "
         f"compared with {found['n_generated']} generated ones. Left out: {found['n_left_out']} "
         "measured, which a model would reject (not star-shaped, or of too low a sphericity); "
         f"rejected: {found['n_rejected']} draws."
     )
-    yield _figure(
+    yield figure(
         "distributions.png",
         "Fraction of the shells that is not above a value; the curves of the last panel go on.",
     )
     rows = found["descriptors"]
-    yield _table(
+    yield table(
         "Kolmogorov-Smirnov distance",
         ["", "distance", "95 % interval", "between halves"],
         [
@@ -270,13 +241,13 @@ def _distributions(numbers: Mapping[str, Any]) -> Iterator[str]:
         ],
         numeric=(1, 2, 3),
     )
-    yield _paragraph(
+    yield paragraph(
         "The largest vertical distance between the two curves, from 0 (equal) to 1. The interval "
         "holds the middle 95 % over bootstrap samples, which lie farther apart than the samples "
         "themselves; the last column is the median distance between two random halves of the "
         "measured particles, and a model that is right is about that far away, or closer."
     )
-    yield _table(
+    yield table(
         "Energy distance",
         ["", "unit", "distance", "95 % interval", "between halves"],
         [
@@ -291,7 +262,7 @@ def _distributions(numbers: Mapping[str, Any]) -> Iterator[str]:
         ],
         numeric=(2, 3, 4),
     )
-    yield _paragraph(
+    yield paragraph(
         "The energy distance sees the whole distribution, its tails included, and is 0 only if "
         "both are equal; interval and last column as above."
     )
@@ -299,7 +270,7 @@ def _distributions(numbers: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _held_out(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield _table(
+    yield table(
         "Particles held out (energy distances)",
         ["", "unit", "model to held-out half", "half to held-out half", "ratio"],
         [
@@ -314,7 +285,7 @@ def _held_out(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         ],
         numeric=(2, 3, 4),
     )
-    yield _paragraph(
+    yield paragraph(
         "The laws are fitted to one half of the particles, and the shells that they give are "
         f"compared with the other half, {len(tests[0]['generated'])} times; numbers are means. The "
         "ratio is about 1 if generated shells are as close to unseen particles as measured ones "
@@ -337,42 +308,3 @@ def _name(found: Mapping[str, Any]) -> str:
 def _interval(bounds: Sequence[float]) -> str:
     low, high = bounds
     return f"{low:#.3g} to {high:#.3g}"
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
-
-
-def _figure(file: str, caption: str) -> str:
-    return (
-        f'<figure>\n<img src="{escape(file)}" alt="{escape(caption)}">\n'
-        f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
-    )
-
-
-def _table(
-    caption: str,
-    head: Row,
-    rows: Sequence[Row],
-    numeric: Sequence[int] = (),
-    bold: Sequence[bool] = (),
-) -> str:
-    """Table of texts; the columns ``numeric`` stand right, the rows ``bold`` are bold."""
-
-    def cells(row: Row, tag: str) -> str:
-        return "".join(
-            f'<{tag} class="number">{escape(cell)}</{tag}>'
-            if k in numeric
-            else f"<{tag}>{escape(cell)}</{tag}>"
-            for k, cell in enumerate(row)
-        )
-
-    lines = ["<table>"]
-    if caption:
-        lines.append(f"<caption>{escape(caption)}</caption>")
-    if head:
-        lines.append(f"<tr>{cells(head, 'th')}</tr>")
-    for k, row in enumerate(rows):
-        chosen = ' class="chosen"' if bold and bold[k] else ""
-        lines.append(f"<tr{chosen}>{cells(row, 'td')}</tr>")
-    return "\n".join([*lines, "</table>"])

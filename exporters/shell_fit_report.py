@@ -38,6 +38,7 @@ from ..generator.fitting.shell_fit import ShellFit, fit_document
 from ..generator.shell import Shell
 from ..generator.streams import stream
 from .atomic import replacing_folder
+from .html_page import write_text
 from .shell_fit_figures import ShownShells, write_figures
 from .shell_fit_page import page
 
@@ -71,8 +72,8 @@ def write_report(
     numbers = document(fit, judged)
     with replacing_folder(folder) as temporary:
         text = json.dumps(numbers, indent=1, ensure_ascii=False, allow_nan=False)
-        _write(temporary / NUMBERS, text + "\n")
-        _write(temporary / PAGE, page(numbers))
+        write_text(temporary / NUMBERS, text + "\n")
+        write_text(temporary / PAGE, page(numbers))
         samples = (descriptors(judged.measured), descriptors(judged.generated))
         shown = _shown_shells(judged)
         write_figures(
@@ -84,11 +85,6 @@ def write_report(
 
 def _quiet(message: str, part: float) -> None:
     """No progress is shown."""
-
-
-def _write(path: Path, text: str) -> None:
-    """UTF-8; bytes of a file's name that are none are written as escapes."""
-    path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,9 @@ HEAVY = {
     "gmsh": {"exporters/msh_file.py"},
     "trimesh": {"exporters/grain_surfaces.py", "exporters/surface_files.py"},
     "matplotlib": {
+        "exporters/page_figures.py",
         "exporters/report.py",
+        "exporters/section_drawing.py",
         "exporters/section_report.py",
         "exporters/shell_fit_figures.py",
     },
