@@ -205,7 +205,9 @@ def _draw_grains(axes: Axes, one: MeasuredSection, part: str) -> None:
     draw_picture(axes, one.section, grain_rgb(one.section))
     verdict = one.alignment.sentence
     axes.set_title(f"{part})  {verdict[0].upper()}{verdict[1:]}", fontsize=12)
-    axes.set_xlabel(f"{Path(one.section.source).name}; dark pixels are missing")
+    name = Path(one.section.source).name.encode("utf-8", "backslashreplace").decode()
+    # a name is no formula, whatever signs are in it
+    axes.set_xlabel(f"{name}; dark pixels are missing", parse_math=False)
 
 
 def _draw_theta(figure: Figure, axes: Axes, one: MeasuredSection, top: int) -> None:

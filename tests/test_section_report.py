@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,3 +28,9 @@ def test_sections_of_one_kind_take_one_row(tmp_path, rng):
 def test_no_section_is_refused(tmp_path):
     with pytest.raises(ExportError, match="there are 0 sections to draw"):
         section_report.write([], tmp_path / "sections.png")
+
+
+def test_a_name_is_drawn_as_it_is_and_never_as_a_formula(tmp_path, rng):
+    spiteful = replace(voronoi(rng, 40), source="$\\frac$\udcff.tif")
+    path = section_report.write([spiteful], tmp_path / "sections.png")
+    assert path.is_file()
