@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 SCHEMAS = {
+    "grain_fit_report": "grain_fit_report-1.0.0.schema.json",
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",
     "phantom": "phantom-1.0.0.schema.json",

@@ -20,6 +20,7 @@ HEAVY = {
     "gmsh": {"exporters/msh_file.py"},
     "trimesh": {"exporters/grain_surfaces.py", "exporters/surface_files.py"},
     "matplotlib": {
+        "exporters/grain_fit_figures.py",
         "exporters/page_figures.py",
         "exporters/report.py",
         "exporters/section_drawing.py",

@@ -1,0 +1,461 @@
+import io
+import json
+import re
+from dataclasses import fields, replace
+from functools import partial
+from html import escape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+Image = pytest.importorskip("PIL.Image")
+
+from cathodegrain import schemas  # noqa: E402
+from cathodegrain.exporters import grain_fit_report  # noqa: E402
+from cathodegrain.exporters.grain_fit_figures import draw_training  # noqa: E402
+from cathodegrain.exporters.grain_fit_page import page  # noqa: E402
+from cathodegrain.exporters.grain_fit_report import document, twins, write_report  # noqa: E402
+from cathodegrain.exporters.grain_fit_words import (  # noqa: E402
+    PLANAR_SETTINGS,
+    SETTINGS,
+    count_sentence,
+    course_sentence,
+)
+from cathodegrain.generator.errors import ExportError  # noqa: E402
+from cathodegrain.generator.fitting import grain_evaluation, grain_fit, training  # noqa: E402
+from cathodegrain.generator.fitting.grain_comparison import comparisons  # noqa: E402
+from cathodegrain.generator.fitting.grain_model_fit import GrainFit, fit_document  # noqa: E402
+from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section  # noqa: E402
+from cathodegrain.generator.fitting.section_descriptors import (  # noqa: E402
+    alignment,
+    section_descriptors,
+)
+from cathodegrain.generator.fitting.section_score import twin  # noqa: E402
+from cathodegrain.generator.fitting.tessellation_2d import (  # noqa: E402
+    PlanarFitSettings,
+    fit_section,
+)
+from cathodegrain.generator.fitting.virtual_sections import block  # noqa: E402
+from cathodegrain.generator.streams import stream  # noqa: E402
+from sections import voronoi  # noqa: E402
+
+CONFIG = replace(training.DEFAULT, batch=4, epochs=2, steps=6, score_every=3, score_from=3)
+PLANAR = PlanarFitSettings(steps=20)
+TRUTH = PHANTOMS["elongated"]
+NAME = "<script>x</script>.tif"
+SPITEFUL = '"><img src=x onerror=y>&amp;$\\frac$\udcff.tif'
+FIGURES = {"sections.png", "training.png", "real-and-generated.png", "descriptors-2d.png"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The nets are tiny: threads that wait for each other take several times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def quiet(message, part):
+    pass
+
+
+def small_section(law, rng):
+    return phantom_section(law, rng, half_width=60)
+
+
+def finished_run(entropy, kept, planar):
+    return list(grain_fit.runs(grain_fit.first_run(CONFIG, entropy), kept, planar))[-1]
+
+
+@pytest.fixture(scope="module")
+def fit():
+    rng = np.random.default_rng(1)
+    kept = [replace(small_section(TRUTH, rng), source=name) for name in (NAME, SPITEFUL)]
+    sections = [kept[0], replace(voronoi(rng, 40), source="lost.tif"), kept[1]]
+    planar = [fit_section(section, PLANAR) for section in kept]
+    runs = [finished_run(entropy, kept, planar) for entropy in (3, 4)]
+    scores = [grain_fit.final_score(run.best, kept, run.entropy) for run in runs]
+    return GrainFit(
+        sections=tuple(sections),
+        alignments=tuple(alignment(section_descriptors(section)) for section in sections),
+        planar_settings=PLANAR,
+        planar=tuple(planar),
+        runs=tuple(runs),
+        final_scores=tuple(scores),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_bootstrap_samples():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grain_evaluation, "comparisons", partial(comparisons, n_bootstrap=20))
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured(fit):
+    """The evaluation of a measured series."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grain_evaluation, "LEAST_GRAINS", 300)
+        return grain_evaluation.against_sections(fit.model, fit.untrained, fit.kept, 3, quiet)
+
+
+@pytest.fixture(scope="module")
+def phantom(fit):
+    """The evaluation of a phantom."""
+
+    def small_block(law, rng):
+        return block(law, rng, inner=14.0, margin=16.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grain_evaluation, "phantom_section", small_section)
+        patch.setattr(grain_evaluation, "block", small_block)
+        for name in ("N_SECTIONS", "N_REFERENCE_SECTIONS", "N_BLOCKS", "N_REFERENCE_BLOCKS"):
+            patch.setattr(grain_evaluation, name, 2)
+        return grain_evaluation.against_truth(fit.model, fit.untrained, TRUTH, 3, quiet)
+
+
+COST = {"fits of <sections>": 12.4, "training": 100.0}
+
+
+@pytest.fixture(scope="module")
+def folder(fit, phantom, tmp_path_factory):
+    return write_report(fit, phantom, tmp_path_factory.mktemp("phantom") / "report", cost=COST)
+
+
+@pytest.fixture(scope="module")
+def measured_folder(fit, measured, tmp_path_factory):
+    return write_report(fit, measured, tmp_path_factory.mktemp("measured") / "report")
+
+
+@pytest.fixture(scope="module")
+def numbers(folder):
+    return json.loads((folder / "fit.json").read_text("utf-8"))
+
+
+class Parsed(HTMLParser):
+    """Tags, sources of images, captions, cells of tables, paragraphs."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.names, self.sources, self.cells, self.prose, self.inside = set(), [], [], [], []
+        self.feed(text)
+
+    @property
+    def text(self):
+        return "\n".join([*self.cells, *self.prose])
+
+    def handle_starttag(self, tag, attrs):
+        self.names.add(tag)
+        self.inside.append(tag)
+        self.sources += [value for name, value in attrs if name == "src"]
+        assert all(not name.startswith("on") for name, _ in attrs)
+        if tag in ("td", "th"):
+            self.cells.append("")
+        if tag in ("p", "figcaption", "caption", "h1", "h2"):
+            self.prose.append("")
+        if tag in ("meta", "img"):
+            self.inside.pop()
+
+    def handle_endtag(self, tag):
+        assert self.inside.pop() == tag
+
+    def handle_data(self, data):
+        if {"td", "th"} & set(self.inside):
+            self.cells[-1] += data
+        elif {"p", "figcaption", "caption", "h1", "h2"} & set(self.inside):
+            self.prose[-1] += data
+
+
+def parsed(folder):
+    return Parsed((folder / "index.html").read_text("utf-8"))
+
+
+def leaves(value):
+    """All numbers and texts of JSON values."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key)
+            yield from leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+        yield len(value)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield value
+
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+# of what is explained, not of the fit: 95 % intervals, Eq. (13), bounds of distances, heads
+PROSE = {"95", "13", "0", "1", "2", "3", "4", "5", "6", "7", "8"}
+
+
+class Known:
+    """Numbers that a text may show, in the digits that it shows them with."""
+
+    def __init__(self, values):
+        self.values, self.forms = values, {}
+
+    def holds(self, shown):
+        mantissa = shown.lstrip("-").partition("e")[0]
+        digits = max(len(mantissa.replace(".", "").lstrip("0")), 1)
+        decimals = len(mantissa.partition(".")[2])
+        if (digits, decimals) not in self.forms:
+            self.forms[digits, decimals] = {
+                form
+                for v in self.values
+                for form in (round(v, decimals), round(100 * v, decimals), float(f"{v:.{digits}g}"))
+            }
+        return float(shown) in self.forms[digits, decimals]
+
+    def unexplained(self, text):
+        return [shown for shown in NUMBER.findall(text) if not self.holds(shown)]
+
+
+def known_numbers(numbers):
+    values = [leaf for leaf in leaves(numbers) if not isinstance(leaf, str)]
+    texts = [leaf for leaf in leaves(numbers) if isinstance(leaf, str)]
+    return [*values, *(float(v) for text in texts for v in NUMBER.findall(text))]
+
+
+@pytest.mark.parametrize("kind", ["folder", "measured_folder"])
+def test_every_number_of_the_page_is_in_the_file(kind, request):
+    path = request.getfixturevalue(kind)
+    numbers = json.loads((path / "fit.json").read_text("utf-8"))
+    known, html = Known(known_numbers(numbers)), parsed(path)
+    table_of_sections = [str(k) for k in range(1, 4)]
+    for cell in html.cells:
+        if cell not in ("95 % interval", *table_of_sections):
+            assert known.unexplained(cell) == [], cell
+    for text in html.prose:
+        assert set(known.unexplained(text)) <= PROSE, text
+
+
+def test_the_check_of_numbers_sees_a_wrong_one():
+    assert Known([0.1234, 18]).unexplained("0.123 of 17 and 12.3 %, 1.2e-1") == ["17"]
+
+
+def test_the_page_shows_every_distance_and_every_run(numbers, folder):
+    text = parsed(folder).text
+    for space in ("planar", "spatial"):
+        for one in numbers["fit"]["distances"][space]:
+            for measure in ("ks", "wasserstein", "mean", "spread"):
+                low, high = one["interval_95"][measure]
+                assert f"{low:.3f} to {high:.3f}" in text
+                for kind in ("generated", "floor", "untrained"):
+                    assert f"{one[kind][measure]:.3f}" in text
+    for run in numbers["fit"]["runs"]:
+        assert f"{run['final_score']:.3f}" in text
+        assert f"{run['best_score']:.3f}" in text
+    for verdict in numbers["verdicts"]:
+        assert verdict in text
+    for section in numbers["fit"]["sections"]:
+        for step in section["steps"]:
+            assert step["remark"] in text
+    assert "100 s" in text
+
+
+def test_the_numbers_are_those_of_the_fit_and_follow_the_schema(fit, phantom, numbers):
+    assert schemas.problems(numbers, "grain_fit_report") == []
+    told = fit_document(fit, phantom, numbers["fit"]["software"])
+    assert numbers["fit"] == json.loads(json.dumps(told))
+    assert numbers["verdicts"] == [verdict.sentence for verdict in fit.alignments]
+    assert [verdict.kept for verdict in fit.alignments] == [True, False, True]
+    pixel = fit.sections[0].pixel_um
+    assert numbers["intensity"]["per_cubic_um"] * pixel**3 == pytest.approx(fit.best.intensity)
+    for run, course in zip(fit.runs, numbers["training"], strict=True):
+        assert course["curve"] == run.state.curve
+        assert [(one["step"], one["score"]) for one in course["scores"]] == list(run.scores)
+    assert numbers["samples"]["spatial"]["reference"]["units"] == 2
+    assert numbers["cost_s"] == COST
+
+
+def test_a_score_that_is_infinite_is_null_and_a_run_without_a_best_state_shown(fit, measured):
+    spoilt = replace(fit.runs[1], best=None, scores=((3, float("inf")),), stopped="lost <it>")
+    worse = replace(fit, runs=(fit.runs[0], spoilt), final_scores=(1.0, float("inf")))
+    numbers = document(worse, measured, twins(worse))
+    assert schemas.problems(numbers, "grain_fit_report") == []
+    assert numbers["training"][1]["scores"] == [{"step": 3, "score": None}]
+    assert "lost &lt;it&gt;" in page(numbers)
+    picture = io.BytesIO()
+    draw_training(worse.runs, worse.chosen).savefig(picture)
+    assert picture.tell() > 10_000
+
+
+def test_distances_above_twice_their_floor_are_named_with_their_ratio(numbers):
+    expected = {
+        (space, one["descriptor"], measure): one["generated"][measure] / one["floor"][measure]
+        for space in ("planar", "spatial")
+        for one in numbers["fit"]["distances"][space]
+        for measure in ("ks", "wasserstein")
+        if one["generated"][measure] > 2 * one["floor"][measure]
+    }
+    found = {
+        (one["space"], one["descriptor"], one["measure"]): one["ratio"] for one in numbers["far"]
+    }
+    assert found == pytest.approx(expected)
+    assert ("planar", "theta", "ks") in found
+    ratio = found["planar", "theta", "ks"]
+    text = page(numbers)
+    assert f"θ (KS {ratio:.1f} times" in text
+    assert "No distance is above 2 times its floor." in page({**numbers, "far": []})
+
+
+def test_a_number_of_grains_that_chance_does_not_explain_is_said():
+    count = {"generated": 1.2, "interval_95": [1.1, 1.3], "floor": 1.0, "untrained": 1.4}
+    assert "show more grains" in count_sentence(count)
+    assert "show fewer grains" in count_sentence({**count, "interval_95": [0.7, 0.9]})
+    assert "holds 1" in count_sentence({**count, "interval_95": [0.9, 1.1]})
+
+
+def test_an_intensity_at_its_bound_and_few_grains_are_warned_of(fit, measured):
+    low, _ = training.INTENSITIES
+    stuck = replace(fit.runs[0], best=replace(fit.runs[0].best, intensity=low))
+    numbers = document(replace(fit, runs=(stuck,), final_scores=(1.0,)), measured, [])
+    text = page(numbers)
+    assert "the intensity ended at a bound" in numbers["warnings"][-1]
+    assert text.index("ended at a bound") < text.index("<table>")
+    assert "There is one run only" in text
+
+
+def test_the_page_says_whether_the_last_state_is_the_one_that_is_kept():
+    run = {"best_step": 6, "best_score": 0.5}
+    scores = [{"step": 6, "score": 0.5}, {"step": 9, "score": 2.0}]
+    assert "at the end, of step 9, is 2.000" in course_sentence(run, {"scores": scores})
+    assert "the last one, of step 6" in course_sentence(run, {"scores": scores[:1]})
+    scores[1] = {"step": 9, "score": None}
+    assert "is infinite" in course_sentence(run, {"scores": scores})
+
+
+def test_every_setting_has_words():
+    assert set(SETTINGS) == {field.name for field in fields(training.TrainingConfig)} - {"name"}
+    assert set(PLANAR_SETTINGS) == {field.name for field in fields(PlanarFitSettings)}
+
+
+def test_a_distance_that_is_no_better_than_untrained_is_named(numbers):
+    better = json.loads(json.dumps(numbers))
+    for space in ("planar", "spatial"):
+        for one in better["fit"]["distances"][space]:
+            one["generated"] |= {"ks": 0.0, "wasserstein": 0.0}
+    assert "No nearer" not in page(better)
+    assert page(better).count("All distances are below those of the untrained net.") == 2
+    worse = better["fit"]["distances"]["planar"][1]
+    worse["generated"]["ks"] = worse["untrained"]["ks"]
+    assert "untrained net: aspect ratio (KS)." in page(better)
+
+
+def test_a_measured_series_says_that_space_is_not_known_and_what_its_floor_is(
+    folder, measured_folder
+):
+    measured, phantom = parsed(measured_folder).text, parsed(folder).text
+    assert "Nothing in space can be checked" in measured
+    assert "two samples of the fitted model" in measured
+    assert "Nothing in space can be checked" not in phantom
+    assert "two samples of the truth" in phantom
+    numbers = json.loads((measured_folder / "fit.json").read_text("utf-8"))
+    assert numbers["fit"]["distances"]["spatial"] == []
+    assert numbers["samples"]["spatial"] is None
+    assert numbers["cost_s"] is None
+
+
+def test_every_figure_is_there_and_shown_and_nothing_else_is(folder, measured_folder):
+    for path, figures in ((folder, FIGURES | {"descriptors-3d.png"}), (measured_folder, FIGURES)):
+        assert {file.name for file in path.iterdir()} == {"index.html", "fit.json", *figures}
+        assert sorted(parsed(path).sources) == sorted(figures)
+
+
+def test_figures_have_the_pixels_of_the_page_and_hold_something(folder):
+    sizes = {
+        "sections.png": (1600, 1960),
+        "real-and-generated.png": (1600, 1600),  # two kept sections
+        "training.png": (1920, 1680),
+        "descriptors-2d.png": (1920, 1120),
+        "descriptors-3d.png": (1920, 1120),
+    }
+    for name, size in sizes.items():
+        picture = Image.open(folder / name)
+        assert picture.size == size, name
+        grey = np.asarray(picture.convert("L"))
+        assert np.count_nonzero(np.bincount(grey.ravel())) > 50, name
+        assert np.count_nonzero(grey < 100) > 1000, name
+
+
+def test_twins_are_those_of_the_chosen_run_on_the_pixels_of_kept_sections(fit, numbers):
+    pairs = twins(fit)
+    assert [pair.number for pair in pairs] == [1, 3]
+    entropy = fit.runs[fit.chosen].entropy
+    for k, pair in enumerate(pairs):
+        assert pair.measured is fit.kept[k]
+        again = twin(fit.model, fit.kept[k], stream(entropy, 5, "fit", k))
+        np.testing.assert_array_equal(pair.generated.labels, again.labels)
+    assert [one["n_generated"] for one in numbers["shown"]] == [
+        pair.generated.n_grains for pair in pairs
+    ]
+
+
+def test_shown_sections_are_evenly_spaced_among_many(fit):
+    verdict = next(verdict for verdict in fit.alignments if verdict.kept)
+    many = replace(fit, sections=(fit.kept[0],) * 9, alignments=(verdict,) * 9)
+    assert [pair.number for pair in twins(many)] == [2, 5, 8]
+
+
+def test_names_of_files_are_text_and_never_markup(folder):
+    text, html = (folder / "index.html").read_text("utf-8"), parsed(folder)
+    assert "script" not in html.names
+    assert escape(NAME) in text
+    assert NAME in html.text
+    assert SPITEFUL.replace("\udcff", "\\udcff") in html.text
+    assert "fits of <sections>" in html.text
+    assert "http" not in text
+
+
+def test_equal_fits_give_equal_bytes_and_progress_only_grows(fit, phantom, folder, tmp_path):
+    parts = []
+    again = write_report(
+        fit, phantom, tmp_path / "again", cost=COST,
+        progress=lambda text, part: parts.append(part),
+    )  # fmt: skip
+    assert {p.name for p in again.iterdir()} == {p.name for p in folder.iterdir()}
+    for path in folder.iterdir():
+        assert (again / path.name).read_bytes() == path.read_bytes(), path.name
+    assert parts == sorted(parts)
+    assert parts[-1] == 1.0
+
+
+def test_nothing_is_overwritten_unasked(fit, measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(grain_fit_report, "write_figures", lambda *arguments: None)
+    kept = tmp_path / "report"
+    kept.mkdir()
+    (kept / "mine.txt").write_text("mine")
+    with pytest.raises(ExportError, match="report exists; choose another folder"):
+        write_report(fit, measured, kept)
+    assert (kept / "mine.txt").read_text() == "mine"
+    write_report(fit, measured, kept, overwrite=True)
+    assert not (kept / "mine.txt").exists()
+    assert (kept / "index.html").is_file()
+
+
+def test_a_failure_leaves_what_was_there(fit, measured, tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grain_fit_report, "write_figures", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(fit, measured, tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "old.txt").write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        write_report(fit, measured, tmp_path / "report", overwrite=True)
+    assert [p.name for p in tmp_path.rglob("*")] == ["report", "old.txt"]
+
+
+def test_numbers_that_json_cannot_hold_are_refused_by_name(fit, measured, tmp_path):
+    count = replace(measured.count, floor=float("nan"))
+    with pytest.raises(ExportError, match=r"grains_per_area\.floor: nan is not a finite number"):
+        write_report(fit, replace(measured, count=count), tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
