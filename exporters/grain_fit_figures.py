@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 RUN_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
 CHOSEN, OTHER = 2.6, 1.1  # widths of lines
-MOST_COLUMNS = 6  # of a legend
+MOST_COLUMNS = 4  # of a legend
 PAIR_WIDTH, PAIR_ROW, PAIR_VIEW = 1600, 800, 720  # pixels: of the page, of a row, of a picture
 COLUMNS = 3  # descriptors side by side
 TAILS = (0.2, 99.5)  # per cent of the values of a sample that a figure reaches from and to

@@ -81,12 +81,12 @@ def _what_was_fitted(numbers: Numbers) -> Iterator[str]:
         "shows them along the radius; the others say nothing about the law and are left out.",
     )
     yield section_table(fit["sections"])
-    yield verdict_table(numbers["verdicts"])
     yield paragraph(
         "The agreement is the part of the pixels with a grain to which the tessellation that was "
         "fitted to the section gives the same grain. The marker net learns from these "
         "tessellations, not from the pixels."
     )
+    yield verdict_table(numbers["verdicts"])
     yield step_table(fit["sections"])
     yield planar_table(fit["planar_fit"])
     yield config_table(fit["config"], numbers["paper_config"])
@@ -182,7 +182,7 @@ def _intensity(numbers: Numbers) -> Iterator[str]:
     yield paragraph(
         "After every epoch λ follows the number of grains that cutouts show, Eq. (13), within "
         f"{low:g} and {high:g} seeds per cubic pixel. A seed whose cell is empty has no grain: "
-        "there are a few grains less than seeds."
+        "there are a few less of them than of seeds."
     )
 
 
