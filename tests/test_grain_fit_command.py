@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 from cathodegrain.exporters import cli, grain_fit_folder  # noqa: E402
 from cathodegrain.generator.fitting import grain_evaluation, training  # noqa: E402
+from cathodegrain.generator.fitting.virtual_sections import block  # noqa: E402
 from cathodegrain.generator.generate import generate_particle  # noqa: E402
 from cathodegrain.generator.model_card import ModelCard  # noqa: E402
 
@@ -26,6 +28,7 @@ def small(monkeypatch):
     monkeypatch.setitem(training.CONFIGS, "default", tiny)
     for name in ("N_SECTIONS", "N_REFERENCE_SECTIONS", "N_BLOCKS", "N_REFERENCE_BLOCKS"):
         monkeypatch.setattr(grain_evaluation, name, 2)
+    monkeypatch.setattr(grain_evaluation, "block", partial(block, inner=14, margin=20))
     monkeypatch.setattr(grain_evaluation, "LEAST_GRAINS", 200)
 
 

@@ -14,7 +14,7 @@ sections alone (`section_score`), and the best is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .cutouts import FARTHEST, Cutouts, Grains, Neighbourhoods, cutouts, neighbourhoods
+from .cutouts import FARTHEST, Cutouts, Neighbourhoods, cutouts, neighbourhoods
 from .networks import Discriminator, TorchMarkerNet
 from .section_tessellations import SectionTessellation, section_grains
 from .soft_images import soft_images
@@ -67,10 +67,6 @@ class TrainingConfig:
     boundary_width
         Of the soft images that the generator learns from, pixels; 0: Eq. (11), which makes D
         drift to its bound and the volumes of the grains too much alike (see `soft_images`).
-    rounded
-        Whether the discriminator learns from rounded images. With a boundary width it need not:
-        soft images of measured and generated grains have boundaries of the same width, and the
-        generator is judged by what the discriminator has learnt from.
     least_pixels
         Grains with fewer pixels are not counted in Eq. (13): measured sections lose them.
     augmentation
@@ -103,7 +99,6 @@ class TrainingConfig:
     rate_halving: int = 0
     averaging: float = 0.0
     boundary_width: float = 0.0
-    rounded: bool = True
     least_pixels: int = 1
     augmentation: float = 0.2
     farthest: float = FARTHEST
@@ -125,9 +120,10 @@ DEFAULT = TrainingConfig(
     rate_halving=800,
     averaging=0.98,
     boundary_width=0.5,
-    rounded=False,
     least_pixels=4,
-    epochs=20,
+    epochs=10,
+    score_from=300,
+    patience=8,
 )
 CONFIGS = {config.name: config for config in (PAPER, DEFAULT)}
 
@@ -206,16 +202,18 @@ def train(
     """
     sections = tuple(sections)
     for _ in range(state.step, config.epochs * config.steps):
-        measured = section_grains(
+        grains = section_grains(
             sections, state.rng, config.batch, config.augmentation, config.farthest
         )
-        real = cutouts(measured, config.least_pixels)
-        fake = _fakes(state, config)
-        loss = _discriminator_step(state, config, *_shown(measured, real, fake, config))
+        real = cutouts(grains, config.least_pixels)
+        hood = _neighbourhoods(config, state)
+        fake = _generated(state.generator, hood, config)
+        loss = _discriminator_step(state, config, real, fake)
         if not config.shared:
-            fake = _fakes(state, config)
-        generator_loss = _generator_step(state, config, fake.soft())
-        _note(state, real, fake.drawn, loss, generator_loss)
+            hood = _neighbourhoods(config, state)
+            fake = _generated(state.generator, hood, config)
+        generator_loss = _generator_step(state, config, hood, fake)
+        _note(state, real, fake, loss, generator_loss)
         state.step += 1
         if state.step % config.steps == 0:
             _end_epoch(state, config)
@@ -226,58 +224,18 @@ class TrainingStopped(Exception):
     """A loss is not finite."""
 
 
-@dataclass
-class _Fakes:
-    """Generated cutouts of one step: drawn, and on demand soft, with gradients."""
-
-    drawn: Cutouts
-    _make: Callable[[], Tensor]
-    _images: Tensor | None = None
-
-    def soft(self) -> Tensor:
-        """Soft images (b, 12, 32, 32), made once."""
-        if self._images is None:
-            self._images = self._make()
-        return self._images
-
-
-def _fakes(state: TrainingState, config: TrainingConfig) -> _Fakes:
-    net = state.generator
-    hood = neighbourhoods(
+def _neighbourhoods(config: TrainingConfig, state: TrainingState) -> Neighbourhoods:
+    return neighbourhoods(
         state.rng, config.batch, state.intensity, DISPLACEMENT_SCALE, config.farthest
     )
+
+
+def _generated(net: TorchMarkerNet, hood: Neighbourhoods, config: TrainingConfig) -> Cutouts:
+    """Rounded cutouts of generated grains, without gradients."""
     with torch.no_grad():
         diagonals, offsets = net(_tensor(hood.inputs, net))
     grains = hood.with_markers(diagonals.cpu().numpy(), offsets.cpu().numpy())
-    drawn = cutouts(grains, config.least_pixels)
-    return _Fakes(drawn, lambda: _soft_fakes(net, hood, drawn, config))
-
-
-def _soft_fakes(
-    net: TorchMarkerNet, hood: Neighbourhoods, drawn: Cutouts, config: TrainingConfig
-) -> Tensor:
-    """Soft images of the active grains, with gradients."""
-    rows = np.flatnonzero(drawn.active)
-    diagonals, offsets = net(_tensor(hood.inputs[rows], net))
-    quadratics = (diagonals[:, :, None] * _tensor(hood.terms[rows], net)).sum(dim=1)
-    starts = np.searchsorted(rows, hood.starts)
-    return soft_images(quadratics, offsets, starts, config.boundary_width)
-
-
-def _shown(
-    measured: Grains, real: Cutouts, fake: _Fakes, config: TrainingConfig
-) -> tuple[Tensor, Tensor]:
-    """What the discriminator sees of measured and of generated cutouts, without gradients."""
-    if config.rounded:
-        return torch.from_numpy(real.images), torch.from_numpy(fake.drawn.images)
-    rows = np.flatnonzero(real.active)
-    soft = soft_images(
-        torch.from_numpy(measured.quadratics[rows]),
-        torch.from_numpy(measured.offsets[rows]),
-        np.searchsorted(rows, measured.starts),
-        config.boundary_width,
-    )
-    return soft, fake.soft().detach()
+    return cutouts(grains, config.least_pixels)
 
 
 def _tensor(values: np.ndarray[Any, Any], module: nn.Module) -> Tensor:
@@ -285,12 +243,12 @@ def _tensor(values: np.ndarray[Any, Any], module: nn.Module) -> Tensor:
 
 
 def _discriminator_step(
-    state: TrainingState, config: TrainingConfig, real: Tensor, fake: Tensor
+    state: TrainingState, config: TrainingConfig, real: Cutouts, fake: Cutouts
 ) -> float:
     """Eq. (10) for both kinds of cutouts in one batch; returns the sum of its expectations."""
-    net, n = state.discriminator.train(), len(real)
-    device = next(net.parameters()).device
-    answers = net(torch.cat([real.to(device), fake.to(device)]))
+    net = state.discriminator.train()
+    n = len(real.images)
+    answers = net(_tensor(np.concatenate([real.images, fake.images]), net))
     loss = ((answers[:n] - 1) ** 2).mean() + (answers[n:] ** 2).mean()
     value = float(loss.detach())
     if value >= config.skip_below:
@@ -301,10 +259,17 @@ def _discriminator_step(
     return value
 
 
-def _generator_step(state: TrainingState, config: TrainingConfig, images: Tensor) -> float:
-    """The marker net's loss on soft images of it, and its step."""
+def _generator_step(
+    state: TrainingState, config: TrainingConfig, hood: Neighbourhoods, fake: Cutouts
+) -> float:
+    """The marker net's loss on the active grains of some cutouts, and its step."""
     net, judge = state.generator, state.discriminator
     judge.train(not config.running_statistics)
+    rows = np.flatnonzero(fake.active)
+    diagonals, offsets = net(_tensor(hood.inputs[rows], net))
+    quadratics = (diagonals[:, :, None] * _tensor(hood.terms[rows], net)).sum(dim=1)
+    starts = np.searchsorted(rows, hood.starts)
+    images = soft_images(quadratics, offsets, starts, config.boundary_width)
     judge.requires_grad_(False)
     answers = judge(images)
     loss = ((answers - 1) ** 2).mean() if config.toward_target else -(answers**2).mean()
