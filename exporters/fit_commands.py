@@ -19,6 +19,7 @@ from .products import progress_bar, tell
 
 if TYPE_CHECKING:
     from ..generator.fitting.shell_fit import FitSettings, Measured, ShellFit
+    from ..generator.model_card import ModelCard
     from ..generator.volume_files import Volume
 
 fit_app = cyclopts.App(name="fit", help="Fit a model to measured data.")
@@ -141,7 +142,7 @@ def shell(
     with progress_bar("fit") as show:
         fit = fit_shells(found, settings, show or _quiet)
     card = fitted_card(fit, name or model_name(out.stem), base, software())
-    _write(card.document, fit, out, report, overwrite)
+    _write(card, fit, out, report, overwrite)
     tell(rows | _fit_rows(fit) | {"card": str(out), "report": str(report / "index.html")},
           json_output)  # fmt: skip
 
@@ -242,14 +243,18 @@ def software() -> str:
     return f"cathodegrain {version('cathodegrain')}"
 
 
-def _write(document: Any, fit: ShellFit, out: Path, report: Path, overwrite: bool) -> None:
+def _write(card: ModelCard, fit: ShellFit, out: Path, report: Path, overwrite: bool) -> None:
+    """Report, the file of the grains' net if it has one of its own, and the card."""
     from .atomic import replacing
     from .shell_fit_report import write_report
 
     with progress_bar("report") as show:
         write_report(fit, report, overwrite=overwrite, progress=show)
+    if weights := card.own_weights:
+        with replacing(out.with_name(card.grains["markers"]["weights"])) as temporary:
+            temporary.write_bytes(weights)
     with replacing(out) as temporary:
-        text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(card.document, indent=1, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", "utf-8")
 
 

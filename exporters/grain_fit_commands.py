@@ -104,8 +104,10 @@ class Places:
 
     @property
     def weights(self) -> Path:
-        """The net."""
-        return self.out.with_suffix(".safetensors")
+        """The net, of a name that cards may hold."""
+        from .fit_commands import model_name
+
+        return self.out.with_name(f"{model_name(self.out.stem)}.safetensors")
 
     @property
     def report(self) -> Path:

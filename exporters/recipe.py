@@ -19,7 +19,8 @@ grain_orientation         grain, quaternion             1       crystal to sampl
 ========================= ============================= ======= ==============================
 
 ``/provenance/json`` holds what the particle was made from: model card, entropy, index,
-accepted draw, derivation. No time stamps: equal particles are equal files.
+accepted draw, derivation; ``/provenance/weights`` the file of a marker net that does not come
+with the package, byte by byte. No time stamps: equal particles are equal files.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from .cf import dimension, new_file, set_text, variable
 KIND = "cathodegrain/recipe"
 VERSION = "1.0.0"
 NAME = "recipe.h5"
+WEIGHTS = "provenance/weights"
 UPPER = ([0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])  # xx, xy, xz, yy, yz, zz
 HISTORY = "drawn by cathodegrain; no time stamps, so that equal particles are equal files"
 REFERENCE = "https://doi.org/10.1038/s43246-024-00728-5"
@@ -68,6 +70,9 @@ def write(particle: Particle, path: str | Path) -> Path:
         text = json.dumps(provenance_fields(particle.provenance), sort_keys=True, allow_nan=False)
         provenance = file.create_group("provenance")
         provenance.create_dataset("json", data=np.bytes_(text.encode()), track_times=False)
+        if weights := particle.provenance.card.own_weights:
+            data = np.frombuffer(weights, np.uint8)
+            file.create_dataset(WEIGHTS, data=data, track_times=False)
     return Path(path)
 
 
@@ -154,8 +159,13 @@ def _particle(file: h5py.File) -> Particle:
         angles=file["grain_angle"][:],
         origin=file["grain_point"][:],
         orientations=file["grain_orientation"][:] if "grain_orientation" in file else None,
-        provenance=provenance_from_fields(json.loads(text)),
+        provenance=provenance_from_fields(json.loads(text), _weights(file)),
     )
+
+
+def _weights(file: h5py.File) -> bytes | None:
+    """File of a marker net of its own."""
+    return file[WEIGHTS][:].tobytes() if WEIGHTS in file else None
 
 
 def _shell(coefficients: NDArray[np.float64]) -> Shell:
@@ -193,8 +203,8 @@ def derivation_fields(derivation: Derivation) -> dict[str, Any]:
     }
 
 
-def provenance_from_fields(fields: dict[str, Any]) -> Provenance:
-    """Provenance of a JSON object."""
+def provenance_from_fields(fields: dict[str, Any], weights: bytes | None = None) -> Provenance:
+    """Provenance of a JSON object, and the file of its model's net if that has one of its own."""
     parent = fields["wasDerivedFrom"]
     derivation = parent and Derivation(
         parent=parent["id"],
@@ -202,7 +212,7 @@ def provenance_from_fields(fields: dict[str, Any]) -> Provenance:
         changes={k: (pair["from"], pair["to"]) for k, pair in parent["changes"].items()},
     )
     return Provenance(
-        card=ModelCard(fields["model_card"]),
+        card=ModelCard(fields["model_card"], weights=weights),
         entropy=fields["entropy"],
         index=fields["index"],
         shell_attempt=fields["shell_attempt"],

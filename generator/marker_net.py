@@ -91,6 +91,33 @@ class MarkerNet:
         save_file(tensors, str(path))
 
     @classmethod
+    def from_bytes(cls, content: bytes, source: str, **scaling: float) -> MarkerNet:
+        """Network with the weights of a safetensors file; ``source`` is its name.
+
+        Raises
+        ------
+        ModelCardError
+            If it is damaged, or does not hold a chain of layers.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            tensors = load(content)
+            n = sum(name.startswith("weight.") for name in tensors)
+            layers = [(tensors[f"weight.{k}"], tensors[f"bias.{k}"]) for k in range(n)]
+            weights, biases = zip(*layers, strict=True)
+            return cls(
+                weights=tuple(w.astype(np.float64) for w in weights),
+                biases=tuple(b.astype(np.float64) for b in biases),
+                source=source,
+                **scaling,
+            )
+        except (SafetensorError, KeyError, ValueError) as error:
+            msg = f"marker net {source} cannot be used ({error}); expected a safetensors file"
+            raise ModelCardError(msg) from error
+
+    @classmethod
     def load(cls, path: str | Path, **scaling: float) -> MarkerNet:
         """Network with the weights of a safetensors file.
 
@@ -99,23 +126,12 @@ class MarkerNet:
         ModelCardError
             If the file is missing, damaged, or does not hold a chain of layers.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         try:
-            tensors = load_file(str(path))
-            n = sum(name.startswith("weight.") for name in tensors)
-            layers = [(tensors[f"weight.{k}"], tensors[f"bias.{k}"]) for k in range(n)]
-            weights, biases = zip(*layers, strict=True)
-            return cls(
-                weights=tuple(w.astype(np.float64) for w in weights),
-                biases=tuple(b.astype(np.float64) for b in biases),
-                source=Path(path).name,
-                **scaling,
-            )
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            content = Path(path).read_bytes()
+        except OSError as error:
             msg = f"marker net {path} cannot be used ({error}); expected a safetensors file"
             raise ModelCardError(msg) from error
+        return cls.from_bytes(content, Path(path).name, **scaling)
 
     def fields(self) -> dict[str, Any]:
         """Its object in the model card."""

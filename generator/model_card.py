@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -45,7 +45,9 @@ class ModelCard:
     document
         Fields as in ``schemas/model_card-1.0.0.schema.json``.
     folder
-        Where the files lie that the card names.
+        Where the file of weights lies that the card names, if it has a net.
+    weights
+        Content of that file, if it is at hand: a recipe holds it.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class ModelCard:
 
     document: Mapping[str, Any]
     folder: Path = SHIPPED
+    weights: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         problems = schemas.problems(self.document, "model_card") or _contradictions(self.document)
@@ -135,13 +138,24 @@ class ModelCard:
         fields = dict(self.document["grains"]["markers"])
         if fields.pop("law") == "radial":
             return RadialMarkers.from_fields(fields)
-        path = self.folder / fields.pop("weights")
-        expected = fields.pop("weights_sha256")
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
-        if found != expected:
-            msg = f"weights {path} have sha256 {found}, the card expects {expected}"
+        name, expected = fields.pop("weights"), fields.pop("weights_sha256")
+        content = self.own_weights or _content(SHIPPED / name)
+        found = "no file" if content is None else hashlib.sha256(content).hexdigest()
+        if content is None or found != expected:
+            msg = f"weights {self.folder / name} have sha256 {found}, the card expects {expected}"
             raise ModelCardError(msg)
-        return MarkerNet.load(path, **fields)
+        return MarkerNet.from_bytes(content, name, **fields)
+
+    @property
+    def own_weights(self) -> bytes | None:
+        """Content of the file of weights, if there is one and it does not come with the package.
+
+        With it in a recipe, a particle of a laboratory's own model can be regenerated anywhere.
+        """
+        fields = self.document["grains"]["markers"]
+        if fields["law"] == "radial" or self.folder == SHIPPED:
+            return self.weights
+        return self.weights or _content(self.folder / fields["weights"])
 
     def parameter(self, key: str) -> Any:
         """Value of one of ``PARAMETERS``."""
@@ -165,12 +179,16 @@ class ModelCard:
         for key, value in changes.items():
             section, field = _known(key).split(".")
             document[section][field] = value
-        return ModelCard(document, self.folder)
+        return ModelCard(document, self.folder, self.weights)
 
 
 def shipped_cards() -> list[str]:
     """Names of the cards that come with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _known(key: str) -> str:
