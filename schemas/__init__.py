@@ -14,6 +14,7 @@ SCHEMAS = {
     "particle": "particle-1.0.0.schema.json",
     "phantom": "phantom-1.0.0.schema.json",
     "section": "section-1.0.0.schema.json",
+    "shards": "shards-1.0.0.schema.json",
     "solver": "solver-1.0.0.schema.json",
 }
 

@@ -23,6 +23,8 @@ HEAVY = {
         "exporters/section_report.py",
         "exporters/shell_fit_figures.py",
     },
+    "pooch": {"exporters/datasets/transfer.py"},
+    "requests": {"exporters/datasets/http_files.py"},
     "orix": {"exporters/ebsd_map.py", "generator/fitting/ebsd.py"},
 }
 
