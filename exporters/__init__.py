@@ -93,6 +93,14 @@ FORMATS = {
             {"spacing_um": float},
         ),
         Format(
+            "grains",
+            "grain_table.h5",
+            "table of the grains: volume, centroid, principal lengths, alignment",
+            "xarray, h5py, netCDF4",
+            ".grain_table",
+            {"spacing_um": float},
+        ),
+        Format(
             "surfaces",
             "surfaces",
             "one watertight triangle mesh per grain and for the shell (PLY), and the "

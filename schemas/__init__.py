@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Any
 
 SCHEMAS = {
+    "dataset": "dataset-1.0.0.schema.json",
+    "failure": "failure-1.0.0.schema.json",
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",
     "phantom": "phantom-1.0.0.schema.json",

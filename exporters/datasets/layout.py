@@ -37,7 +37,7 @@ FAILURE_FOLDER = "failures"
 PARTICLE_FOLDER = "particles"
 
 PARTICLES_PER_FOLDER = 100
-PARTICLES_PER_PART = 1000  # of the index of grains
+PARTICLES_PER_PART = 100  # of the index of grains
 TEMPORARY = re.compile(r"\..*\.(tmp|old)(\..*)?")  # what `atomic` names while writing
 
 
