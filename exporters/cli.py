@@ -19,6 +19,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from .dataset_commands import dataset_app
+from .dataset_delivery_commands import describe, fetch, pack
 from .fit_commands import fit_app
 from .products import (
     ProductOptions,
@@ -41,6 +42,8 @@ app = cyclopts.App(
 
 app.command(fit_app)
 app.command(dataset_app)
+for delivery in (describe, fetch, pack):
+    dataset_app.command(delivery)
 app.command(section)
 app.command(phantom)
 

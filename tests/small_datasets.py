@@ -1,43 +1,29 @@
 """Datasets of a few tiny particles."""
 
-import json
 from pathlib import Path
 
-import pandas as pd
+from cathodegrain.exporters.datasets.build import build
+from cathodegrain.exporters.datasets.config import from_fields
+from cathodegrain.exporters.datasets.engines import in_this_process
 
-from cathodegrain.exporters.datasets import layout, manifest
-from cathodegrain.exporters.particle_folder import add, create
-from cathodegrain.generator.generate import generate_particle
-from cathodegrain.generator.model_card import ModelCard
+FIELDS = {
+    "name": "tiny",
+    "title": "Tiny particles",
+    "version": "1.0.0",
+    "year": 2026,
+    "model": "nmc811",
+    "entropy": 7,
+    "parameters": {"shell.diameter_um": 1.2, "grains.intensity": 0.002},
+}
 
-PARAMETERS = {"shell.diameter_um": 1.2, "grains.intensity": 0.002}
 
-
-def make_dataset(root, count=4):
+def make_dataset(root, count=4, **fields):
     """``count`` particles with voxels but for the last, which has a recipe only."""
-    root = Path(root)
-    card = ModelCard.load("nmc811").with_parameters(PARAMETERS)
-    rows = []
-    for index in range(count):
-        folder = create(
-            generate_particle(card, 7, index), root / layout.particle_path(index) / ".."
-        )
-        if index < count - 1:
-            add(folder, "voxels", spacing_um=0.1)
-        fields = json.loads((folder / "particle.json").read_text("utf-8"))
-        shell = fields["shell"]
-        rows.append({
-            "id": fields["id"],
-            "n_grains": fields["n_grains"],
-            "diameter_um": shell["diameter"]["value"],
-            "sphericity": shell["sphericity"]["value"],
-        })  # fmt: skip
-    (root / "index").mkdir()
-    pd.DataFrame(rows).to_parquet(root / layout.PARTICLE_INDEX)
-    (root / layout.DATASET).write_text('{"name": "tiny"}\n', "utf-8")
-    (root / layout.README).write_text("# Tiny\n", "utf-8")
-    manifest.write(manifest.hashes(root), root)
-    return root
+    products = {"voxels": {"spacing_um": 0.1, "count": max(1, count - 1)}}
+    given = {**FIELDS, "count": count, "products": products, **fields}
+    config = from_fields({name: value for name, value in given.items() if value is not None})
+    build(config, Path(root), in_this_process)
+    return Path(root)
 
 
 def contents(folder):

@@ -71,7 +71,7 @@ def test_command_line_imports_nothing_heavy_before_a_command_runs():
     names = set()
     for module in (
         "__init__", "cli", "products", "settings", "fit_commands", "section_commands",
-        "dataset_commands",
+        "dataset_commands", "dataset_delivery_commands",
     ):  # fmt: skip
         names |= imported(ROOT / "exporters" / f"{module}.py", top_level_only=True)
     heavy = {"numpy", "numba", "h5py", "scipy", "xarray", "jsonschema", *HEAVY}

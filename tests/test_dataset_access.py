@@ -1,4 +1,6 @@
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,10 @@ from cathodegrain.exporters.particle_folder import load
 from cathodegrain.exporters.voxels import read
 from cathodegrain.generator.errors import CathodegrainError, DatasetError, RecipeError
 from small_datasets import make_dataset
+from web_server import serving
 
+DOCUMENTATION = (Path(__file__).parent.parent / "docs/dataset.md").read_text("utf-8")
+SECTION = DOCUMENTATION.split("## Reading a dataset in Python\n")[1].split("\n## ")[0]
 INDEX = pd.DataFrame({
     "id": ["p000000", "p000001", "p000002"],
     "diameter_um": [7.5, 8.5, np.nan],
@@ -29,12 +34,19 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shards(folder, tmp_path_factory):
     """The same in two shards of particles and one of the rest."""
-    return pack(folder, tmp_path_factory.mktemp("shards"), plan(folder, 150_000))
+    return pack(folder, tmp_path_factory.mktemp("shards"), plan(folder, 300_000))
 
 
-@pytest.fixture(params=["folder", "shards"])
+@pytest.fixture(params=["folder", "shards", "web", "web shards"])
 def place(request):
-    return request.getfixturevalue(request.param)
+    """A dataset in four kinds of places."""
+    web, packed = "web" in request.param, "shards" in request.param
+    local = request.getfixturevalue("shards" if packed else "folder")
+    if not web:
+        yield local
+        return
+    with serving(local) as site:
+        yield site.address
 
 
 def same_arrays(item, other):
@@ -46,9 +58,9 @@ def same_arrays(item, other):
 def test_a_dataset_gives_its_particles_in_the_order_of_the_index(place):
     dataset = open_dataset(place)
     assert len(dataset) == 4
-    assert [particle.id for particle in dataset] == list(dataset.index.id)
+    assert [particle.id for particle in dataset] == list(dataset.index.particle_id)
     assert dataset["p000002"].row == dataset[2].row
-    assert dataset.description == {"name": "tiny"}
+    assert dataset.description["config"]["name"] == "tiny"
 
 
 def test_a_particle_is_the_one_of_its_folder(folder, place):
@@ -107,7 +119,7 @@ def test_the_view_goes_to_other_processes_and_reads_the_same_there(place):
 
 def test_torch_makes_tensors_of_it(place):
     data = pytest.importorskip("torch.utils.data")
-    view = open_dataset(place).select("id != 'p000003'").as_torch("voxels")
+    view = open_dataset(place).select("particle_id != 'p000003'").as_torch("voxels")
     items = list(data.DataLoader(view, batch_size=None))
     assert [item["id"] for item in items] == ["p000000", "p000001", "p000002"]
     for k, item in enumerate(items):
@@ -122,7 +134,7 @@ def test_what_is_not_there_is_named(place):
         dataset["p000009"]
     with pytest.raises(DatasetError, match=r"choose one of \['recipes', 'voxels'\]"):
         dataset.as_torch("meshes")
-    with pytest.raises(DatasetError, match="is it part of this dataset"):
+    with pytest.raises(DatasetError, match=r"is it (part of this|the address of a) dataset"):
         dataset[0].open("../p000001/recipe.h5x")
 
 
@@ -191,3 +203,11 @@ def test_a_selection_holds_for_the_rows_that_python_says(expression, rows):
 def test_a_selection_of_another_form_is_refused_and_not_run(expression, message):
     with pytest.raises(DatasetError, match=message):
         selected(INDEX, expression)
+
+
+def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_dataset("tiny", count=2)
+    (program,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    exec(program)
+    assert "mean" in capsys.readouterr().out

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,6 +20,7 @@ from .. import FORMATS, metadata, recipe
 from . import layout, manifest
 from .files import Files, LocalFiles, MissingFile, read_bytes
 from .http_files import HttpFiles
+from .requirements import TABLES, TRANSFER, require
 from .selection import selected
 from .shards import PackedFiles, read_shards
 from .torch_view import TorchView
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import xarray
 
     from ...generator.particle import Particle
+
+REQUIRED = ("particle_id", "bytes")  # columns of every index
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,7 @@ class Dataset:
     files
         Where they lie.
     index
-        A row for each particle, ``id`` among its columns.
+        A row for each particle, ``particle_id`` among its columns.
     """
 
     files: Files
@@ -120,12 +122,12 @@ class Dataset:
     def __getitem__(self, key: int | str) -> DatasetParticle:
         """Particle by its number in the index, or by its id."""
         row = self._row(key) if isinstance(key, str) else self.index.iloc[key]
-        return DatasetParticle(str(row["id"]), row.to_dict(), self.files)
+        return DatasetParticle(str(row["particle_id"]), row.to_dict(), self.files)
 
     def _row(self, key: str) -> pd.Series[Any]:
-        found = self.index[self.index["id"] == key]
+        found = self.index[self.index["particle_id"] == key]
         if found.empty:
-            msg = f"{self.files.place} holds no particle {key!r}; `index.id` lists those it has"
+            msg = f"{self.files.place} holds no particle {key!r}; `index.particle_id` lists them"
             raise DatasetError(msg)
         return found.iloc[0]
 
@@ -159,9 +161,13 @@ def open_dataset(source: str | Path) -> Dataset:
         If there is none, or its index or manifest cannot be read.
     """
     files = files_of(source)
-    index, names = read_index(files), read_manifest(files)
-    there = [f"{particle_folder(id)}/{metadata.NAME}" in names for id in index["id"]]
-    return Dataset(files, index[there].reset_index(drop=True))
+    return Dataset(files, present(read_index(files), read_manifest(files)))
+
+
+def present(index: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """Rows of the particles that are there, by the names of the dataset's files."""
+    there = [f"{particle_folder(id)}/{metadata.NAME}" in names for id in index["particle_id"]]
+    return index[there].reset_index(drop=True)
 
 
 def read_manifest(files: Files) -> dict[str, str]:
@@ -184,22 +190,21 @@ def read_index(files: Files) -> pd.DataFrame:
     DatasetError
         If it cannot be read, or pandas or pyarrow are not installed.
     """
-    if missing := [name for name in ("pandas", "pyarrow") if find_spec(name) is None]:
-        msg = (
-            f"datasets need {' and '.join(missing)}, not installed here; "
-            "try: pip install 'cathodegrain[dataset]'"
-        )
-        raise DatasetError(msg)
+    require(TABLES, f"the index of {files.place}")
     import pandas as pd
 
     content = _document(files, layout.PARTICLE_INDEX)
     try:
-        return pd.read_parquet(io.BytesIO(content))
+        index = pd.read_parquet(io.BytesIO(content))
     except (ValueError, OSError) as error:
         msg = (
             f"{layout.PARTICLE_INDEX} of {files.place} is no readable table ({error}); get it again"
         )
         raise DatasetError(msg) from error
+    if lacking := [name for name in REQUIRED if name not in index.columns]:
+        msg = f"{layout.PARTICLE_INDEX} of {files.place} has no column {lacking[0]!r}, expected it"
+        raise DatasetError(msg)
+    return index
 
 
 def _document(files: Files, name: str) -> bytes:
@@ -250,6 +255,7 @@ def files_of(source: str | Path) -> Files:
 def _outer(source: str | Path) -> Files:
     text = str(source)
     if text.startswith(("http://", "https://")):
+        require(TRANSFER, text)
         return HttpFiles(text)
     if "://" in text:
         msg = f"{text} has a protocol that is not read; give http://, https:// or a folder"

@@ -142,6 +142,7 @@ def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[s
         If particles are damaged (lists them), or files cannot be written.
     """
     from . import index
+    from .describe import write_descriptions
 
     folder, config = dataset.folder, dataset.config
     require_writers(config)
@@ -163,6 +164,7 @@ def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[s
     write_document(config, folder, contents)
     if len(rows) + len(failures) == config.count:
         sweep(folder)  # nobody else can be at work
+    write_descriptions(folder)
     write_manifest(folder, {n: h for part in found.values() for n, h in part.hashes.items()})
     return contents
 

@@ -4,6 +4,8 @@
 
     name = "nmc811-virtual"        # letters, digits, . and -
     title = "Virtual NMC811 particles"
+    version = "1.0.0"              # of the dataset, for its descriptions
+    year = 2026                    # of publication
     model = "nmc811"               # a shipped card, or a path relative to this file
     entropy = 2026                 # seed of the series
     first = 0                      # index of the first particle
@@ -38,10 +40,13 @@ from ...generator.errors import DatasetError, ModelCardError
 from ...generator.model_card import PARAMETERS, ModelCard
 from .. import FORMATS
 from ..products import ProductOptions
+from .requirements import TABLES, require
 
 TYPES: Mapping[str, type] = {
     "name": str,
     "title": str,
+    "version": str,
+    "year": int,
     "model": str,
     "entropy": int,
     "first": int,
@@ -51,7 +56,9 @@ TYPES: Mapping[str, type] = {
 }
 REQUIRED = ("name", "model", "count")
 NAME = re.compile(r"[a-z0-9][a-z0-9.=-]{0,99}")
-MOST = {"entropy": 2**128 - 1, "first": 10**9, "count": 10**9}
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([-+.][0-9A-Za-z.-]+)?")
+LEAST = {"count": 1, "year": 1900}
+MOST = {"year": 9999, "entropy": 2**128 - 1, "first": 10**9, "count": 10**9}
 GRAINS = "grains"
 
 
@@ -81,6 +88,8 @@ class DatasetConfig:
     ----------
     name, title
         What it is called, in files and for readers.
+    version, year
+        Of its publication, for its descriptions.
     card
         Resolved model card.
     entropy
@@ -101,6 +110,8 @@ class DatasetConfig:
     count: int
     products: tuple[ProductPlan, ...] = field(default=())
     origin: Origin | None = None
+    version: str | None = None
+    year: int | None = None
 
     @property
     def indices(self) -> range:
@@ -119,6 +130,8 @@ class DatasetConfig:
         return {
             "name": self.name,
             "title": self.title,
+            "version": self.version,
+            "year": self.year,
             "model": self.card.name,
             "model_sha256": self.card.sha256,
             "entropy": str(self.entropy),  # exceeds what JSON readers keep of a number
@@ -142,6 +155,8 @@ class DatasetConfig:
         return cls(
             name=fields["name"],
             title=fields["title"],
+            version=fields["version"],
+            year=fields["year"],
             card=card,
             entropy=int(fields["entropy"]),
             first=fields["first"],
@@ -172,6 +187,8 @@ class DatasetConfig:
         return DatasetConfig(
             name=f"{self.name}-{slug}",
             title=f"{self.title}; {words}",
+            version=self.version,
+            year=self.year,
             card=card,
             entropy=self.entropy,
             first=self.first,
@@ -220,6 +237,8 @@ def from_fields(
     return DatasetConfig(
         name=fields["name"],
         title=fields.get("title", fields["name"]),
+        version=fields.get("version"),
+        year=fields.get("year"),
         card=card,
         entropy=fields.get("entropy", 0),
         first=fields.get("first", 0),
@@ -236,8 +255,10 @@ def _wrong_fields(fields: Mapping[str, Any]) -> Iterable[str]:
             yield f"{name}: {value!r}, expected {_a(TYPES[name])}"
         elif name == "name" and not NAME.fullmatch(value):
             yield f"name: {value!r}, expected small letters, digits, '.' and '-', at most 100"
-        elif name in MOST and not int(name == "count") <= value <= MOST[name]:
-            yield f"{name}: {value}, expected {int(name == 'count')} to {MOST[name]:.4g}"
+        elif name == "version" and not VERSION.fullmatch(value):
+            yield f"version: {value!r}, expected the form '1.0.0'"
+        elif name in MOST and not LEAST.get(name, 0) <= value <= MOST[name]:
+            yield f"{name}: {value}, expected {LEAST.get(name, 0)} to {MOST[name]:.4g}"
     for name in REQUIRED:
         if name not in fields:
             yield f"{name}: missing, expected {_a(TYPES[name])}"
@@ -389,11 +410,4 @@ def _contradictions(plan: ProductPlan, card: ModelCard | None) -> Iterable[str]:
 
 def require_writers(config: DatasetConfig) -> None:
     """Raise a DatasetError unless all that the index of a dataset needs is installed."""
-    from importlib.util import find_spec
-
-    if find_spec("pyarrow") is None:
-        msg = (
-            f"the index of {config.name} needs pyarrow, not installed here; "
-            "try: pip install 'cathodegrain[dataset]'"
-        )
-        raise DatasetError(msg)
+    require(TABLES, f"the index of {config.name}")

@@ -19,8 +19,9 @@ from typing import Any
 from ...generator.errors import DatasetError
 from .. import FORMATS, Progress, metadata, recipe
 from . import layout, manifest
-from .access import Dataset, DatasetParticle, read_index, read_manifest
+from .access import Dataset, DatasetParticle, present, read_index, read_manifest
 from .files import Files, LocalFiles
+from .requirements import TRANSFER, require
 from .selection import selected
 from .transfer import Transfer
 
@@ -102,7 +103,8 @@ def choose(
     if limit is not None and limit < 1:
         msg = f"--limit is {limit}, expected 1 or more"
         raise DatasetError(msg)
-    hashes, index = read_manifest(files), read_index(files)
+    hashes = read_manifest(files)
+    index = present(read_index(files), hashes)
     chosen = index if select is None else selected(index, select)
     if chosen.empty:
         msg = f"{select!r} holds for none of the {len(index)} particles of {files.place}"
@@ -125,15 +127,22 @@ def _require_some(wanted: Wanted) -> None:
 
 
 def estimate(wanted: Wanted) -> dict[str, Any]:
-    """What `fetch` would fetch: particles, files, and bytes from a sample of at most 5."""
-    sample = [wanted.particles[k] for k in range(min(5, len(wanted.particles)))]
-    sizes = [sum(_sizes(particle, wanted).values()) for particle in sample]
+    """What `fetch` would fetch: particles, files, and bytes of the particles by the index."""
     n_files = sum(1 + len(wanted.product_files(particle)) for particle in wanted.particles)
     return {
         "particles": len(wanted.particles),
         "files": n_files + len(wanted.documents),
-        "bytes_estimate": round(sum(sizes) / len(sizes) * len(wanted.particles)),
+        "bytes": _indexed_bytes(wanted),
     }
+
+
+def _indexed_bytes(wanted: Wanted) -> int:
+    """Bytes of the chosen particles' documents and wanted products."""
+    index = wanted.particles.index
+    products = [name for name in index.columns if str(name).endswith("_bytes")]
+    documents = index["bytes"].sum() - index[products].sum().sum()
+    chosen = [f"{product.replace('-', '_')}_bytes" for product in wanted.products]
+    return int(documents + index[[name for name in chosen if name in index]].sum().sum())
 
 
 def fetch(
@@ -152,6 +161,7 @@ def fetch(
         than its metadata say, or ``out`` holds another file of its name and ``overwrite``
         is not set.
     """
+    require(TRANSFER, "fetching")
     known = _known(out, wanted, overwrite)
     transfer = Transfer(wanted.particles.files, out, wanted.hashes, overwrite)
     for name in wanted.documents:

@@ -21,6 +21,7 @@ from ..atomic import reason, replacing
 from ..json_documents import document_text, read_document
 from . import layout
 from .config import DatasetConfig
+from .model_readme import model_readme
 
 SHIPPED_SCHEMAS = ("dataset", "failure", "model_card", "particle")
 
@@ -192,29 +193,3 @@ def _write_model(card: ModelCard, folder: Path) -> None:
         if not target.is_file():
             with replacing(target) as temporary:
                 shutil.copyfile(card.folder / weights, temporary)
-
-
-def model_readme(card: ModelCard) -> str:
-    """Model card for readers: what the model is, was fitted on, does not describe."""
-    fields = card.document
-    assumptions = [
-        f"- `{item['field']}`: {item['choice']}. {item['reason']}"
-        for item in fields.get("assumptions", [])
-    ]
-    parameters = [
-        f"| `{key}` | {card.parameter(key)} | {text} |" for key, text in PARAMETERS.items()
-    ]
-    lines = [
-        f"# {fields['title']}",
-        f"Model `{card.name}` of cathodegrain, `model.json`, "
-        f"sha256 of its canonical JSON {card.sha256}.",
-        fields["description"],
-        "## Fitted on",
-        fields["fitted_on"],
-        "## Limits",
-        "\n".join(f"- {limit}" for limit in fields["limits"]),
-        *(["## Choices", "\n".join(assumptions)] if assumptions else []),
-        "## Parameters",
-        "\n".join(["| name | value | meaning |", "| --- | --- | --- |", *parameters]),
-    ]
-    return "\n\n".join(lines) + "\n"

@@ -93,7 +93,7 @@ class HttpFiles:
         import requests
 
         ranged = start > 0 or stop is not None
-        headers = {"Accept-Encoding": "identity"}
+        headers = {}
         if ranged:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with self._response(name, headers) as response:
@@ -118,7 +118,8 @@ class HttpFiles:
 
         url = self._url(name)
         try:
-            response = _session().get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+            plain = {"Accept-Encoding": "identity", **headers}  # what sizes and ranges refer to
+            response = _session().get(url, headers=plain, stream=True, timeout=TIMEOUT_S)
         except requests.exceptions.TooManyRedirects as error:
             msg = f"{url} redirects without end; is it the address of a dataset?"
             raise DatasetError(msg) from error
@@ -135,10 +136,24 @@ class HttpFiles:
 
     def open(self, name: str, size: int | None = None) -> BinaryIO:
         """See `Files.open`; every read is a range request of at least 64 kB."""
-        if size is None:
-            msg = f"the size of {name} is not known, expected it for reading parts of a web file"
-            raise ValueError(msg)
-        return cast(BinaryIO, io.BufferedReader(_RangeReader(self, name, size), 1 << 16))
+        known = self._size(name) if size is None else size
+        return cast(BinaryIO, io.BufferedReader(_RangeReader(self, name, known), 1 << 16))
+
+    def _size(self, name: str) -> int:
+        """Bytes of a file, from the answer to a request for its first one."""
+        failures = 0
+        while True:
+            try:
+                with self._response(name, {"Range": "bytes=0-0"}) as response:
+                    if response.status_code != BEYOND:  # of an empty file
+                        _skipped(response, 0, 1)
+                    return int(response.headers.get("Content-Range", "/0").rpartition("/")[2])
+            except _TryAgain as problem:
+                failures += 1
+                self._wait(name, problem, failures)
+            except ValueError as error:
+                msg = f"{self._url(name)}: the server does not say how large the file is"
+                raise DatasetError(msg) from error
 
     def _url(self, name: str) -> str:
         return f"{self.address.rstrip('/')}/{quote(name)}"

@@ -31,14 +31,14 @@ def model_readme(card: ModelCard) -> str:
         f"# {fields['title']}\n\n{fields['description']}\n",
         f"`{card.name}`, SHA-256 of its canonical JSON `{card.sha256}`.\n",
         "## Intended use\n\n" + USE.format(name=card.name),
-        "## Limits\n\n" + _bullets(fields["limits"]),
+        "## Limits\n\n" + bullets(fields["limits"]),
         f"## Training data\n\n{fields['fitted_on']}\n\n" + _volumes(fields["shell"]),
         "## Parameters\n\n" + _parameters(card),
         "## Shell\n\n" + _shell(fields["shell"]),
         "## Grains\n\n" + _grains(fields["grains"]),
         "## Metrics\n\n" + _metrics(fields["shell"].get("fit")),
         "## Choices that the paper leaves open\n\n" + _assumptions(fields["assumptions"]),
-        "## References\n\n" + _bullets(fields["references"]),
+        "## References\n\n" + bullets(fields["references"]),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -70,7 +70,8 @@ def _head(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _bullets(lines: Sequence[str]) -> str:
+def bullets(lines: Sequence[str]) -> str:
+    """Markdown list."""
     return "".join(f"- {line}\n" for line in lines)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from ...generator.errors import DatasetError
 from .. import Progress, metadata
-from ..atomic import replacing
+from ..atomic import reason, replacing
 from ..json_documents import document_text
 from . import manifest
 from .files import BLOCK
@@ -153,7 +153,11 @@ def pack(
     """
     expected = manifest.read(dataset)
     expected[MANIFEST] = metadata.sha256(dataset / MANIFEST)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{out} cannot be made ({reason(error)}); choose another --out"
+        raise DatasetError(msg) from error
     _require_free(out, shards, overwrite)
     rows = []
     for k, shard in enumerate(shards):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST = 2000  # characters
-EXAMPLE = "for example \"diameter_um > 8 and model == 'nmc811'\""
+EXAMPLE = "for example \"diameter_um > 8 and particle_id != 'p000003'\""
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -44,11 +44,11 @@ def selected(index: pd.DataFrame, expression: str) -> pd.DataFrame:
     Examples
     --------
     >>> import pandas as pd
-    >>> index = pd.DataFrame({"id": ["p000000", "p000001"], "diameter_um": [7.5, 8.5]})
-    >>> list(selected(index, "diameter_um > 8 or not id != 'p000000'").id)
-    ['p000000', 'p000001']
-    >>> list(selected(index, "8 < diameter_um <= 9").id)
-    ['p000001']
+    >>> index = pd.DataFrame({"path": ["a", "b"], "diameter_um": [7.5, 8.5]})
+    >>> list(selected(index, "diameter_um > 8 or not path != 'a'").path)
+    ['a', 'b']
+    >>> list(selected(index, "8 < diameter_um <= 9").path)
+    ['b']
     """
     condition = _Condition(expression, index)
     return index[condition.rows(_parsed(expression))]

@@ -62,7 +62,7 @@ class Transfer:
             another file is in the way.
         """
         target = layout.safe_path(self.out, name)
-        if target.exists() and metadata.sha256(target) == self.hashes[name]:
+        if target.is_file() and metadata.sha256(target) == self.hashes[name]:
             self.done.append(name)
             return
         if target.exists() and not self.overwrite:
