@@ -149,7 +149,7 @@ def test_a_later_call_goes_on_where_an_earlier_one_broke_off(site, dataset, tmp_
     site.fail(VOXELS, ("drop", size - 10), *[("drop", 0)] * 20)
     with pytest.raises(DatasetError, match=r"broke off, 6 times in a row; .* what is fetched"):
         first(site, tmp_path / "out")
-    (part,) = (tmp_path / "out").glob(".*.part")
+    (part,) = (tmp_path / "out").glob(".*.tmp")
     kept = part.stat().st_size
     assert kept > 0
     site.faults[VOXELS].clear()
@@ -165,7 +165,7 @@ def test_a_part_of_another_file_is_not_taken_for_the_beginning(site, dataset, tm
     for content in (b"another beginning", b"x" * size, b"x" * (size + 5)):
         out = tmp_path / str(len(content))
         out.mkdir()
-        (out / f".{sha256}.part").write_bytes(content)
+        (out / f".{sha256}.tmp").write_bytes(content)
         if len(content) > size:
             with pytest.raises(DatasetError, match=f"more than the {size} bytes expected"):
                 first(site, out)
@@ -258,7 +258,7 @@ def test_a_server_that_does_not_stop_sending_is_stopped(site, dataset, tmp_path)
     site.always[VOXELS] = ("body", right + b"x" * 2_000_000)
     with pytest.raises(DatasetError, match=f"more than the {len(right)} bytes expected"):
         first(site, tmp_path / "out")
-    assert not list((tmp_path / "out").rglob("*.part"))
+    assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
 def test_a_document_that_does_not_end_is_refused(site, tmp_path, monkeypatch):
@@ -349,3 +349,19 @@ def test_names_with_spaces_and_accents_are_fetched(own_site, tmp_path):
     manifest.write(manifest.hashes(own_site.folder), own_site.folder)
     first(own_site, tmp_path / "a folder é")
     assert (tmp_path / "a folder é/notes ä & b#1%.txt").read_text("utf-8") == "ü"
+
+
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", RECIPE])
+def test_a_redirection_to_files_of_this_computer_or_without_end_is_refused(site, tmp_path, name):
+    for place in ("file:///etc/passwd", f"{site.address}/{name}"):
+        site.always[name] = ("status", 302, {"Location": place})
+        with pytest.raises(DatasetError, match=r"cannot be requested|redirects without end"):
+            first(site, tmp_path / "out")
+    assert not (tmp_path / "out" / name).exists()
+
+
+def test_an_index_that_is_not_the_manifests_is_not_read(site, dataset):
+    content = (dataset / "index/particles.parquet").read_bytes()
+    site.always["index/particles.parquet"] = ("body", content + b"x")
+    with pytest.raises(DatasetError, match=r"is not the file that manifest-sha256.txt lists"):
+        choose(hasty(site), select=None, limit=None, products=["recipe"])

@@ -6,9 +6,10 @@ address of either. Nothing is unpacked: HDF5 reads inside the shards.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -161,12 +162,26 @@ def open_dataset(source: str | Path) -> Dataset:
         If there is none, or its index or manifest cannot be read.
     """
     files = files_of(source)
-    return Dataset(files, present(read_index(files), read_manifest(files)))
+    return Dataset(files, present_index(files, read_manifest(files)))
 
 
-def present(index: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
-    """Rows of the particles that are there, by the names of the dataset's files."""
-    there = [f"{particle_folder(id)}/{metadata.NAME}" in names for id in index["particle_id"]]
+def present_index(files: Files, hashes: Mapping[str, str]) -> pd.DataFrame:
+    """Rows of the index whose particles are among the files that the manifest lists.
+
+    Raises
+    ------
+    DatasetError
+        If the index cannot be read, or is not the one of the manifest.
+    """
+    content = _document(files, layout.PARTICLE_INDEX)
+    if hashlib.sha256(content).hexdigest() != hashes.get(layout.PARTICLE_INDEX):
+        msg = (
+            f"{layout.PARTICLE_INDEX} of {files.place} is not the file that {layout.MANIFEST} "
+            "lists: one of them was changed or damaged; get them again"
+        )
+        raise DatasetError(msg)
+    index = parsed_index(content, files.place)
+    there = [f"{particle_folder(id)}/{metadata.NAME}" in hashes for id in index["particle_id"]]
     return index[there].reset_index(drop=True)
 
 
@@ -182,27 +197,24 @@ def read_manifest(files: Files) -> dict[str, str]:
     return manifest.parse(content.decode("utf-8", "replace"), f"{layout.MANIFEST} of {files.place}")
 
 
-def read_index(files: Files) -> pd.DataFrame:
-    """Index of the particles of a dataset.
+def parsed_index(content: bytes, place: str) -> pd.DataFrame:
+    """Index of the particles of a dataset, of the bytes of its parquet file.
 
     Raises
     ------
     DatasetError
         If it cannot be read, or pandas or pyarrow are not installed.
     """
-    require(TABLES, f"the index of {files.place}")
+    require(TABLES, f"the index of {place}")
     import pandas as pd
 
-    content = _document(files, layout.PARTICLE_INDEX)
     try:
         index = pd.read_parquet(io.BytesIO(content))
     except (ValueError, OSError) as error:
-        msg = (
-            f"{layout.PARTICLE_INDEX} of {files.place} is no readable table ({error}); get it again"
-        )
+        msg = f"{layout.PARTICLE_INDEX} of {place} is no readable table ({error}); get it again"
         raise DatasetError(msg) from error
     if lacking := [name for name in REQUIRED if name not in index.columns]:
-        msg = f"{layout.PARTICLE_INDEX} of {files.place} has no column {lacking[0]!r}, expected it"
+        msg = f"{layout.PARTICLE_INDEX} of {place} has no column {lacking[0]!r}, expected it"
         raise DatasetError(msg)
     return index
 

@@ -16,8 +16,8 @@ from ...generator.model_card import ModelCard
 from ..json_documents import read_document
 from . import folder as dataset_folder
 from . import layout, manifest
-from .access import read_index
-from .files import LocalFiles
+from .access import parsed_index
+from .files import LocalFiles, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,7 @@ def read_facts(folder: str | Path) -> Facts:
         folder=root,
         document=read_document(root / layout.DATASET, "dataset"),
         card=found.config.card,
-        index=read_index(LocalFiles(root)),
+        index=parsed_index(read_bytes(LocalFiles(root), layout.PARTICLE_INDEX), str(root)),
         sizes={name: (root / name).stat().st_size for name in names},
     )
 

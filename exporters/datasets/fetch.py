@@ -19,7 +19,7 @@ from typing import Any
 from ...generator.errors import DatasetError
 from .. import FORMATS, Progress, metadata, recipe
 from . import layout, manifest
-from .access import Dataset, DatasetParticle, present, read_index, read_manifest
+from .access import Dataset, DatasetParticle, present_index, read_manifest
 from .files import Files, LocalFiles
 from .requirements import TRANSFER, require
 from .selection import selected
@@ -104,7 +104,7 @@ def choose(
         msg = f"--limit is {limit}, expected 1 or more"
         raise DatasetError(msg)
     hashes = read_manifest(files)
-    index = present(read_index(files), hashes)
+    index = present_index(files, hashes)
     chosen = index if select is None else selected(index, select)
     if chosen.empty:
         msg = f"{select!r} holds for none of the {len(index)} particles of {files.place}"

@@ -1,7 +1,7 @@
 """Transfer of checked files into a folder: whole or not at all, taken up where it broke.
 
 pooch compares and puts in place; it neither resumes nor waits for a busy server, so that the
-bytes come from `Files.stream`, by way of a file ``.<sha256>.part`` that outlives a broken
+bytes come from `Files.stream`, by way of a file ``.<sha256>.tmp`` that outlives a broken
 transfer.
 """
 
@@ -77,7 +77,7 @@ class Transfer:
         self.done.append(name)
 
     def _fetch(self, name: str, size: int | None) -> None:
-        part = self.out / f".{self.hashes[name]}.part"
+        part = self.out / f".{self.hashes[name]}.tmp"
         self.out.mkdir(parents=True, exist_ok=True)
         resumed = part.exists()
         try:
