@@ -88,7 +88,7 @@ def build(
     require_writers(config)
     dataset = prepare(config, folder)
     origin = None if parent is None else str(parent.resolve())
-    task = ParticleTask(str(folder.resolve()), config.card.sha256, origin)
+    task = ParticleTask(str(folder.resolve()), config.sha256, origin)
     indices = config.indices if shard is None else config.indices[shard.number :: shard.of]
     report = _run(task, indices, engine, strict, show)
     if shard is None and not report.stopped and not _is_current(dataset, report):

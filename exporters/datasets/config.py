@@ -28,6 +28,8 @@ formats`; recipes and the table of grains are always made.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import math
 import re
 import tomllib
@@ -147,6 +149,12 @@ class DatasetConfig:
                 "changes": dict(origin.changes),
             },
         }
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the document: what identifies the dataset."""
+        text = json.dumps(self.document, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_document(cls, fields: Mapping[str, Any], card: ModelCard) -> DatasetConfig:

@@ -180,7 +180,7 @@ def _sample(
         with tempfile.TemporaryDirectory() as folder:
             prepare(single, folder)
             origin = None if parent is None else str(parent.resolve())
-            task = ParticleTask(folder, config.card.sha256, origin)
+            task = ParticleTask(folder, single.sha256, origin)
             outcomes.append(task(index))
             files = (p for p in task.place(index).rglob("*") if p.is_file())
             sizes.append(sum(path.stat().st_size for path in files))

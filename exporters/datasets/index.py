@@ -392,7 +392,8 @@ def read_particles(folder: str | Path) -> list[Row]:
     """
     path = Path(folder) / layout.PARTICLE_INDEX
     try:
-        rows: list[Row] = pq.read_table(path).to_pylist()
+        with path.open("rb") as file:  # pyarrow takes no paths that are not UTF-8
+            rows: list[Row] = pq.read_table(file).to_pylist()
     except (OSError, pa.ArrowException) as error:
         msg = f"{path} cannot be read ({error}); write it again with cathodegrain dataset index"
         raise DatasetError(msg) from error

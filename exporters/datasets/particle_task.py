@@ -55,14 +55,14 @@ class ParticleTask:
     ----------
     folder
         The dataset's.
-    model_sha256
-        Of its model: another dataset that takes its place is noticed.
+    config_sha256
+        Of its configuration: another dataset that takes its place is noticed.
     parent
         Folder of the dataset that it is derived from, if it is.
     """
 
     folder: str
-    model_sha256: str
+    config_sha256: str
     parent: str | None = None
 
     def __call__(self, index: int) -> Outcome:
@@ -74,7 +74,7 @@ class ParticleTask:
             If files cannot be read or written: that stops a build, it is no property of
             the particle.
         """
-        config = _config(self.folder, self.model_sha256)
+        config = _config(self.folder, self.config_sha256)
         target = self.place(index)
         if is_finished(target, config, index):
             return Outcome(index, "present")
@@ -129,10 +129,10 @@ class ParticleTask:
 
 
 @lru_cache(maxsize=8)
-def _config(folder: str, model_sha256: str) -> DatasetConfig:
+def _config(folder: str, config_sha256: str) -> DatasetConfig:
     """Configuration of a dataset, read once by each process."""
     config = read(folder).config
-    if config.card.sha256 != model_sha256:
+    if config.sha256 != config_sha256:
         msg = f"{folder} holds another dataset than the one being built; start again"
         raise DatasetError(msg)
     return config

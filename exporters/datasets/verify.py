@@ -107,13 +107,13 @@ def _particles(
     folder: Path, config: DatasetConfig, level: str, engine: Engine, show: Show | None
 ) -> list[str]:
     """Problems of the particles' folders."""
-    groups = range(len(config.indices))
     found: list[str] = []
-    task = VerifyTask(str(folder.resolve()), level)
+    n = len(config.indices)
+    task = VerifyTask(str(folder.resolve()), level, metadata.sha256(folder / layout.MANIFEST))
     for done, problems in enumerate(engine(task, config.indices), 1):
         found += problems
         if show is not None:
-            show(f"particle {done} of {len(groups)}", done / len(groups))
+            show(f"particle {done} of {n}", done / n)
     return found
 
 
@@ -123,10 +123,11 @@ class VerifyTask:
 
     folder: str
     level: str
+    manifest_sha256: str
 
     def __call__(self, index: int) -> list[str]:
         """Everything that is wrong with the particle number ``index``."""
-        config, listed = _known(self.folder)
+        config, listed = _known(self.folder, self.manifest_sha256)
         name = layout.particle_path(index)
         folder = Path(self.folder, name)
         if not folder.is_dir():
@@ -153,8 +154,8 @@ class VerifyTask:
 
 
 @lru_cache(maxsize=4)
-def _known(folder: str) -> tuple[DatasetConfig, dict[str, str]]:
-    """Configuration and manifest of a dataset, read once by each process."""
+def _known(folder: str, manifest_sha256: str) -> tuple[DatasetConfig, dict[str, str]]:
+    """Configuration and manifest of a dataset, read once by each process for each manifest."""
     return read(folder).config, manifest.read(folder)
 
 
