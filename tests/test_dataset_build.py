@@ -54,6 +54,7 @@ def test_the_folder_is_laid_out_as_documented(whole):
         "index/grains/part-00.parquet", "index/grains/part-00.csv.gz", "model/model.json",
         "model/README.md", "schema/dataset-1.0.0.schema.json", "schema/failure-1.0.0.schema.json",
         "schema/model_card-1.0.0.schema.json", "schema/particle-1.0.0.schema.json",
+        "README.md", "LICENSE", "CITATION.cff", "croissant.json",
     }  # fmt: skip
     inside = {p.name for p in (whole / "particles/00/p000003").iterdir()}
     assert inside == {"particle.json", "recipe.h5", "voxels.vtkhdf", "grain_table.h5"}

@@ -31,9 +31,11 @@ def read_columns(path: Path) -> list[Column]:
     """Columns of a parquet file, in its order."""
     import pyarrow.parquet as pq
 
+    with path.open("rb") as file:  # pyarrow opens no path that is not UTF-8
+        schema = pq.read_schema(file)
     return [
         Column(field.name, _kind(field.type), _meaning(field.name, field.metadata or {}))
-        for field in pq.read_schema(path)
+        for field in schema
     ]
 
 
