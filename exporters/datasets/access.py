@@ -226,7 +226,7 @@ def _document(files: Files, name: str) -> bytes:
     except MissingFile as error:
         msg = (
             f"{files.place} holds no {name}, expected a dataset: a folder that `cathodegrain "
-            f"dataset build`, `pack` or `fetch` made, or its web address ({error})"
+            "dataset build`, `pack` or `fetch` made, or its web address"
         )
         raise DatasetError(msg) from error
 

@@ -6,14 +6,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...generator.errors import DatasetError
 from .. import metadata
 from . import layout, manifest
 from .config import DatasetConfig, require_writers
 from .engines import Engine
-from .folder import Dataset, prepare, read, write_document
+from .folder import Dataset, on_disk, prepare, read, write_document
 from .particle_task import Outcome, ParticleTask
+
+if TYPE_CHECKING:
+    from .index import Part
 
 Show = Callable[[str, float], None]  # (what is going on, part of the work that is done)
 
@@ -141,20 +145,34 @@ def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[s
     DatasetError
         If particles are damaged (lists them), or files cannot be written.
     """
+    require_writers(dataset.config)
+    parts = _index_parts(dataset, engine, show)
+    with on_disk(dataset.folder):
+        return _write_totals(dataset, parts)
+
+
+def _index_parts(dataset: Dataset, engine: Engine, show: Show | None) -> list[Part]:
+    """Parts of the index, written."""
     from . import index
+
+    task, numbers = index.PartTask(str(dataset.folder.resolve())), index.parts(dataset.config)
+    found: list[Part] = []
+    for part in engine(task, numbers):
+        found.append(part)
+        if show is not None:
+            show("index", len(found) / len(numbers))
+    return found
+
+
+def _write_totals(dataset: Dataset, parts: list[Part]) -> dict[str, int]:
+    """Write all that is made of the parts of the index; the totals."""
     from .describe import write_descriptions
+    from .index import write_particles
 
     folder, config = dataset.folder, dataset.config
-    require_writers(config)
     failures = _failures(dataset)
-    tasks = index.parts(config)
-    found: dict[int, index.Part] = {}
-    for part in engine(index.PartTask(str(folder.resolve())), tasks):
-        found[len(found)] = part
-        if show is not None:
-            show("index", len(found) / len(tasks))
-    rows = sorted((row for part in found.values() for row in part.rows), key=_number)
-    index.write_particles(rows, config, folder)
+    rows = sorted((row for part in parts for row in part.rows), key=_number)
+    write_particles(rows, config, folder)
     contents = {
         "particles": len(rows),
         "failed": len(failures),
@@ -165,7 +183,7 @@ def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[s
     if len(rows) + len(failures) == config.count:
         sweep(folder)  # nobody else can be at work
     write_descriptions(folder)
-    write_manifest(folder, {n: h for part in found.values() for n, h in part.hashes.items()})
+    write_manifest(folder, {name: h for part in parts for name, h in part.hashes.items()})
     return contents
 
 

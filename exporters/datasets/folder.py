@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import schemas
-from ...generator.errors import DatasetError, ExportError, ModelCardError
+from ...generator.errors import CathodegrainError, DatasetError, ExportError, ModelCardError
 from ...generator.model_card import PARAMETERS, ModelCard
 from ..atomic import reason, replacing
 from ..json_documents import document_text, read_document
@@ -102,7 +104,7 @@ def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
         system refuses.
     """
     folder = Path(folder)
-    try:
+    with on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / layout.DATASET).is_file():
             _require_same(config, folder)
@@ -111,11 +113,28 @@ def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
             write_document(config, folder)
         _write_schemas(folder)
         _write_model(config.card, folder)
-    except (OSError, ExportError) as error:
-        said = reason(error) if isinstance(error, OSError) else str(error)
-        msg = f"{folder} cannot be prepared ({said}); is it writable, is there space?"
-        raise DatasetError(msg) from error
     return read(folder)
+
+
+@contextmanager
+def on_disk(folder: str | Path) -> Iterator[None]:
+    """Raise a DatasetError if the operating system refuses something in the block.
+
+    What a user's data cause, and memory, is left alone.
+    """
+    try:
+        yield
+    except (OSError, CathodegrainError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        msg = (
+            f"{folder} cannot be written or read ({reason(cause)}). Nothing is half-written: mend "
+            "that, and the same command goes on from here"
+        )
+        raise DatasetError(msg) from error
 
 
 def write_document(

@@ -31,7 +31,7 @@ from .. import FORMATS, grain_table, metadata, recipe
 from ..atomic import replacing
 from . import layout
 from .config import GRAINS, DatasetConfig
-from .folder import read
+from .folder import on_disk, read
 from .particle_task import is_finished
 
 LEAST_VOXELS = 30  # smaller grains have no shape that counts in means
@@ -135,7 +135,8 @@ class PartTask:
         if problems:
             msg = f"{self.folder} cannot be indexed:\n  " + "\n  ".join(problems)
             raise DatasetError(msg)
-        self._write(part, tables)
+        with on_disk(self.folder):
+            self._write(part, tables)
         return Part(tuple(rows), hashes)
 
     def _write(self, part: int, tables: list[pa.Table]) -> None:

@@ -7,6 +7,7 @@ that makes the same particle.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from ...generator.errors import CathodegrainError, DatasetError, RecipeError
 from ...generator.generate import generate_particle, regenerate
 from ...generator.particle import Particle
 from .. import metadata, particle_folder
-from ..atomic import reason, replacing_folder
+from ..atomic import replacing_folder
 from ..json_documents import document_text
 from . import layout
 from .config import DatasetConfig
-from .folder import generator, read, write_text
+from .folder import generator, on_disk, read, write_text
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,16 @@ class ParticleTask:
             return Outcome(index, "present")
         started = time.perf_counter()
         try:
-            self.sweep(index)
-            particle = self._particle(config, index)
-            _write(particle, target, config)
-            Path(self.folder, layout.failure_path(index)).unlink(missing_ok=True)
-        except (CathodegrainError, MemoryError, OSError) as error:
+            with on_disk(self.folder):
+                self.sweep(index)
+                _write(self._particle(config, index), target, config)
+                Path(self.folder, layout.failure_path(index)).unlink(missing_ok=True)
+        except (CathodegrainError, MemoryError) as error:
             if is_finished(target, config, index):  # another process was as fast
                 return Outcome(index, "made", "", time.perf_counter() - started)
-            _require_place(error, self.folder)
-            return self.failed(index, _account(error))
+            if isinstance(error, DatasetError):
+                raise
+            return self.failed(index, _account(error, self.folder))
         return Outcome(index, "made", "", time.perf_counter() - started)
 
     def failed(self, index: int, why: str) -> Outcome:
@@ -100,11 +102,8 @@ class ParticleTask:
             "reason": why,
         }
         path = Path(self.folder, layout.failure_path(index))
-        try:
+        with on_disk(self.folder):
             write_text(path, document_text(fields, "failure"))
-        except (CathodegrainError, OSError) as error:
-            _require_place(error, self.folder)
-            raise
         return Outcome(index, "failed", why)
 
     def sweep(self, index: int) -> None:
@@ -190,18 +189,9 @@ def _write(particle: Particle, target: Path, config: DatasetConfig) -> None:
             particle_folder.add(temporary, product.name, particle=particle, **options)
 
 
-def _require_place(error: BaseException, folder: str) -> None:
-    """Raise a DatasetError if the operating system is at the bottom of ``error``."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__
-    if cause is not None:
-        msg = (
-            f"{folder} cannot be written or read ({reason(cause)}); the build stops. Nothing is "
-            "half-written: mend that, and the same command goes on from here"
-        )
-        raise DatasetError(msg) from error
-
-
-def _account(error: BaseException) -> str:
-    return f"memory does not suffice ({error})" if isinstance(error, MemoryError) else str(error)
+def _account(error: BaseException, folder: str) -> str:
+    """What went wrong, the same wherever the dataset lies."""
+    if isinstance(error, MemoryError):
+        return f"memory does not suffice ({error})"
+    text = str(error).replace(f"{folder}/", "")
+    return re.sub(r"\.(p\d+)-[0-9a-f]{8}\.tmp", r"\1", text)
