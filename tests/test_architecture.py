@@ -23,7 +23,6 @@ HEAVY = {
         "exporters/section_report.py",
         "exporters/shell_fit_figures.py",
     },
-    "pooch": {"exporters/datasets/transfer.py"},
     "requests": {"exporters/datasets/http_files.py"},
     "pyarrow": {"exporters/datasets/columns.py", "exporters/datasets/index.py"},
     "distributed": {"exporters/datasets/engines.py"},

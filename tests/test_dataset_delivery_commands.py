@@ -2,6 +2,9 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,60 @@ def test_a_folder_that_cannot_be_written_is_named(dataset, tmp_path, capsys):
         assert code == 2
         assert "cannot be" in err
         assert "Traceback" not in err
+
+
+def in_a_process(*argv, limit=None):
+    """Command that runs in a process of its own, which writes files of ``limit`` bytes at most."""
+    program = "import sys; from cathodegrain.exporters.cli import main; "
+    if limit is not None:
+        program += f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2); "
+    program += "sys.exit(main(['dataset', *sys.argv[1:]]))"
+    command = [sys.executable, "-c", program, *map(str, argv)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of processes there")
+@pytest.mark.parametrize(
+    ("verb", "options", "limit"),
+    [("pack", ["--shard-size", "400kB"], 300_000), ("fetch", ["--products", "voxels"], 20_000)],
+)
+def test_without_room_the_message_says_so_and_the_next_call_goes_on(
+    dataset, tmp_path, capsys, verb, options, limit
+):
+    argv = [verb, dataset, "--out", tmp_path / "out", *options]
+    process = in_a_process(*argv, limit=limit)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 2, err
+    assert "cannot be written (File too large)" in err
+    assert "Traceback" not in err
+    kept = set(contents(tmp_path / "out"))
+    assert kept
+    assert run(capsys, *argv)[0] == 0
+    assert run(capsys, verb, dataset, "--out", tmp_path / "other", *options)[0] == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "other")
+
+
+def test_a_killed_fetch_leaves_nothing_wrong_and_the_next_goes_on(dataset, tmp_path, capsys):
+    name = "particles/00/p000001/voxels.vtkhdf"
+    out, other = tmp_path / "out", tmp_path / "other"
+    with serving(dataset) as site:
+        argv = ["fetch", site.address, "--products", "recipe,voxels", "--out"]
+        site.fail(name, ("stall", 30_000))
+        process = in_a_process(*argv, out)
+        deadline = time.monotonic() + 60
+        while name not in site.names() or not any(p.stat().st_size for p in out.glob(".*.tmp")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        whole = contents(dataset)
+        there = {n: c for n, c in contents(out).items() if not n.startswith(".")}
+        assert all(whole[n] == content for n, content in there.items())
+        assert name not in there
+        assert run(capsys, *argv, out)[0] == 0
+        assert run(capsys, *argv, other)[0] == 0
+    assert contents(out) == contents(other)
 
 
 def test_the_commands_of_the_documentation_run(dataset, tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -365,3 +366,13 @@ def test_an_index_that_is_not_the_manifests_is_not_read(site, dataset):
     site.always["index/particles.parquet"] = ("body", content + b"x")
     with pytest.raises(DatasetError, match=r"is not the file that manifest-sha256.txt lists"):
         choose(hasty(site), select=None, limit=None, products=["recipe"])
+
+
+def test_pooch_takes_the_manifest_as_its_registry(site, dataset, tmp_path):
+    pooch = pytest.importorskip("pooch")
+    keeper = pooch.create(tmp_path, f"{site.address}/", registry=manifest.read(dataset))
+    path = Path(keeper.fetch(RECIPE))
+    assert path.read_bytes() == (dataset / RECIPE).read_bytes()
+    site.always[VOXELS] = ("body", b"wrong")
+    with pytest.raises(ValueError, match="hash"):
+        keeper.fetch(VOXELS)

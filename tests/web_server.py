@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from urllib.parse import unquote, urlsplit
 
 
@@ -16,7 +16,8 @@ class Site:
     """A folder on the web, what was asked of it, and the faults that its next answers have.
 
     A fault is ``("status", 503, {header: value})``, ``("drop", n)`` after n bytes,
-    ``("body", bytes)`` instead of the file, or ``("ranges", False)`` for a file as a whole.
+    ``("stall", n)`` for as long as the site is there, ``("body", bytes)`` instead of the file,
+    or ``("ranges", False)`` for a file as a whole.
     """
 
     folder: Path
@@ -25,6 +26,7 @@ class Site:
     always: dict[str, tuple] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     sent: int = 0  # bytes of bodies
+    closing: Event = field(default_factory=Event)
 
     def fail(self, name, *faults):
         self.faults[name].extend(faults)
@@ -57,7 +59,12 @@ class Handler(BaseHTTPRequestHandler):
             start, stop = int(asked[1]), min(int(asked[2] or len(content)) + 1, len(content))
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
             content, code = content[start:stop], 206
-        return self.answer(code, content, headers, values[0] if kind == "drop" else None)
+        cut = values[0] if kind in ("drop", "stall") else None
+        self.answer(code, content, headers, cut)
+        if kind == "stall":
+            self.wfile.flush()
+            self.site.closing.wait(60)
+        return None
 
     def answer(self, code, content, headers, drop=None):
         self.send_response(code)
@@ -85,5 +92,6 @@ def serving(folder):
         thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield site
+        site.closing.set()
         server.shutdown()
         thread.join()

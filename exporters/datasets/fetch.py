@@ -21,7 +21,6 @@ from .. import FORMATS, Progress, metadata, recipe
 from . import layout, manifest
 from .access import Dataset, DatasetParticle, present_index, read_manifest
 from .files import Files, LocalFiles
-from .requirements import TRANSFER, require
 from .selection import selected
 from .transfer import Transfer
 
@@ -161,7 +160,6 @@ def fetch(
         than its metadata say, or ``out`` holds another file of its name and ``overwrite``
         is not set.
     """
-    require(TRANSFER, "fetching")
     known = _known(out, wanted, overwrite)
     transfer = Transfer(wanted.particles.files, out, wanted.hashes, overwrite)
     for name in wanted.documents:

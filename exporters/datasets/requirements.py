@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from ...generator.errors import DatasetError
 
 TABLES = ("pandas", "pyarrow")
-TRANSFER = ("pooch", "requests")
+TRANSFER = ("requests",)
 
 
 def require(packages: tuple[str, ...], purpose: str) -> None:

@@ -1,8 +1,7 @@
 """Transfer of checked files into a folder: whole or not at all, taken up where it broke.
 
-pooch compares and puts in place; it neither resumes nor waits for a busy server, so that the
-bytes come from `Files.stream`, by way of a file ``.<sha256>.tmp`` that outlives a broken
-transfer.
+A file comes by way of ``.<sha256>.tmp``, which outlives a broken transfer and a killed
+process, and is put in its place when its hash is right.
 """
 
 from __future__ import annotations
@@ -10,18 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...generator.errors import DatasetError
 from .. import metadata
 from ..atomic import reason
 from . import layout
 from .files import DOCUMENT_BYTES, Files
-
-if TYPE_CHECKING:
-    import pooch
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,41 +63,35 @@ class Transfer:
             msg = f"{target} exists and is another file; --overwrite to replace it"
             raise DatasetError(msg)
         try:
-            self._fetch(name, size)
+            self._fetch(name, target, size)
         except OSError as error:
             msg = f"{target} cannot be written ({reason(error)}); is it writable, is there space?"
             raise DatasetError(msg) from error
         self.fetched.append(target.stat().st_size)
         self.done.append(name)
 
-    def _fetch(self, name: str, size: int | None) -> None:
-        part = self.out / f".{self.hashes[name]}.tmp"
+    def _fetch(self, name: str, target: Path, size: int | None) -> None:
+        """Bring a file to its place by way of its part."""
         self.out.mkdir(parents=True, exist_ok=True)
-        resumed = part.exists()
-        try:
-            self._keeper(name).fetch(name, downloader=partial(self._download, name, part, size))
-        except ValueError as error:  # pooch: other bytes
-            if resumed:  # of another file of that name, perhaps: once more from the beginning
-                return self._fetch(name, size)
-            msg = (
-                f"{name} of {self.files.place} has other bytes than the manifest says: it was "
-                "changed or damaged there; nothing of it was kept"
-            )
-            raise DatasetError(msg) from error
-        return None
+        part = self.out / f".{self.hashes[name]}.tmp"
+        begun = part.exists()
+        self._receive(name, part, DOCUMENT_BYTES if size is None else size)
+        if metadata.sha256(part) == self.hashes[name]:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, target)
+            return
+        part.unlink()
+        if begun:  # with another file of that name, perhaps: once more from the beginning
+            self._fetch(name, target, size)
+            return
+        msg = (
+            f"{name} of {self.files.place} has other bytes than the manifest says: it was "
+            "changed or damaged there; nothing of it was kept"
+        )
+        raise DatasetError(msg)
 
-    def _keeper(self, name: str) -> pooch.Pooch:
-        import pooch
-
-        pooch.get_logger().setLevel("ERROR")
-        registry = {name: f"sha256:{self.hashes[name]}"}
-        return pooch.Pooch(path=self.out, base_url="", registry=registry)
-
-    def _download(
-        self, name: str, part: Path, size: int | None, _url: str, target: str, _: object
-    ) -> None:
-        """What pooch calls: bring the file to ``target``."""
-        limit = DOCUMENT_BYTES if size is None else size
+    def _receive(self, name: str, part: Path, limit: int) -> None:
+        """Append to a part what it lacks."""
         with part.open("ab") as file:
             for block in self.files.stream(name, file.tell()):
                 file.write(block)
@@ -116,4 +104,3 @@ class Transfer:
             part.unlink()
             msg = f"{name} of {self.files.place} has more than the {limit} bytes expected"
             raise DatasetError(msg)
-        os.replace(part, target)
