@@ -393,15 +393,3 @@ def _contradictions(plan: ProductPlan, card: ModelCard | None) -> Iterable[str]:
                 f"{where}.{option}: {options[option]} um contradicts particles of at most "
                 f"{diameter} um; expected at most {limit} um"
             )
-
-
-def require_writers(config: DatasetConfig) -> None:
-    """Raise a DatasetError unless all that the index of a dataset needs is installed."""
-    from importlib.util import find_spec
-
-    if find_spec("pyarrow") is None:
-        msg = (
-            f"the index of {config.name} needs pyarrow, not installed here; "
-            "try: pip install 'cathodegrain[dataset]'"
-        )
-        raise DatasetError(msg)

@@ -68,7 +68,8 @@ class Processes:
             done: set[int] = set()
             try:
                 with self.pool() as pool:
-                    for item, result in as_completed(pool, task, left, AHEAD * self.n, running):
+                    for item, future in as_completed(pool, task, left, AHEAD * self.n, running):
+                        result = future.result()
                         done.add(item)
                         yield result
             except BrokenProcessPool:
@@ -143,10 +144,10 @@ def as_completed(
     items: Iterable[Item],
     ahead: int,
     running: dict[Future[Result], Item] | None = None,
-) -> Iterator[tuple[Item, Result]]:
-    """Items and results as they come, with at most ``ahead`` tasks submitted at a time.
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Items and finished futures as they come, at most ``ahead`` tasks submitted at a time.
 
-    ``running`` is kept to what is submitted and not finished.
+    ``running`` is kept to what is submitted and not dealt with.
     """
     running = {} if running is None else running
     waiting = iter(items)
@@ -156,15 +157,16 @@ def as_completed(
         if not running:
             return
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            result = future.result()
-            yield running.pop(future), result
+            yield running[future], future
+            del running[future]
 
 
 @dataclass(frozen=True)
 class Dask:
     """Engine of a dask scheduler at ``address``, such as tcp://host:8786.
 
-    dask itself runs the items of a worker that dies again, on another.
+    dask itself runs the items of a worker that dies again, on another; one that has killed
+    several workers has failed.
     """
 
     address: str
@@ -172,7 +174,7 @@ class Dask:
     def __call__(self, task: Task, items: Sequence[int]) -> Iterator[Any]:
         """Results as they come."""
         require("distributed", "dask")
-        from distributed import Client
+        from distributed import Client, KilledWorker
 
         try:
             client = Client(self.address, timeout=10)
@@ -181,7 +183,12 @@ class Dask:
             raise DatasetError(msg) from error
         with client, client.get_executor(pure=False) as executor:
             workers = sum(client.nthreads().values())
-            for _, result in as_completed(executor, task, items, AHEAD * max(workers, 1)):
+            for item, future in as_completed(executor, task, items, AHEAD * max(workers, 1)):
+                try:
+                    result = future.result()
+                except KilledWorker:
+                    task.sweep(item)
+                    result = task.failed(item, LOST)
                 yield result
 
 

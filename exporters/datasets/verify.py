@@ -35,7 +35,7 @@ from ..json_documents import read_document
 from . import layout, manifest
 from .build import Show
 from .config import GRAINS, DatasetConfig
-from .engines import Engine
+from .engines import Engine, require
 from .folder import document, read
 from .particle_task import is_finished
 
@@ -320,6 +320,7 @@ def _document_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
 
 
 def _index_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
+    require("pyarrow", "dataset")
     from . import index
 
     try:
