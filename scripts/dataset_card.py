@@ -1,4 +1,4 @@
-"""Write dataset_cards/nmc811-virtual.md: the README.md of the dataset that the TOML makes.
+"""Write dataset_cards/nmc811-virtual.md: the README.md of the sample dataset.
 
 Run it after the model, the index or the card has changed: ``.venv/bin/python
 scripts/dataset_card.py``. It builds the dataset in a temporary folder, half a minute.
@@ -23,4 +23,4 @@ def write_card(config: Path, card: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_card(CARDS / "nmc811-virtual.toml", CARDS / "nmc811-virtual.md")
+    write_card(CARDS / "nmc811-virtual-sample.toml", CARDS / "nmc811-virtual.md")

@@ -10,7 +10,7 @@ import pytest
 
 import slurm
 from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.datasets import engines
+from cathodegrain.exporters.datasets import engines, requirements
 from datasets import TOML, contents, made
 
 SCRIPT = Path(__file__).parent.parent / "scripts/dataset-array.sbatch"
@@ -68,11 +68,18 @@ def test_a_scheduler_that_does_not_answer_is_said(config, tmp_path, capsys):
     assert "no dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("executor", "extra"), [("slurm", "cluster"), ("dask://x:1", "dask")])
+@pytest.mark.parametrize(
+    ("executor", "package", "extra"),
+    [
+        ("slurm", "submitit", "cluster"),
+        ("dask://x:1", "distributed", "dask"),
+        ("slurm", "pyarrow", "dataset"),
+    ],
+)
 def test_a_missing_package_is_said_with_its_extra(
-    config, tmp_path, capsys, monkeypatch, executor, extra
+    config, tmp_path, capsys, monkeypatch, executor, package, extra
 ):
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == package else name)
     argv = ["dataset", "build", str(config), "--out", str(tmp_path / "d"), "--executor", executor]
     assert main(argv) == 2
     assert f"pip install 'cathodegrain[{extra}]'" in capsys.readouterr().err
@@ -86,9 +93,9 @@ def test_tasks_are_submitted_a_few_at_a_time_and_all_come_back():
     with engines.Processes(1).pool() as pool:
         running = {}
         results = {}
-        for item, result in engines.as_completed(pool, square, range(40), 5, running):
+        for item, future in engines.as_completed(pool, square, range(40), 5, running):
             assert len(running) <= 5
-            results[item] = result
+            results[item] = future.result()
     assert results == {k: k**2 for k in range(40)}
 
 

@@ -21,7 +21,7 @@ from .. import FORMATS, metadata, recipe
 from . import layout, manifest
 from .files import Files, LocalFiles, MissingFile, read_bytes
 from .http_files import HttpFiles
-from .requirements import TABLES, TRANSFER, require
+from .requirements import require
 from .selection import selected
 from .shards import PackedFiles, read_shards
 from .torch_view import TorchView
@@ -205,7 +205,7 @@ def parsed_index(content: bytes, place: str) -> pd.DataFrame:
     DatasetError
         If it cannot be read, or pandas or pyarrow are not installed.
     """
-    require(TABLES, f"the index of {place}")
+    require("dataset")
     import pandas as pd
 
     try:
@@ -267,7 +267,7 @@ def files_of(source: str | Path) -> Files:
 def _outer(source: str | Path) -> Files:
     text = str(source)
     if text.startswith(("http://", "https://")):
-        require(TRANSFER, text)
+        require("dataset")
         return HttpFiles(text)
     if "://" in text:
         msg = f"{text} has a protocol that is not read; give http://, https:// or a folder"

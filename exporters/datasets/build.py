@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from ...generator.errors import DatasetError
 from .. import metadata
 from . import layout, manifest
-from .config import DatasetConfig, require_writers
+from .config import DatasetConfig
 from .engines import Engine
 from .folder import Dataset, on_disk, prepare, read, write_document
 from .particle_task import Outcome, ParticleTask
+from .requirements import require
 
 if TYPE_CHECKING:
     from .index import Part
@@ -89,7 +90,7 @@ def build(
     DatasetError
         If the folder holds something else, or cannot be written.
     """
-    require_writers(config)
+    require("dataset")
     dataset = prepare(config, folder)
     origin = None if parent is None else str(parent.resolve())
     task = ParticleTask(str(folder.resolve()), config.sha256, origin)
@@ -145,7 +146,7 @@ def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[s
     DatasetError
         If particles are damaged (lists them), or files cannot be written.
     """
-    require_writers(dataset.config)
+    require("dataset")
     parts = _index_parts(dataset, engine, show)
     with on_disk(dataset.folder):
         return _write_totals(dataset, parts)
@@ -194,12 +195,15 @@ def _number(row: dict[str, int]) -> int:
 def _failures(dataset: Dataset) -> list[int]:
     """Particles that could not be made; documents of those that are there by now are removed."""
     folder, failed = dataset.folder, []
-    for path in sorted((folder / layout.FAILURE_FOLDER).glob("p*.json")):
+    documents = folder / layout.FAILURE_FOLDER
+    for path in sorted(documents.glob("p*.json")):
         number = layout.particle_index(path.stem)
         if (folder / layout.particle_path(number) / metadata.NAME).is_file():
             path.unlink()
         else:
             failed.append(number)
+    if documents.is_dir() and not any(documents.iterdir()):
+        documents.rmdir()
     return failed
 
 

@@ -42,7 +42,6 @@ from ...generator.errors import DatasetError, ModelCardError
 from ...generator.model_card import PARAMETERS, ModelCard
 from .. import FORMATS
 from ..products import ProductOptions
-from .requirements import TABLES, require
 
 TYPES: Mapping[str, type] = {
     "name": str,
@@ -414,8 +413,3 @@ def _contradictions(plan: ProductPlan, card: ModelCard | None) -> Iterable[str]:
                 f"{where}.{option}: {options[option]} um contradicts particles of at most "
                 f"{diameter} um; expected at most {limit} um"
             )
-
-
-def require_writers(config: DatasetConfig) -> None:
-    """Raise a DatasetError unless all that the index of a dataset needs is installed."""
-    require(TABLES, f"the index of {config.name}")

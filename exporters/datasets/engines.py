@@ -14,12 +14,12 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ...generator.errors import DatasetError
+from .requirements import require
 
 AHEAD = 4  # tasks that are submitted for each worker: enough to keep it busy
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -68,7 +68,8 @@ class Processes:
             done: set[int] = set()
             try:
                 with self.pool() as pool:
-                    for item, result in as_completed(pool, task, left, AHEAD * self.n, running):
+                    for item, future in as_completed(pool, task, left, AHEAD * self.n, running):
+                        result = future.result()
                         done.add(item)
                         yield result
             except BrokenProcessPool:
@@ -143,10 +144,10 @@ def as_completed(
     items: Iterable[Item],
     ahead: int,
     running: dict[Future[Result], Item] | None = None,
-) -> Iterator[tuple[Item, Result]]:
-    """Items and results as they come, with at most ``ahead`` tasks submitted at a time.
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Items and finished futures as they come, at most ``ahead`` tasks submitted at a time.
 
-    ``running`` is kept to what is submitted and not finished.
+    ``running`` is kept to what is submitted and not dealt with.
     """
     running = {} if running is None else running
     waiting = iter(items)
@@ -156,23 +157,24 @@ def as_completed(
         if not running:
             return
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            result = future.result()
-            yield running.pop(future), result
+            yield running[future], future
+            del running[future]
 
 
 @dataclass(frozen=True)
 class Dask:
     """Engine of a dask scheduler at ``address``, such as tcp://host:8786.
 
-    dask itself runs the items of a worker that dies again, on another.
+    dask itself runs the items of a worker that dies again, on another; one that has killed
+    several workers has failed.
     """
 
     address: str
 
     def __call__(self, task: Task, items: Sequence[int]) -> Iterator[Any]:
         """Results as they come."""
-        require("distributed", "dask")
-        from distributed import Client
+        require("dask")
+        from distributed import Client, KilledWorker
 
         try:
             client = Client(self.address, timeout=10)
@@ -181,7 +183,12 @@ class Dask:
             raise DatasetError(msg) from error
         with client, client.get_executor(pure=False) as executor:
             workers = sum(client.nthreads().values())
-            for _, result in as_completed(executor, task, items, AHEAD * max(workers, 1)):
+            for item, future in as_completed(executor, task, items, AHEAD * max(workers, 1)):
+                try:
+                    result = future.result()
+                except KilledWorker:
+                    task.sweep(item)
+                    result = task.failed(item, LOST)
                 yield result
 
 
@@ -205,7 +212,7 @@ class Slurm:
 
     def __call__(self, task: Task, items: Sequence[int]) -> Iterator[Any]:
         """Results of each array task when it ends."""
-        require("submitit", "cluster")
+        require("cluster")
         import submitit
 
         executor = submitit.AutoExecutor(folder=self.logs, cluster="slurm")
@@ -239,10 +246,3 @@ class Share:
     def __call__(self, items: list[int]) -> list[Any]:
         """Results of ``items``."""
         return [self.task(item) for item in items]
-
-
-def require(package: str, extra: str) -> None:
-    """Raise a DatasetError unless a package of one of our extras is installed."""
-    if find_spec(package) is None:
-        msg = f"{package} is not installed here; try: pip install 'cathodegrain[{extra}]'"
-        raise DatasetError(msg)

@@ -1,4 +1,4 @@
-"""Packages that datasets need and particles do not: the extra ``dataset``."""
+"""Packages that datasets need and particles do not: those of our extras."""
 
 from __future__ import annotations
 
@@ -6,23 +6,17 @@ from importlib.util import find_spec
 
 from ...generator.errors import DatasetError
 
-TABLES = ("pandas", "pyarrow")
-TRANSFER = ("requests",)
+EXTRAS = {
+    "dataset": ("pandas", "pyarrow", "requests"),
+    "dask": ("distributed",),
+    "cluster": ("submitit",),
+}
 
 
-def require(packages: tuple[str, ...], purpose: str) -> None:
-    """Raise a DatasetError that names those of ``packages`` that are not installed.
-
-    Examples
-    --------
-    >>> require(("sys", "no_such_package"), "this example")
-    Traceback (most recent call last):
-    cathodegrain.generator.errors.DatasetError: this example needs no_such_package, not installed \
-here; try: pip install 'cathodegrain[dataset]'
-    """
-    if missing := [name for name in packages if find_spec(name) is None]:
+def require(extra: str) -> None:
+    """Raise a DatasetError unless the packages of one of ``EXTRAS`` are installed."""
+    if missing := [name for name in EXTRAS[extra] if find_spec(name) is None]:
         msg = (
-            f"{purpose} needs {' and '.join(missing)}, not installed here; "
-            "try: pip install 'cathodegrain[dataset]'"
+            f"{' and '.join(missing)}: not installed here; try: pip install 'cathodegrain[{extra}]'"
         )
         raise DatasetError(msg)

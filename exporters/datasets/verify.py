@@ -38,6 +38,7 @@ from .config import GRAINS, DatasetConfig
 from .engines import Engine
 from .folder import document, read
 from .particle_task import is_finished
+from .requirements import require
 
 LEVELS = ("sizes", "hashes", "schema", "geometry")
 VOXEL_PART = 0.1  # error of a voxel volume, as a part of surface times voxel edge, at most
@@ -320,6 +321,7 @@ def _document_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
 
 
 def _index_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
+    require("dataset")
     from . import index
 
     try:
