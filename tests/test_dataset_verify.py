@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 
 import h5py
@@ -233,3 +234,25 @@ def test_damaged_particles_are_not_indexed(folder, capsys):
     assert {k: v for k, v in before.items() if "voxels" not in k or "p000000" in k} == contents(
         folder
     )
+
+
+def test_a_dataset_of_another_version_is_checked_as_what_it_is(folder, capsys):
+    names = ["dataset.json", *(f"{layout.particle_path(k)}/particle.json" for k in range(3))]
+    for name in names:
+        text = (folder / name).read_text()
+        assert '"generator": "cathodegrain ' in text
+        text = re.sub('"cathodegrain [^"]*"', '"cathodegrain 0.0.1"', text)
+        (folder / name).write_text(text)
+    manifest.write(manifest.hashes(folder), folder)
+    assert found(folder) == []
+    assert main(["dataset", "index", str(folder), "--jobs", "1"]) == 2
+    assert "generator: cathodegrain 0.0.1 there" in capsys.readouterr().err
+
+
+def test_parameters_that_are_not_the_models_are_found(folder):
+    path = folder / "dataset.json"
+    path.write_text(
+        path.read_text().replace('"grains.elongation": 1.0', '"grains.elongation": 2.0')
+    )
+    manifest.write(manifest.hashes(folder), folder)
+    assert found(folder) == ["dataset.json: parameters are not those of model/model.json"]

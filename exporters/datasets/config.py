@@ -339,8 +339,9 @@ def _products(
     """Products, the table of grains among them, and what is wrong with them."""
     plans, problems = [], []
     given = dict(fields.get("products", {}))
-    spacing = given.get("voxels", {}) if isinstance(given.get("voxels"), dict) else {}
-    given.setdefault(GRAINS, {k: v for k, v in spacing.items() if k == "spacing_um"})
+    voxels = given.get("voxels")
+    spacing = voxels.get("spacing_um") if isinstance(voxels, dict) else None
+    given.setdefault(GRAINS, {"spacing_um": spacing} if _is_length(spacing) else {})
     for name in sorted(given):
         found = list(_wrong_product(name, given[name], fields))
         problems += found

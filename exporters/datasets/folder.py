@@ -40,11 +40,14 @@ class Dataset:
         What it was made from.
     contents
         Totals of a finished one; None while it is being built.
+    generator
+        Name and version of the program that made it.
     """
 
     folder: Path
     config: DatasetConfig
     contents: dict[str, int] | None
+    generator: str
 
 
 def document(config: DatasetConfig, contents: dict[str, int] | None = None) -> dict[str, Any]:
@@ -55,9 +58,14 @@ def document(config: DatasetConfig, contents: dict[str, int] | None = None) -> d
         "generator": generator(),
         "length_unit": "um",
         "config": config.document,
-        "parameters": {key: config.card.parameter(key) for key in sorted(PARAMETERS)},
+        "parameters": parameters(config),
         "contents": contents,
     }
+
+
+def parameters(config: DatasetConfig) -> dict[str, Any]:
+    """Values of all that --set can change."""
+    return {key: config.card.parameter(key) for key in sorted(PARAMETERS)}
 
 
 def generator() -> str:
@@ -91,7 +99,7 @@ def read(folder: str | Path) -> Dataset:
         )
         raise DatasetError(msg)
     config = DatasetConfig.from_document(fields["config"], card)
-    return Dataset(folder, config, fields["contents"])
+    return Dataset(folder, config, fields["contents"], fields["generator"])
 
 
 def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:

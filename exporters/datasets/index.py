@@ -31,7 +31,7 @@ from .. import FORMATS, grain_table, metadata, recipe
 from ..atomic import replacing
 from . import layout
 from .config import GRAINS, DatasetConfig
-from .folder import on_disk, read
+from .folder import Dataset, on_disk, read
 from .particle_task import is_finished
 
 LEAST_VOXELS = 30  # smaller grains have no shape that counts in means
@@ -114,7 +114,8 @@ class PartTask:
         DatasetError
             Lists every particle whose files are damaged.
         """
-        config = read(self.folder).config
+        dataset = read(self.folder)
+        config = dataset.config
         rows: list[Row] = []
         tables: list[pa.Table] = []
         hashes: dict[str, str] = {}
@@ -124,7 +125,7 @@ class PartTask:
             if not (folder / metadata.NAME).is_file():
                 continue
             try:
-                _require_finished(folder, config, index)
+                _require_finished(folder, dataset, index)
                 row, table = particle_rows(folder, config)
             except (CathodegrainError, OSError, KeyError) as error:
                 problems.append(str(error))
@@ -164,8 +165,8 @@ class PartTask:
         """Leave all as it is: files are written whole."""
 
 
-def _require_finished(folder: Path, config: DatasetConfig, index: int) -> None:
-    if not is_finished(folder, config, index):
+def _require_finished(folder: Path, dataset: Dataset, index: int) -> None:
+    if not is_finished(folder, dataset.config, index, dataset.generator):
         msg = f"{folder} is damaged: files are missing or not as long as listed; build it again"
         raise DatasetError(msg)
 

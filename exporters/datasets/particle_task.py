@@ -77,7 +77,7 @@ class ParticleTask:
         """
         config = _config(self.folder, self.config_sha256)
         target = self.place(index)
-        if is_finished(target, config, index):
+        if is_finished(target, config, index, generator()):
             return Outcome(index, "present")
         started = time.perf_counter()
         try:
@@ -86,7 +86,7 @@ class ParticleTask:
                 _write(self._particle(config, index), target, config)
                 Path(self.folder, layout.failure_path(index)).unlink(missing_ok=True)
         except (CathodegrainError, MemoryError) as error:
-            if is_finished(target, config, index):  # another process was as fast
+            if is_finished(target, config, index, generator()):  # another process was as fast
                 return Outcome(index, "made", "", time.perf_counter() - started)
             if isinstance(error, DatasetError):
                 raise
@@ -137,8 +137,10 @@ def _config(folder: str, config_sha256: str) -> DatasetConfig:
     return config
 
 
-def is_finished(folder: Path, config: DatasetConfig, index: int) -> bool:
+def is_finished(folder: Path, config: DatasetConfig, index: int, maker: str) -> bool:
     """Whether ``folder`` holds the particle with all its products, each of the size listed.
+
+    ``maker`` is the program, with its version, that is to have made it.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def is_finished(folder: Path, config: DatasetConfig, index: int) -> bool:
         fields = metadata.read(folder)
     except RecipeError:
         return False
-    _require_own(folder, fields, config, index)
+    _require_own(folder, fields, config, index, maker)
     made = {p["format"]: p["options"] for p in fields["products"]}
     wanted = {p.name: dict(p.options) for p in config.products_of(index)}
     return made == {"recipe": {}} | wanted and all(
@@ -163,13 +165,15 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _require_own(folder: Path, fields: dict[str, Any], config: DatasetConfig, index: int) -> None:
+def _require_own(
+    folder: Path, fields: dict[str, Any], config: DatasetConfig, index: int, maker: str
+) -> None:
     source = fields["provenance"]
     wanted = {
         "model_sha256": config.card.sha256,
         "entropy": config.entropy,
         "index": index,
-        "generator": generator(),
+        "generator": maker,
     }
     if wrong := [
         f"{key} {source[key]}, expected {value}"

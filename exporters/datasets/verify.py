@@ -36,7 +36,7 @@ from . import layout, manifest
 from .build import Show
 from .config import GRAINS, DatasetConfig
 from .engines import Engine
-from .folder import document, read
+from .folder import Dataset, parameters, read
 from .particle_task import is_finished
 from .requirements import require
 
@@ -128,7 +128,7 @@ class VerifyTask:
 
     def __call__(self, index: int) -> list[str]:
         """Everything that is wrong with the particle number ``index``."""
-        config, listed = _known(self.folder, self.manifest_sha256)
+        dataset, listed = _known(self.folder, self.manifest_sha256)
         name = layout.particle_path(index)
         folder = Path(self.folder, name)
         if not folder.is_dir():
@@ -141,7 +141,7 @@ class VerifyTask:
         own = {k: v for k, v in listed.items() if k.startswith(f"{name}/")}
         found = list(_file_problems(folder, name, fields, own, hashed=self.level != "sizes"))
         if self.level in LEVELS[2:]:
-            found += _identity_problems(folder, name, fields, config, index)
+            found += _identity_problems(folder, name, fields, dataset, index)
         if self.level == LEVELS[3] and not found:
             found += _geometry(folder, name, fields)
         return found
@@ -155,9 +155,9 @@ class VerifyTask:
 
 
 @lru_cache(maxsize=4)
-def _known(folder: str, manifest_sha256: str) -> tuple[DatasetConfig, dict[str, str]]:
+def _known(folder: str, manifest_sha256: str) -> tuple[Dataset, dict[str, str]]:
     """Configuration and manifest of a dataset, read once by each process for each manifest."""
-    return read(folder).config, manifest.read(folder)
+    return read(folder), manifest.read(folder)
 
 
 def _file_problems(
@@ -180,11 +180,11 @@ def _file_problems(
 
 
 def _identity_problems(
-    folder: Path, name: str, fields: dict[str, Any], config: DatasetConfig, index: int
+    folder: Path, name: str, fields: dict[str, Any], dataset: Dataset, index: int
 ) -> Iterator[str]:
     """Ids and provenance of the document and of every file that has them."""
     try:
-        if not is_finished(folder, config, index):
+        if not is_finished(folder, dataset.config, index, dataset.generator):
             yield f"{name}: products or their options are not those of {layout.DATASET}"
     except DatasetError as error:
         yield str(error)
@@ -330,7 +330,7 @@ def _index_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
     except DatasetError as error:
         yield str(error)
         return
-    if read_document(folder / layout.DATASET, "dataset") != document(config, contents or None):
+    if read_document(folder / layout.DATASET, "dataset")["parameters"] != parameters(config):
         yield f"{layout.DATASET}: parameters are not those of {layout.MODEL_CARD}"
     totals = {"particles": len(rows), "grains": sum(row["n_grains"] for row in rows)}
     for key, value in totals.items():
