@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,9 @@ from .config import DatasetConfig
 from .folder import prepare
 from .particle_task import Outcome, ParticleTask
 
-SAMPLE = 5  # particles that are made
+SAMPLE = 5  # particles that are made, if they take no longer than
+BUDGET = 60.0  # seconds, but at least
+LEAST = 2
 SHELLS = 200  # shells that are drawn for the mean volume
 Show = Callable[[str, float], None]
 
@@ -125,30 +128,30 @@ def estimate(
 ) -> Estimate:
     """Estimate of a dataset; its sample is made in a temporary folder and forgotten.
 
-    The first particle is made once more before, so that compiling is not counted.
+    The smallest particles of the sample come first, one of them once more before so that
+    compiling is not counted; no further is begun when `BUDGET` seconds have passed.
 
     Raises
     ------
     DatasetError
         If no particle of the sample can be made.
     """
-    indices = _spread(config.indices, SAMPLE)
-    outcomes, sizes = _sample(config, parent, indices, show)
-    made = [k for k, outcome in enumerate(outcomes) if outcome.state == "made"]
+    volumes = {k: _volume(config, k) for k in _spread(config.indices, SAMPLE)}
+    sample = _sample(config, parent, sorted(volumes, key=lambda k: volumes[k]), show)
+    made = [outcome for outcome, _ in sample if outcome.state == "made"]
     if not made:
-        msg = f"no particle of the sample {indices} can be made: {outcomes[0].reason}"
+        msg = f"no particle of the sample {sorted(volumes)} can be made: {sample[0][0].reason}"
         raise DatasetError(msg)
-    volumes = np.array([_volume(config, indices[k]) for k in made])
     shells = [_volume(config, index) for index in _spread(config.indices, SHELLS)]
     known = [volume for volume in shells if volume > 0]
     error = float(np.std(known) / math.sqrt(len(known)) if len(known) < config.count else 0)
     return Estimate(
         count=config.count,
-        seconds=np.array([outcomes[k].seconds for k in made]),
-        size=np.array([float(sizes[k]) for k in made]),
-        volumes=volumes,
+        seconds=np.array([outcome.seconds for outcome in made]),
+        size=np.array([float(size) for outcome, size in sample if outcome in made]),
+        volumes=np.array([volumes[outcome.index] for outcome in made]),
         mean_volume=(float(np.mean(known)), error),
-        n_failed=len(outcomes) - len(made),
+        n_failed=len(sample) - len(made),
     )
 
 
@@ -172,18 +175,27 @@ def _volume(config: DatasetConfig, index: int) -> float:
 
 def _sample(
     config: DatasetConfig, parent: Path | None, indices: list[int], show: Show | None
-) -> tuple[list[Outcome], list[int]]:
+) -> list[tuple[Outcome, int]]:
     """What became of some particles, and the bytes of each."""
-    outcomes, sizes = [], []
-    for k, index in enumerate([indices[0], *indices]):
-        single = replace(config, first=index, count=1)
-        with tempfile.TemporaryDirectory() as folder:
-            prepare(single, folder)
-            origin = None if parent is None else str(parent.resolve())
-            task = ParticleTask(folder, single.sha256, origin)
-            outcomes.append(task(index))
-            files = (p for p in task.place(index).rglob("*") if p.is_file())
-            sizes.append(sum(path.stat().st_size for path in files))
+    found = []
+    _measured(config, parent, indices[0])  # compiles
+    end = time.monotonic() + BUDGET
+    for k, index in enumerate(indices):
+        if k >= LEAST and time.monotonic() > end:
+            break
+        found.append(_measured(config, parent, index))
         if show is not None:
-            show(f"particle {index}", (k + 1) / (len(indices) + 1))
-    return outcomes[1:], sizes[1:]
+            show(f"particle {index}", (k + 1) / len(indices))
+    return found
+
+
+def _measured(config: DatasetConfig, parent: Path | None, index: int) -> tuple[Outcome, int]:
+    """What became of one particle in a temporary folder, and its bytes."""
+    single = replace(config, first=index, count=1)
+    origin = None if parent is None else str(parent.resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(single, folder)
+        task = ParticleTask(folder, single.sha256, origin)
+        outcome = task(index)
+        files = (path for path in task.place(index).rglob("*") if path.is_file())
+        return outcome, sum(path.stat().st_size for path in files)
