@@ -376,3 +376,11 @@ def test_pooch_takes_the_manifest_as_its_registry(site, dataset, tmp_path):
     site.always[VOXELS] = ("body", b"wrong")
     with pytest.raises(ValueError, match="hash"):
         keeper.fetch(VOXELS)
+
+
+def test_a_wait_of_a_second_or_more_is_told(site, tmp_path, caplog):
+    site.fail(RECIPE, ("status", 503, {"Retry-After": "1"}))
+    first(site, tmp_path / "out")
+    (record,) = caplog.records
+    assert f"{RECIPE}: the server answers 503" in record.message
+    assert record.message.endswith("asked again in 1 s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from .files import MissingFile
 if TYPE_CHECKING:
     from requests import Response, Session
 
+LOG = logging.getLogger(__name__)
 BLOCK = 1 << 14  # bytes: what a broken connection loses at most
 TIMEOUT_S = (10, 60)  # to connect, and between two packets
 LONGEST_WAIT_S = 120
@@ -86,7 +88,10 @@ class HttpFiles:
                 "is fetched is kept"
             )
             raise DatasetError(msg) from problem
-        time.sleep(self.pause_s * 2 ** (failures - 1) if asked is None else asked)
+        pause = self.pause_s * 2 ** (failures - 1) if asked is None else asked
+        if pause >= 1:
+            LOG.warning("%s: %s; asked again in %.0f s", self._url(name), problem, pause)
+        time.sleep(pause)
 
     def _blocks(self, name: str, start: int, stop: int | None) -> Iterator[bytes]:
         """Bytes of one response; fewer than asked for if it breaks off."""
