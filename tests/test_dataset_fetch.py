@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -337,6 +338,13 @@ def test_what_cannot_be_chosen_is_said_before_anything_is_fetched(site, tmp_path
     with pytest.raises(DatasetError, match=message):
         fetched(hasty(site), tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_hash_of_the_publishers_manifest_is_told(dataset, packed, tmp_path):
+    text = (dataset / "manifest-sha256.txt").read_bytes()
+    for k, place in enumerate((dataset, packed)):
+        told = fetched(files_of(place), tmp_path / str(k), limit=1)["manifest_sha256"]
+        assert told == hashlib.sha256(text).hexdigest()
 
 
 def test_particles_without_a_product_are_counted(site, tmp_path):

@@ -9,6 +9,7 @@ where it broke, in a later call too.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def fetch(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fetch into the folder ``out``; number of particles, files and bytes fetched.
+    """Fetch into the folder ``out``; particles, files, bytes, hash of the publisher's manifest.
 
     Raises
     ------
@@ -173,7 +174,12 @@ def fetch(
         if progress is not None:
             progress(particle.id, (k + 1) / len(wanted.particles))
     manifest.write(known | {name: wanted.hashes[name] for name in transfer.done}, out)
-    return {"particles": len(wanted.particles)} | transfer.counts()
+    publisher = manifest.manifest_text(wanted.hashes).encode()
+    return {
+        "particles": len(wanted.particles),
+        **transfer.counts(),
+        "manifest_sha256": hashlib.sha256(publisher).hexdigest(),  # to compare with a known one
+    }
 
 
 def _known(out: Path, wanted: Wanted, overwrite: bool) -> dict[str, str]:
