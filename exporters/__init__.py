@@ -17,6 +17,7 @@ from .solvers import PROFILES, SolverProfile
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
+    from .datasets.access import Dataset
     from .volume_mesh import VolumeMesh
 
 
@@ -89,6 +90,14 @@ FORMATS = {
             "grain id on a regular grid as the cell array `material`, metres",
             "DAMASK, older ParaView",
             ".vti",
+            {"spacing_um": float},
+        ),
+        Format(
+            "grains",
+            "grain_table.h5",
+            "table of the grains: volume, centroid, principal lengths, alignment",
+            "xarray, h5py, netCDF4",
+            ".grain_table",
             {"spacing_um": float},
         ),
         Format(
@@ -215,3 +224,18 @@ def export(
     write = getattr(import_module(chosen.module, __name__), chosen.writer)
     written: Path = write(particle, target, **options)
     return written
+
+
+def open_dataset(source: str | Path) -> Dataset:
+    """Dataset of a folder, of a folder of ZIP shards, or of the web address of either.
+
+    It iterates over particles that are read when they are used; ``index`` is a DataFrame.
+
+    Raises
+    ------
+    DatasetError
+        If there is none, it cannot be read, or the extra ``dataset`` is not installed.
+    """
+    from .datasets.access import open_dataset as opened
+
+    return opened(source)

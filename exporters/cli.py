@@ -5,7 +5,6 @@ Nothing heavy is imported before a command runs.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -19,6 +18,8 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
+from .dataset_commands import dataset_app
+from .dataset_delivery_commands import describe, fetch, pack
 from .fit_commands import fit_app
 from .products import (
     ProductOptions,
@@ -30,6 +31,7 @@ from .products import (
     write_products,
 )
 from .section_commands import phantom, section
+from .settings import Set, assignments
 
 app = cyclopts.App(
     name="cathodegrain",
@@ -39,13 +41,12 @@ app = cyclopts.App(
 )
 
 app.command(fit_app)
+app.command(dataset_app)
+for delivery in (describe, fetch, pack):
+    dataset_app.command(delivery)
 app.command(section)
 app.command(phantom)
 
-Set = Annotated[
-    list[str] | None,
-    Parameter(name="--set", negative="", help="Parameter of the model, NAME=VALUE; repeatable."),
-]
 Out = Annotated[Path, Parameter(help="Folder that receives one folder for each particle.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
@@ -117,7 +118,7 @@ def generate(
     from ..generator.generate import generate_particle
     from ..generator.model_card import ModelCard
 
-    card = ModelCard.load(model).with_parameters(_assignments(settings))
+    card = ModelCard.load(model).with_parameters(assignments(settings))
     names = _product_names(products)
     if count < 1:
         msg = f"--count is {count}, expected 1 or more"
@@ -147,7 +148,7 @@ def regenerate(
     from .particle_folder import load
 
     names = _product_names(products)
-    particle = again(load(parent), _assignments(settings))
+    particle = again(load(parent), assignments(settings))
     _write(particle, out, names, options, overwrite, json_output)
 
 
@@ -301,23 +302,6 @@ def parameters(*, model: str = "nmc811", json_output: Json = False) -> None:
 
     card = ModelCard.load(model)
     tell({k: f"{card.parameter(k)}  ({text})" for k, text in PARAMETERS.items()}, json_output)
-
-
-def _assignments(settings: list[str] | None) -> dict[str, Any]:
-    """Values of --set NAME=VALUE; a value is JSON if it can be, else text."""
-    from ..generator.errors import ModelCardError
-
-    changes = {}
-    for setting in settings or []:
-        name, sign, text = setting.partition("=")
-        if not sign:
-            msg = f"--set {setting!r}: expected NAME=VALUE, for example grains.intensity=0.001"
-            raise ModelCardError(msg)
-        try:
-            changes[name.strip()] = json.loads(text)
-        except ValueError:
-            changes[name.strip()] = text.strip()
-    return changes
 
 
 def _product_names(text: str) -> list[str]:

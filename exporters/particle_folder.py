@@ -40,11 +40,16 @@ def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> P
         )
         raise ExportError(msg)
     with replacing_folder(folder) as temporary:
-        path = recipe.write(particle, temporary / RECIPE)
-        fields = metadata.document(particle)
-        fields["products"] = [metadata.product(temporary, path, "recipe", {})]
-        metadata.write(fields, temporary)
+        fill(particle, temporary)
     return folder
+
+
+def fill(particle: Particle, folder: Path) -> None:
+    """Write recipe and metadata of ``particle`` into an empty folder."""
+    path = recipe.write(particle, folder / RECIPE)
+    fields = metadata.document(particle)
+    fields["products"] = [metadata.product(folder, path, "recipe", {})]
+    metadata.write(fields, folder)
 
 
 def holds(folder: Path, particle: Particle) -> bool:
@@ -96,12 +101,13 @@ def add(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    particle: Particle | None = None,
     **options: Any,
 ) -> Path:
     """Write one product into a particle's folder and list it in particle.json.
 
     A product that is there already, made with the same options and unchanged since, is
-    left as it is.
+    left as it is. ``particle`` is the one of the folder, if it is at hand.
 
     Raises
     ------
@@ -120,7 +126,8 @@ def add(
         raise ExportError(msg)
     try:
         mesh = _mesh_at_hand(folder, fields, name, options)
-        target = export(load(folder), folder, name, progress=progress, mesh=mesh, **options)
+        particle = particle or load(folder)
+        target = export(particle, folder, name, progress=progress, mesh=mesh, **options)
     except OSError as error:
         msg = (
             f"{name} cannot be written into {folder} ({reason(error)}); is it writable, is there "

@@ -185,7 +185,7 @@ def plan_rows(
         "grains": particle.n_grains,
         "diameter_um": round(particle.shell.diameter_um, 3),
     }
-    if {"voxels", "vti"} & set(names):
+    if {"voxels", "vti", "grains"} & set(names):
         voxels = plan(particle, options.pitch)
         rows["voxel_shape_zyx"] = list(voxels.shape)
         rows["voxel_bytes_estimate"] = voxels.file_bytes

@@ -28,7 +28,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -133,15 +133,26 @@ def read(path: str | Path) -> Particle:
     if not h5py.is_hdf5(path):
         msg = f"{path} is not a readable recipe: it is no HDF5 file; give a {NAME}"
         raise RecipeError(msg)
+    return read_stream(path, path)
+
+
+def read_stream(source: str | Path | BinaryIO, place: str | Path) -> Particle:
+    """Particle of a recipe that may lie inside another file; ``place`` is what messages name.
+
+    Raises
+    ------
+    RecipeError
+        As `read` does.
+    """
     try:
-        with h5py.File(path) as file:
+        with h5py.File(source) as file:
             found = file.attrs.get("schema", b"nothing").decode()
             if found == KIND:
                 return _particle(file)
     except (OSError, KeyError, ValueError, AttributeError, TypeError, CathodegrainError) as error:
-        msg = f"{path} is not a readable recipe ({error}); generate the particle again"
+        msg = f"{place} is not a readable recipe ({error}); generate the particle again"
         raise RecipeError(msg) from error
-    msg = f"{path} holds {found!r}, expected {KIND!r}: give a {NAME}"
+    msg = f"{place} holds {found!r}, expected {KIND!r}: give a {NAME}"
     raise RecipeError(msg)
 
 

@@ -36,6 +36,7 @@ are 4 GB).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -160,7 +161,7 @@ def require_room(needed: Plan, folder: Path) -> None:
             f"{needs}; {folder} has {readable_bytes(disk)} free; choose a larger spacing or "
             "another folder"
         )
-        raise ExportError(msg)
+        raise ExportError(msg) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def readable_bytes(n: float) -> str:

@@ -27,3 +27,7 @@ class FitError(CathodegrainError):
 
 class VolumeFileError(CathodegrainError):
     """A file of voxels that cannot be read, or does not hold one volume of numbers."""
+
+
+class DatasetError(CathodegrainError):
+    """A dataset, or its configuration, that is not valid or is not what was asked for."""

@@ -114,7 +114,15 @@ def run_all(
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: fewer than the computer has under SLURM or taskset."""
+    """Cores that this process may use: fewer than the computer has under SLURM or taskset.
+
+    At most ``NUMBA_NUM_THREADS`` if the environment sets it.
+    """
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    return min(int(limit), _cores()) if limit.isdigit() and int(limit) else _cores()
+
+
+def _cores() -> int:
     if sys.version_info >= (3, 13):
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows

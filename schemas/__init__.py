@@ -10,11 +10,16 @@ from importlib.resources import files
 from typing import Any
 
 SCHEMAS = {
+    "citation": "citation-1.2.0.schema.json",
+    "dataset": "dataset-1.0.0.schema.json",
+    "dataset_card": "dataset_card-1.0.0.schema.json",
+    "failure": "failure-1.0.0.schema.json",
     "grain_fit_report": "grain_fit_report-1.0.0.schema.json",
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",
     "phantom": "phantom-1.0.0.schema.json",
     "section": "section-1.0.0.schema.json",
+    "shards": "shards-1.0.0.schema.json",
     "solver": "solver-1.0.0.schema.json",
 }
 
@@ -50,8 +55,8 @@ def problems(document: object, name: str) -> list[str]:
     """
     from jsonschema import Draft202012Validator
 
-    kind = load(name)["properties"]["schema"]["const"]
-    if isinstance(document, dict) and document.get("schema", kind) != kind:
+    kind = load(name)["properties"].get("schema", {}).get("const")  # formats of others have none
+    if kind and isinstance(document, dict) and document.get("schema", kind) != kind:
         return [f"schema: {document['schema']!r}, expected {kind!r}"]
     errors = Draft202012Validator(load(name)).iter_errors(document)
     found = [f"{_field(e.absolute_path)}: {_short(e.message)}" for e in errors]

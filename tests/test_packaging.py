@@ -16,6 +16,7 @@ assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out
              "--export", "voxels,vti"]) == 0
 assert main(["validate", "particles/p000000"]) == 0
 assert main(["export", "particles/p000000", "--to", "mesh"]) == 2  # gmsh is an extra
+assert main(["dataset", "fetch", "http://127.0.0.1:9", "--out", "part"]) == 2  # so are its packages
 assert not {"torch", "gmsh", "matplotlib", "trimesh"} & set(sys.modules)
 import xarray
 assert int(xarray.open_dataset("particles/p000000/voxels.vtkhdf").grain_id.max()) > 5

@@ -1,0 +1,182 @@
+"""Builds of datasets: throughput, use of two cores, memory, size, and what large ones take.
+
+Everything is wall-clock time of this machine, starting the processes included; particles are
+consecutive ones of the shipped card, none picked. Memory is the peak of each worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cathodegrain.exporters.datasets import build, config
+from cathodegrain.exporters.datasets.engines import Processes
+from cathodegrain.exporters.datasets.folder import prepare
+from cathodegrain.exporters.datasets.particle_task import Outcome, ParticleTask
+from cathodegrain.exporters.datasets.verify import verify
+from timing import Result, machine, table
+
+ENTROPY = 2026
+RECIPES_BAR = 5.0  # particles/s on two cores
+VOXELS_BAR = 2.0
+EFFICIENCY_BAR = 85.0  # per cent, from one process to two
+VERIFY_BAR = 60.0  # s for 200 particles
+LARGE = (10_000, 1_000_000)
+SMALL = {"shell": {"diameter_um": 1.0}}  # particles of the quick run
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    throughput: int = 60  # particles
+    count: int = 200  # particles of the whole build
+    meshes: int = 5
+    parameters: Mapping[str, Any] | None = None
+
+
+QUICK = Size(throughput=4, count=6, meshes=1, parameters=SMALL)
+
+
+@dataclass(frozen=True)
+class MeasuredTask(ParticleTask):
+    """Task that gives the peak of its process's memory in place of seconds, bytes."""
+
+    def __call__(self, index: int) -> Outcome:
+        """Outcome of a particle."""
+        done = super().__call__(index)
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return Outcome(done.index, done.state, done.reason, float(peak))
+
+
+def plan(size: Size, count: int, products: Mapping[str, Any]) -> config.DatasetConfig:
+    """Configuration of a measured dataset."""
+    fields = {
+        "name": "benchmark",
+        "model": "nmc811",
+        "entropy": ENTROPY,
+        "count": count,
+        "parameters": size.parameters or {},
+        "products": products,
+    }
+    return config.from_fields(fields)
+
+
+def timed_build(what: config.DatasetConfig, jobs: int) -> tuple[float, list[Outcome]]:
+    """Seconds that the particles take in ``jobs`` processes, and what became of each."""
+    with TemporaryDirectory() as folder:
+        prepare(what, folder)
+        task = MeasuredTask(folder, what.sha256)
+        start = time.perf_counter()
+        outcomes = list(Processes(jobs)(task, what.indices))
+        return time.perf_counter() - start, outcomes
+
+
+def throughput(size: Size) -> Iterator[Result]:
+    """Particles a second, use of the second core, memory of a worker."""
+    cases = {
+        "recipes and tables of grains": ({}, RECIPES_BAR),
+        "recipes, tables, voxels of 0.1 um": ({"voxels": {"spacing_um": 0.1}}, VOXELS_BAR),
+    }
+    timed_build(plan(QUICK, 2, {"voxels": {}}), 1)  # compiled kernels are kept on disk
+    for name, (products, bar) in cases.items():
+        what = plan(size, size.throughput, products)
+        seconds = {jobs: timed_build(what, jobs) for jobs in (1, 2)}
+        made = sum(outcome.state == "made" for outcome in seconds[2][1])
+        peak = max(outcome.seconds for outcome in seconds[2][1])
+        rate = made / seconds[2][0]
+        yield Result(
+            name=f"{name}, 2 processes",
+            value=rate,
+            low=bar,
+            unit=" /s",
+            details=f"{made} particles",
+        )
+        yield Result(
+            name=f"{name}: efficiency of 2 processes",
+            value=100 * seconds[1][0] / (2 * seconds[2][0]),
+            low=EFFICIENCY_BAR,
+            unit=" %",
+            details=f"1 process {seconds[1][0]:.3g} s, 2 processes {seconds[2][0]:.3g} s",
+        )
+        yield Result(name=f"{name}: peak memory of a worker", value=peak / 2**20, unit=" MiB")
+
+
+def whole_build(size: Size, out: Path) -> Iterator[Result]:
+    """A dataset with everything: time, size, check, a second build; and larger ones."""
+    products = {"voxels": {"spacing_um": 0.1}, "mesh": {"count": size.meshes, "size_um": 0.2}}
+    what = plan(size, size.count, products)
+    start = time.perf_counter()
+    report = build.build(what, out, Processes(2))
+    seconds = time.perf_counter() - start
+    files = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
+    rows = size.count
+    yield Result(
+        name=f"{rows} particles, {size.meshes} meshes: all of the build",
+        value=seconds,
+        unit=" s",
+        details=f"{report.made} made, {len(report.failed)} failed, {len(files)} files",
+    )
+    yield Result(name=f"{rows} particles: size", value=sum(files) / 1e6, unit=" MB")
+    start = time.perf_counter()
+    build.build(what, out, Processes(2))
+    again = time.perf_counter() - start
+    yield Result(name=f"{rows} particles: the same build again", value=again, unit=" s")
+    start = time.perf_counter()
+    problems = verify(out, "geometry", Processes(2))
+    yield Result(
+        name=f"{rows} particles: verify, all levels",
+        value=time.perf_counter() - start,
+        high=VERIFY_BAR,
+        unit=" s",
+        details=f"{len(problems)} problems",
+    )
+
+
+def larger(size: Size, out: Path) -> Iterator[Result]:
+    """What many particles take, from the build without meshes."""
+    for name, products in (
+        ("recipes", {}),
+        ("recipes and voxels", {"voxels": {"spacing_um": 0.1}}),
+    ):
+        what = plan(size, size.throughput, products)
+        start = time.perf_counter()
+        build.build(what, out / name, Processes(2))
+        seconds = (time.perf_counter() - start) / size.throughput
+        files = [path.stat().st_size for path in (out / name).rglob("*") if path.is_file()]
+        for n in LARGE:
+            yield Result(
+                name=f"{n:,} particles, {name}, index included",
+                value=2 * n * seconds / 3600,
+                unit=" core hours",
+                details=f"{n * sum(files) / size.throughput / 1e9:.3g} GB",
+            )
+
+
+def results(size: Size) -> Iterator[Result]:
+    """Measure everything, a result at a time."""
+    yield from throughput(size)
+    with TemporaryDirectory() as folder:
+        yield from whole_build(size, Path(folder) / "whole")
+        yield from larger(size, Path(folder))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few small particles")
+    arguments = parser.parse_args()
+    print(machine(), end="\n\n", flush=True)
+    print(table(results(QUICK if arguments.quick else Size())))
+
+
+if __name__ == "__main__":
+    main()

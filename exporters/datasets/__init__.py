@@ -1,0 +1,1 @@
+"""Datasets of particles: layout, configuration, build, index, manifest, verification."""

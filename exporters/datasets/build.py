@@ -1,0 +1,235 @@
+"""Build of a dataset: its particles, by any engine; then index, totals and manifest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...generator.errors import DatasetError
+from .. import metadata
+from . import layout, manifest
+from .config import DatasetConfig
+from .engines import Engine
+from .folder import Dataset, on_disk, prepare, read, write_document
+from .particle_task import Outcome, ParticleTask
+from .requirements import require
+
+if TYPE_CHECKING:
+    from .index import Part
+
+Show = Callable[[str, float], None]  # (what is going on, part of the work that is done)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every ``of``-th particle, from number ``number`` on, counted from 0."""
+
+    number: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.of:
+            msg = f"shard {self.number}/{self.of}, expected i/n with i from 0 to n - 1"
+            raise DatasetError(msg)
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Shard written as i/n.
+
+        Examples
+        --------
+        >>> Shard.parse("3/10")
+        Shard(number=3, of=10)
+        """
+        number, _, of = text.partition("/")
+        if not (number.strip().isdecimal() and of.strip().isdecimal()):
+            msg = f"shard {text!r}, expected i/n, as 0/10 for the first of ten"
+            raise DatasetError(msg)
+        return cls(int(number), int(of))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a build did.
+
+    Parameters
+    ----------
+    made, present
+        Particles made now, and found finished.
+    failed
+        Those that could not be made.
+    stopped
+        Whether it ended at the first of them.
+    """
+
+    made: int
+    present: int
+    failed: tuple[Outcome, ...]
+    stopped: bool = False
+
+
+def build(
+    config: DatasetConfig,
+    folder: Path,
+    engine: Engine,
+    *,
+    parent: Path | None = None,
+    shard: Shard | None = None,
+    strict: bool = False,
+    show: Show | None = None,
+) -> Report:
+    """Make the particles of a dataset that are not there yet, and finish it.
+
+    With a shard its particles are made only; `finish` is called when all are there.
+
+    Raises
+    ------
+    DatasetError
+        If the folder holds something else, or cannot be written.
+    """
+    require("dataset")
+    dataset = prepare(config, folder)
+    origin = None if parent is None else str(parent.resolve())
+    task = ParticleTask(str(folder.resolve()), config.sha256, origin)
+    indices = config.indices if shard is None else config.indices[shard.number :: shard.of]
+    report = _run(task, indices, engine, strict, show)
+    if shard is None and not report.stopped and not _is_current(dataset, report):
+        finish(dataset, engine, show)
+    return report
+
+
+def _run(
+    task: ParticleTask, indices: range, engine: Engine, strict: bool, show: Show | None
+) -> Report:
+    counts = {"made": 0, "present": 0, "failed": 0}
+    failed: list[Outcome] = []
+    outcomes: Iterator[Outcome] = iter(engine(task, indices))
+    for done, outcome in enumerate(outcomes, 1):
+        counts[outcome.state] += 1
+        if show is not None:
+            show(f"particle {done} of {len(indices)}", done / len(indices))
+        if outcome.state == "failed":
+            failed.append(outcome)
+            if strict:
+                getattr(outcomes, "close", lambda: None)()
+                break
+    ordered = tuple(sorted(failed, key=lambda outcome: outcome.index))
+    return Report(counts["made"], counts["present"], ordered, strict and bool(failed))
+
+
+def _is_current(dataset: Dataset, report: Report) -> bool:
+    """Whether nothing was to do and the index and manifest are those of what is there."""
+    contents = dataset.contents
+    if report.made or contents is None:
+        return False
+    if (contents["particles"], contents["failed"]) != (report.present, len(report.failed)):
+        return False
+    try:
+        return list(manifest.read(dataset.folder)) == _files(dataset.folder)
+    except DatasetError:
+        return False
+
+
+def _files(folder: Path) -> list[str]:
+    left = any(layout.is_temporary(path.name) for path in folder.rglob(".*"))
+    return [] if left else manifest.file_names(folder)
+
+
+def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[str, int]:
+    """Write index, totals and manifest of what is there; the totals.
+
+    Raises
+    ------
+    DatasetError
+        If particles are damaged (lists them), or files cannot be written.
+    """
+    require("dataset")
+    parts = _index_parts(dataset, engine, show)
+    with on_disk(dataset.folder):
+        return _write_totals(dataset, parts)
+
+
+def _index_parts(dataset: Dataset, engine: Engine, show: Show | None) -> list[Part]:
+    """Parts of the index, written."""
+    from . import index
+
+    task, numbers = index.PartTask(str(dataset.folder.resolve())), index.parts(dataset.config)
+    found: list[Part] = []
+    for part in engine(task, numbers):
+        found.append(part)
+        if show is not None:
+            show("index", len(found) / len(numbers))
+    return found
+
+
+def _write_totals(dataset: Dataset, parts: list[Part]) -> dict[str, int]:
+    """Write all that is made of the parts of the index; the totals."""
+    from .describe import write_descriptions
+    from .index import write_particles
+
+    folder, config = dataset.folder, dataset.config
+    failures = _failures(dataset)
+    rows = sorted((row for part in parts for row in part.rows), key=_number)
+    write_particles(rows, config, folder)
+    contents = {
+        "particles": len(rows),
+        "failed": len(failures),
+        "grains": sum(row["n_grains"] for row in rows),
+        "bytes": sum(row["bytes"] for row in rows),
+    }
+    write_document(config, folder, contents)
+    if len(rows) + len(failures) == config.count:
+        sweep(folder)  # nobody else can be at work
+    write_descriptions(folder)
+    write_manifest(folder, {name: h for part in parts for name, h in part.hashes.items()})
+    return contents
+
+
+def _number(row: dict[str, int]) -> int:
+    return row["index"]
+
+
+def _failures(dataset: Dataset) -> list[int]:
+    """Particles that could not be made; documents of those that are there by now are removed."""
+    folder, failed = dataset.folder, []
+    documents = folder / layout.FAILURE_FOLDER
+    for path in sorted(documents.glob("p*.json")):
+        number = layout.particle_index(path.stem)
+        if (folder / layout.particle_path(number) / metadata.NAME).is_file():
+            path.unlink()
+        else:
+            failed.append(number)
+    if documents.is_dir() and not any(documents.iterdir()):
+        documents.rmdir()
+    return failed
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left; only when no other is at work."""
+    for path in sorted(folder.rglob(".*")):
+        if layout.is_temporary(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def write_manifest(folder: Path, particle_hashes: dict[str, str]) -> None:
+    """Write the manifest: the particles' files as listed, all others as they are."""
+    inside = f"{layout.PARTICLE_FOLDER}/"
+    others = [name for name in manifest.file_names(folder) if not name.startswith(inside)]
+    own = {name: metadata.sha256(folder / name) for name in others}
+    manifest.write(particle_hashes | own, folder)
+
+
+def index_folder(folder: Path, engine: Engine, show: Show | None = None) -> dict[str, int]:
+    """Write index, totals and manifest of a dataset's folder again; the totals.
+
+    Raises
+    ------
+    DatasetError
+        As `finish`, and if another version of this program made it.
+    """
+    dataset = read(folder)
+    prepare(dataset.config, folder)
+    return finish(dataset, engine, show)

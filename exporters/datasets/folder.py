@@ -1,0 +1,222 @@
+"""The folder of a dataset: dataset.json, the model, the schemas; one dataset each, never mixed.
+
+``dataset.json`` is written first, so that whatever lies beside it belongs to that
+dataset, and once more when the index is there, with the totals.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ... import schemas
+from ...generator.errors import CathodegrainError, DatasetError, ExportError, ModelCardError
+from ...generator.model_card import PARAMETERS, ModelCard
+from ..atomic import reason, replacing
+from ..json_documents import document_text, read_document
+from . import layout
+from .config import DatasetConfig
+from .model_readme import model_readme
+
+SHIPPED_SCHEMAS = ("dataset", "failure", "model_card", "particle")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset's folder and what is to be, or is, in it.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    config
+        What it was made from.
+    contents
+        Totals of a finished one; None while it is being built.
+    generator
+        Name and version of the program that made it.
+    """
+
+    folder: Path
+    config: DatasetConfig
+    contents: dict[str, int] | None
+    generator: str
+
+
+def document(config: DatasetConfig, contents: dict[str, int] | None = None) -> dict[str, Any]:
+    """Content of dataset.json."""
+    return {
+        "schema": "cathodegrain/dataset",
+        "schema_version": "1.0.0",
+        "generator": generator(),
+        "length_unit": "um",
+        "config": config.document,
+        "parameters": parameters(config),
+        "contents": contents,
+    }
+
+
+def parameters(config: DatasetConfig) -> dict[str, Any]:
+    """Values of all that --set can change."""
+    return {key: config.card.parameter(key) for key in sorted(PARAMETERS)}
+
+
+def generator() -> str:
+    """Name and version of this program."""
+    return f"cathodegrain {version('cathodegrain')}"
+
+
+def read(folder: str | Path) -> Dataset:
+    """Dataset of a folder.
+
+    Raises
+    ------
+    DatasetError
+        If there is none, or its documents are damaged or do not belong together.
+    """
+    folder = Path(folder)
+    path = folder / layout.DATASET
+    if not path.is_file():
+        msg = f"{folder} holds no {layout.DATASET}; expected the folder of a dataset"
+        raise DatasetError(msg)
+    try:
+        fields = read_document(path, "dataset")
+        card = ModelCard.load(folder / layout.MODEL_CARD)
+    except (ExportError, ModelCardError) as error:
+        msg = f"{folder} is no sound dataset: {error}"
+        raise DatasetError(msg) from error
+    if card.sha256 != (expected := fields["config"]["model_sha256"]):
+        msg = (
+            f"{folder / layout.MODEL_CARD} has the canonical sha256 {card.sha256}, "
+            f"{layout.DATASET} expects {expected}; one of them was changed"
+        )
+        raise DatasetError(msg)
+    config = DatasetConfig.from_document(fields["config"], card)
+    return Dataset(folder, config, fields["contents"], fields["generator"])
+
+
+def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
+    """Folder that holds this dataset, made or found, with model and schemas.
+
+    Raises
+    ------
+    DatasetError
+        If it holds another dataset (says every difference), other files, or the operating
+        system refuses.
+    """
+    folder = Path(folder)
+    with on_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / layout.DATASET).is_file():
+            _require_same(config, folder)
+        else:
+            _require_empty(folder)
+            write_document(config, folder)
+        _write_schemas(folder)
+        _write_model(config.card, folder)
+    return read(folder)
+
+
+@contextmanager
+def on_disk(folder: str | Path) -> Iterator[None]:
+    """Raise a DatasetError if the operating system refuses something in the block.
+
+    What a user's data cause, and memory, is left alone.
+    """
+    try:
+        yield
+    except (OSError, CathodegrainError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        msg = (
+            f"{folder} cannot be written or read ({reason(cause)}). Nothing is half-written: mend "
+            "that, and the same command goes on from here"
+        )
+        raise DatasetError(msg) from error
+
+
+def write_document(
+    config: DatasetConfig, folder: Path, contents: dict[str, int] | None = None
+) -> None:
+    """Write dataset.json."""
+    text = document_text(document(config, contents), "dataset")
+    write_text(folder / layout.DATASET, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text, whole or not at all, unless it holds that text already."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def _require_same(config: DatasetConfig, folder: Path) -> None:
+    found = read_document(folder / layout.DATASET, "dataset")
+    differences = _differences(found, document(config))
+    if differences:
+        msg = (
+            f"{folder} holds another dataset, and two are never mixed; choose another --out:\n  "
+            + "\n  ".join(differences)
+        )
+        raise DatasetError(msg)
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Every field in which two datasets differ, totals aside."""
+    there, here = (_flat({**fields, "contents": None}) for fields in (found, wanted))
+    return [
+        f"{key}: {there.get(key, 'nothing')} there, {here.get(key, 'nothing')} asked for"
+        for key in sorted(there | here)
+        if there.get(key) != here.get(key)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    pairs: dict[str, Any] = {}
+    for key, item in value.items():
+        pairs |= _flat(item, f"{prefix}.{key}" if prefix else key)
+    return pairs
+
+
+def _require_empty(folder: Path) -> None:
+    others = sorted(p.name for p in folder.iterdir() if not layout.is_temporary(p.name))
+    if others:
+        msg = (
+            f"{folder} holds {', '.join(others[:3])} but no {layout.DATASET}; a dataset starts in "
+            "an empty or a new folder, choose another --out"
+        )
+        raise DatasetError(msg)
+
+
+def _write_schemas(folder: Path) -> None:
+    for name in SHIPPED_SCHEMAS:
+        file = schemas.SCHEMAS[name]
+        text = files(schemas).joinpath(file).read_text("utf-8")
+        write_text(folder / layout.SCHEMA_FOLDER / file, text)
+
+
+def _write_model(card: ModelCard, folder: Path) -> None:
+    text = json.dumps(card.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(folder / layout.MODEL_CARD, text)
+    write_text(folder / layout.MODEL_README, model_readme(card))
+    weights = card.document["grains"]["markers"].get("weights")
+    if weights is not None:
+        _ = card.marker_law  # reads the weights and checks their hash
+        target = layout.safe_path(folder / layout.MODEL_FOLDER, weights)
+        if not target.is_file():
+            with replacing(target) as temporary:
+                shutil.copyfile(card.folder / weights, temporary)
