@@ -125,7 +125,7 @@ class Places:
         return {
             "card": str(self.out),
             "report": str(self.report / "index.html"),
-            "training": f"{self.work}, can be deleted",
+            "folder of the fit": f"{self.work}, can be deleted",
         }
 
     def prepare(self, overwrite: bool) -> None:
@@ -348,9 +348,10 @@ def _fit_rows(fit: GrainFit, evaluation: Evaluation, law: GrainModel | None) -> 
         "intensity": f"{fit.best.intensity:.4g} seeds per cubic pixel{truth}",
         "grains per area": f"{evaluation.count.generated:.3f} of the reference's",
     }
-    for one in (*evaluation.planar, *evaluation.spatial):
+    found = [("section", one) for one in evaluation.planar]
+    for where, one in (*found, *(("space", one) for one in evaluation.spatial)):
         low, high = one.intervals["ks"]
-        rows[f"KS {one.descriptor}"] = (
+        rows[f"KS in {where}, {one.descriptor.replace('_', ' ')}"] = (
             f"{one.generated.ks:.3f} [{low:.3f}, {high:.3f}], floor {one.floor.ks:.3f}, "
             f"untrained {one.untrained.ks:.3f}; mean {one.generated.mean:.3f}, "
             f"spread {one.generated.spread:.3f} of the reference's"

@@ -84,11 +84,11 @@ class MarkerNet:
 
     def save(self, path: str | Path) -> None:
         """Write the weights as safetensors (float64, layer k as ``weight.k``, ``bias.k``)."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         tensors = {f"weight.{k}": np.ascontiguousarray(w) for k, w in enumerate(self.weights)}
         tensors |= {f"bias.{k}": np.ascontiguousarray(b) for k, b in enumerate(self.biases)}
-        save_file(tensors, str(path))
+        Path(path).write_bytes(save(tensors))
 
     @classmethod
     def from_bytes(cls, content: bytes, source: str, **scaling: float) -> MarkerNet:

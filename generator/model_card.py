@@ -155,7 +155,8 @@ class ModelCard:
         fields = self.document["grains"]["markers"]
         if fields["law"] == "radial" or self.folder == SHIPPED:
             return self.weights
-        return self.weights or _content(self.folder / fields["weights"])
+        content = self.weights or _content(self.folder / fields["weights"])
+        return None if content == _content(SHIPPED / fields["weights"]) else content
 
     def parameter(self, key: str) -> Any:
         """Value of one of ``PARAMETERS``."""

@@ -56,7 +56,7 @@ def test_a_fit_is_a_card_that_particles_are_generated_from(phantom, maps, tmp_pa
     out = tmp_path / "Own grains.json"
     assert fit(*maps, "--out", out, "--truth", phantom / "phantom.json") == 0
     printed = capsys.readouterr().out
-    assert "KS elongation" in printed
+    assert "KS in space, elongation" in printed
     assert "rejected" in printed  # the section that misses the centre
     card = ModelCard.load(out)
     assert card.name == "own-grains"

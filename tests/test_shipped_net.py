@@ -106,5 +106,5 @@ def test_weights_that_are_missing_or_changed_are_refused(net_card, tmp_path):
     with pytest.raises(ModelCardError, match="sha256 no file, the card expects"):
         _ = ModelCard(document, tmp_path).marker_law
     (tmp_path / "gone.safetensors").write_bytes(b"something else")
-    with pytest.raises(ModelCardError, match="have sha256 .*, the card expects"):
+    with pytest.raises(ModelCardError, match=r"have sha256 .*, the card expects"):
         _ = ModelCard(document, tmp_path).marker_law

@@ -36,7 +36,7 @@ def model_readme(card: ModelCard) -> str:
         "## Parameters\n\n" + _parameters(card),
         "## Shell\n\n" + _shell(fields["shell"]),
         "## Grains\n\n" + _grains(fields["grains"]),
-        "## Metrics\n\n" + _metrics(fields["shell"].get("fit")),
+        "## Metrics\n\n" + _metrics(fields),
         "## Choices that the paper leaves open\n\n" + _assumptions(fields["assumptions"]),
         "## References\n\n" + bullets(fields["references"]),
     ]
@@ -123,10 +123,36 @@ def _volumes(shell: Mapping[str, Any]) -> str:
     return table(["volume", "voxels (z, y, x)", "SHA-256 of its voxels"], rows)
 
 
-def _metrics(fit: Mapping[str, Any] | None) -> str:
-    if fit is None:
-        return "The card records no fit.\n"
-    return table(["of the fit of the shell", "value"], list(_fit_rows(fit)))
+def _metrics(document: Mapping[str, Any]) -> str:
+    shell, grains = document["shell"].get("fit"), document["grains"].get("fit")
+    parts = []
+    if shell:
+        parts.append(table(["of the fit of the shell", "value"], list(_fit_rows(shell))))
+    if grains:
+        parts.append(_grain_distances(grains["distances"]))
+    return "\n".join(parts) or "The card records no fit.\n"
+
+
+def _grain_distances(found: Mapping[str, Any]) -> str:
+    """Distances of generated grains, with what stands beside them."""
+    rows = [
+        [
+            f"{one['descriptor'].replace('_', ' ')} ({place})",
+            *(f"{one[kind]['ks']:.3f}" for kind in ("generated", "floor", "untrained")),
+            *(f"{one['generated'][part]:.2f}" for part in ("mean", "spread")),
+        ]
+        for place in ("planar", "spatial")
+        for one in found[place]
+    ]
+    head = ["of the fit of the grains", "KS", "floor", "untrained", "mean", "spread"]
+    count = found["grains_per_area"]["generated"]
+    return (
+        table(head, rows) + f"\n{found['n_planar_grains']} generated grains in sections and "
+        f"{found['n_spatial_grains']} in space against the {found['reference']}: "
+        "Kolmogorov-Smirnov distances, of two samples of one law (floor), of a net with random "
+        "weights; mean and standard deviation over those of the reference. "
+        f"Grains per area: {count:.3f} of the reference's.\n"
+    )
 
 
 def _fit_rows(fit: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -33,6 +33,7 @@ FEW_GRAINS = 50  # of all kept sections, below which there is too little to fit
 MEAN_AREAS = (16.0, 500.0)  # of grains, pixels, that a cutout of 32 pixels can show
 NEAREST = 24.0  # pixels: least of the largest distances of cutouts from the centre
 PIXEL_TOLERANCE = 1e-4
+DIGITS = 6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -205,7 +206,7 @@ def fitted_card(
         "elongation": 1.0,
         "offset_scale": 1.0,
         "markers": law,
-        "fit": fit_document(fit, evaluation, document["software"]),
+        "fit": _shortened(fit_document(fit, evaluation, document["software"])),
     }
     return ModelCard(card, base.folder)
 
@@ -245,6 +246,15 @@ def fit_document(fit: GrainFit, evaluation: Evaluation, software: str) -> dict[s
         "chosen": fit.chosen,
         "distances": distances_document(evaluation),
     }
+
+
+def _shortened(value: Any) -> Any:
+    """JSON values with numbers of `DIGITS` digits: every recipe holds the card."""
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(item) for item in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def _section_documents(fit: GrainFit) -> list[dict[str, Any]]:
