@@ -72,7 +72,7 @@ class ModelCard:
 
         Examples
         --------
-        >>> ModelCard.load("nmc811").intensity
+        >>> ModelCard.load("nmc811-radial").intensity
         0.0012
         """
         shipped = str(name_or_path) in shipped_cards()

@@ -11,7 +11,7 @@ FIELDS = {
     "title": "Tiny particles",
     "version": "1.0.0",
     "year": 2026,
-    "model": "nmc811",
+    "model": "nmc811-radial",
     "entropy": 7,
     "parameters": {"shell.diameter_um": 1.2, "grains.intensity": 0.002},
 }

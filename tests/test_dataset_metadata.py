@@ -121,7 +121,7 @@ def test_the_card_holds_the_numbers_of_the_dataset(dataset):
     low, high = index.sphericity.min(), index.sphericity.max()
     assert f"| `sphericity` | Float | {low:.4g} |" in text
     assert f"| {high:.4g} | pi^(1/3) (6 V)^(2/3) / A |" in text
-    for limit in ModelCard.load("nmc811").document["limits"]:
+    for limit in ModelCard.load("nmc811-radial").document["limits"]:
         assert limit in text
 
 
