@@ -52,8 +52,9 @@ def test_the_folder_is_laid_out_as_documented(whole):
     assert names == {
         "dataset.json", "manifest-sha256.txt", "index/particles.parquet", "index/particles.csv",
         "index/grains/part-00.parquet", "index/grains/part-00.csv.gz", "model/model.json",
-        "model/nmc811.safetensors", "model/README.md", "schema/dataset-1.0.0.schema.json", "schema/failure-1.0.0.schema.json",
-        "schema/model_card-1.0.0.schema.json", "schema/particle-1.0.0.schema.json",
+        "model/nmc811.safetensors", "model/README.md", "schema/dataset-1.0.0.schema.json",
+        "schema/failure-1.0.0.schema.json", "schema/model_card-1.0.0.schema.json",
+        "schema/particle-1.0.0.schema.json",
         "README.md", "LICENSE", "CITATION.cff", "croissant.json",
     }  # fmt: skip
     inside = {p.name for p in (whole / "particles/00/p000003").iterdir()}

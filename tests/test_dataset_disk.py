@@ -42,10 +42,12 @@ def disk(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
-def build(config, folder, jobs, capsys):
-    argv = ["dataset", "build", config, "--out", folder, "--jobs", jobs]
-    code = main(list(map(str, argv)))
-    return code, capsys.readouterr().err
+def build(config, folder, jobs):
+    """Exit code and standard error of a process of its own: a full disk leaves HDF5 unsound."""
+    words = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build"]
+    words += [str(config), "--out", str(folder), "--jobs", str(jobs)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    return done.returncode, done.stderr
 
 
 def assert_undamaged(folder, expected):
@@ -58,12 +60,12 @@ def assert_undamaged(folder, expected):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_full_disk_stops_a_build_that_then_goes_on(config, expected, disk, jobs, capsys):
+def test_a_full_disk_stops_a_build_that_then_goes_on(config, expected, disk, jobs):
     total = sum(map(len, expected.values()))
     stops = 0
-    for share in (0.15, 0.4, 0.7, 0.85):
+    for share in (0.15, 0.5, 0.85):
         assert mount("-o", f"remount,size={int(share * total)}", disk)
-        code, err = build(config, disk / "d", jobs, capsys)
+        code, err = build(config, disk / "d", jobs)
         assert code == 2
         assert "No space left on device" in err
         assert err.count("cathodegrain: ") == 1
@@ -71,27 +73,27 @@ def test_a_full_disk_stops_a_build_that_then_goes_on(config, expected, disk, job
         assert_undamaged(disk / "d", expected)
     assert stops
     assert mount("-o", "remount,size=20m", disk)
-    assert build(config, disk / "d", jobs, capsys) == (0, "")
+    assert build(config, disk / "d", jobs) == (0, "")
     assert contents(disk / "d") == expected
 
 
 def test_a_disk_that_takes_no_files_is_said_and_a_build_goes_on(config, expected, disk, capsys):
     assert mount("-o", "remount,ro,size=20m", disk)
-    code, err = build(config, disk / "d", 1, capsys)
+    code, err = build(config, disk / "d", 1)
     assert code == 2
     assert "cannot be written or read (Read-only file system)" in err
     assert mount("-o", "remount,rw,size=20m", disk)
     argv = ["dataset", "build", str(config), "--out", str(disk / "d"), "--jobs", "1"]
     assert main([*argv, "--shard", "0/2"]) == 0
     assert mount("-o", "remount,ro", disk)
-    code, err = build(config, disk / "d", 1, capsys)
+    code, err = build(config, disk / "d", 1)
     assert code == 2
     assert "Read-only file system" in err
     assert RESUMES in err
     assert main(["dataset", "index", str(disk / "d"), "--jobs", "1"]) == 2
     assert "Read-only file system" in capsys.readouterr().err
     assert mount("-o", "remount,rw", disk)
-    assert build(config, disk / "d", 1, capsys)[0] == 0
+    assert build(config, disk / "d", 1)[0] == 0
     assert contents(disk / "d") == expected
 
 
@@ -112,8 +114,8 @@ def test_files_that_may_not_grow_stop_a_build_that_then_goes_on(config, expected
     assert contents(tmp_path / "d") == expected
 
 
-def test_a_file_in_place_of_the_folder_is_said(config, tmp_path, capsys):
+def test_a_file_in_place_of_the_folder_is_said(config, tmp_path):
     (tmp_path / "d").write_text("x")
-    code, err = build(config, tmp_path / "d", 1, capsys)
+    code, err = build(config, tmp_path / "d", 1)
     assert code == 2
     assert "cannot be written or read (File exists)" in err
