@@ -15,9 +15,6 @@ import pytest
 from cathodegrain.exporters import metadata, particle_folder, voxels
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.datasets import build, config, layout, manifest
-from cathodegrain.exporters.datasets.engines import Processes
-from cathodegrain.exporters.datasets.folder import prepare
-from cathodegrain.exporters.datasets.particle_task import ParticleTask
 from cathodegrain.generator.errors import DatasetError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.morphology import grain_morphology
@@ -221,23 +218,40 @@ def test_a_build_killed_at_fifty_moments_resumes_to_the_same_bytes(expected, tmp
     assert len(set(found)) >= 4  # moments of all kinds: before, between and after particles
 
 
-def test_a_worker_that_dies_costs_one_particle_only(tmp_path):
-    plan = config.from_fields(FIELDS)
-    prepare(plan, tmp_path / "d")
-    task = Deadly(str(tmp_path / "d"), plan.sha256)
-    outcomes = {o.index: o.state for o in Processes(2)(task, plan.indices)}
-    assert outcomes == {0: "made", 1: "made", 2: "failed", 3: "made", 4: "made"}
-    assert made(tmp_path / "d").failed == ()
-    assert not (tmp_path / "d/failures").exists()
+DEADLY = """
+import json, os, signal, sys
+from cathodegrain.exporters.datasets import config
+from cathodegrain.exporters.datasets.engines import Processes
+from cathodegrain.exporters.datasets.folder import prepare
+from cathodegrain.exporters.datasets.particle_task import ParticleTask
+from datasets import FIELDS
 
-
-class Deadly(ParticleTask):
-    """Dies as the system kills what takes too much memory."""
-
+class Deadly(ParticleTask):  # dies as the system kills what takes too much memory
     def __call__(self, index):
         if index == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(index)
+
+if __name__ == "__main__":
+    plan = config.from_fields(FIELDS)
+    prepare(plan, sys.argv[1])
+    task = Deadly(sys.argv[1], plan.sha256)
+    print(json.dumps({o.index: o.state for o in Processes(2)(task, plan.indices)}))
+"""
+
+
+def test_a_worker_that_dies_costs_one_particle_only(tmp_path):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    done = subprocess.run(
+        [sys.executable, "deadly.py", str(tmp_path / "d")],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    states = json.loads(done.stdout)
+    assert states == {"0": "made", "1": "made", "2": "failed", "3": "made", "4": "made"}
+    assert made(tmp_path / "d").failed == ()
+    assert not (tmp_path / "d/failures").exists()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
