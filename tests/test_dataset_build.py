@@ -15,6 +15,7 @@ import pytest
 from cathodegrain.exporters import metadata, particle_folder, voxels
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.datasets import build, config, layout, manifest
+from cathodegrain.exporters.datasets.engines import Processes
 from cathodegrain.generator.errors import DatasetError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.morphology import grain_morphology
