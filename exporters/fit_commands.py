@@ -142,6 +142,8 @@ def shell(
     with progress_bar("fit") as show:
         fit = fit_shells(found, settings, show or _quiet)
     card = fitted_card(fit, name or model_name(out.stem), base, software())
+    if card.own_weights and base.folder.resolve() != out.parent.resolve():
+        _require_free([out.with_name(card.grains["markers"]["weights"])], overwrite)
     _write(card, fit, out, report, overwrite)
     tell(rows | _fit_rows(fit) | {"card": str(out), "report": str(report / "index.html")},
           json_output)  # fmt: skip

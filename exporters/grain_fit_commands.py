@@ -34,7 +34,9 @@ PACKAGES = {"torch": "torch", "skimage": "fit", "tifffile": "fit", "matplotlib":
 class TrainingOptions:
     """How nets are trained."""
 
-    config: Annotated[str, Parameter(help="default, or paper: exactly as published.")] = "default"
+    config: Annotated[str, Parameter(help="default, or paper: as published; docs/fidelity.md.")] = (
+        "default"
+    )
     steps: Annotated[int | None, Parameter(help="Steps of training, if not the usual ones.")] = None
     planar_steps: Annotated[int, Parameter(help="Steps of the fit of each section.")] = 200
     seeds: Annotated[int, Parameter(help="Nets that are trained; the best is taken.")] = 3
@@ -144,7 +146,7 @@ class Places:
         if not self.out.parent.is_dir():
             msg = f"{self.out.parent} is not a folder; create it to write {self.out.name} there"
             raise FitError(msg)
-        if there and (self.work / NAME).is_file():
+        if overwrite and (self.work / NAME).is_file():
             shutil.rmtree(self.work)
 
 
@@ -236,9 +238,10 @@ def _fitted(
 ) -> GrainFit:
     from ..generator.fitting.grain_fit import final_score
     from ..generator.fitting.grain_model_fit import GrainFit
+    from ..generator.labelling import usable_cores
     from . import grain_fit_folder
 
-    jobs = options.jobs or _cores()
+    jobs = options.jobs or usable_cores()
     grain_fit_folder.open_folder(plan, places.work)
     with progress_bar("sections") as show:
         planar = grain_fit_folder.planar_fits(plan, places.work, jobs, show or _quiet)
@@ -256,12 +259,6 @@ def _fitted(
         runs=runs,
         final_scores=tuple(scores),
     )
-
-
-def _cores() -> int:
-    import os
-
-    return os.cpu_count() or 1
 
 
 def _quiet(message: str, part: float) -> None:

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.fit_commands import _name_of
+from cathodegrain.exporters.fit_commands import model_name
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from shell_scenes import VOXEL_UM, scene
@@ -156,6 +156,6 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, capsys, monkeypatch
     assert "need edt, not installed here; try: pip install 'cathodegrain[fit,view]'" in told(capsys)
 
 
-def test_names_of_models_come_from_names_of_files(tmp_path):
-    assert _name_of(tmp_path / "Mein Scan (1).json") == "mein-scan--1"
-    assert _name_of(tmp_path / "é.json") == "fitted"
+def test_names_of_models_come_from_names_of_files():
+    assert model_name("Mein Scan (1)") == "mein-scan--1"
+    assert model_name("é") == "fitted"
