@@ -108,8 +108,12 @@ def half_width(shell: Shell, card: ModelCard) -> int:
     The margin keeps the edge of the window out of reach: seeds and neighbourhoods near
     the surface look as if the points went on for ever.
     """
-    reach = shell.radius_bounds[1] / card.pixel_um + MARGIN * card.intensity ** (-1 / 3)
-    return int(CELL * np.ceil(max(SMALLEST_HALF_WIDTH, reach) / CELL))
+    return int(CELL * np.ceil(max(SMALLEST_HALF_WIDTH, _reach(shell, card)) / CELL))
+
+
+def _reach(shell: Shell, card: ModelCard) -> float:
+    """Distance from the centre beyond which no seed matters, pixels."""
+    return float(shell.radius_bounds[1] / card.pixel_um + MARGIN * card.intensity ** (-1 / 3))
 
 
 def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
@@ -128,6 +132,7 @@ def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
 def _fill(shell: Shell, points: MarkedPoints, provenance: Provenance) -> Particle:
     """Particle with the grains of the seeds that can own a point inside the shell."""
     card = provenance.card
+    points = points.select(np.linalg.norm(points.seeds, axis=1) <= _reach(shell, card))
     markers = _markers(points, card)
     tessellation = _tessellation(points, markers, card).scaled(card.pixel_um)
     spacing = card.pixel_um * card.intensity ** (-1 / 3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cathodegrain.exporters import particle_folder
+from cathodegrain.generator import generate
 from cathodegrain.generator.errors import ModelCardError
 from cathodegrain.generator.generate import generate_particle, regenerate
 from cathodegrain.generator.grid import Grid
@@ -108,3 +109,14 @@ def test_weights_that_are_missing_or_changed_are_refused(net_card, tmp_path):
     (tmp_path / "gone.safetensors").write_bytes(b"something else")
     with pytest.raises(ModelCardError, match=r"have sha256 .*, the card expects"):
         _ = ModelCard(document, tmp_path).marker_law
+
+
+def test_seeds_far_from_the_shell_change_nothing(monkeypatch):
+    card = ModelCard.load("nmc811").with_parameters({"shell.diameter_um": 3.0})
+    near = generate_particle(card, 5)
+    monkeypatch.setattr(generate, "MARGIN", 9.0)
+    far = generate_particle(card, 5)
+    for name in ("seeds", "matrices", "offsets"):
+        one, other = (getattr(p.tessellation, name) for p in (near, far))
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(near.origin, far.origin)
