@@ -332,6 +332,7 @@ def _plan_rows(plan: GrainFitPlan, places: Places) -> dict[str, Any]:
     return {
         "training": f"configuration {config.name}, {config.epochs * config.steps} steps of "
         f"{config.batch} cutouts, seeds {', '.join(map(str, plan.entropies))}{there}",
+        "tuning of each seed": f"at most {config.tuning} scores" if config.tuning else "none",
     }
 
 
@@ -361,6 +362,6 @@ def _run_line(fit: GrainFit, k: int) -> str:
     if run.best is None:
         return f"seed {run.entropy}: no score ({run.stopped})"
     return (
-        f"seed {run.entropy}: {run.state.step} steps, best after {run.best.step}, score "
+        f"seed {run.entropy}: {run.state.step} steps, best after {run.best.step}, final score "
         f"{fit.final_scores[k]:.3f}{f' ({run.stopped})' if run.stopped else ''}{taken}"
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,6 +32,7 @@ from .atomic import replacing
 
 NAME = "plan.json"
 POLL_S = 0.5
+TRAINING_PART = 0.65  # of the time of a run that is tuned at its end
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -191,7 +192,7 @@ def _train(
     queue: Any,
     stop: Any,
 ) -> str:
-    """Train one seed, a file for each state that has a score; why it ended early."""
+    """Train one seed and tune its best net, a file for each score; why training ended early."""
     if path.exists():
         start = grain_fit.load(path, plan.device)
     else:
@@ -201,10 +202,33 @@ def _train(
         if run.is_usable:
             with replacing(path) as temporary:
                 grain_fit.save(run, temporary)
-        queue.put(Status(entropy, run.part, sentence(run)))
+        part = run.part * (TRAINING_PART if plan.config.tuning else 1)
+        queue.put(Status(entropy, part, sentence(run)))
         if stop.is_set():
-            break
+            return run.stopped
+    if path.exists():
+        with suppress(_Stopped):
+            _tune(plan, path, queue, stop)
     return run.stopped
+
+
+class _Stopped(Exception):
+    """The command was interrupted."""
+
+
+def _tune(plan: GrainFitPlan, path: Path, queue: Any, stop: Any) -> None:
+    """Tune the best net of a run's file to the sections; the file is left if it is stopped."""
+    run, last = grain_fit.load(path, plan.device), plan.config.tuning
+
+    def told(n: int, score: float) -> None:
+        part = TRAINING_PART + (1 - TRAINING_PART) * n / last
+        text = f"seed {run.entropy}: last layer tuned, {n} of at most {last}, score {score:.2f}"
+        queue.put(Status(run.entropy, part, text))
+        if stop.is_set():
+            raise _Stopped
+
+    with replacing(path) as temporary:
+        grain_fit.save(grain_fit.tuned(run, plan.sections, told), temporary)
 
 
 def _ended(stopped: str, path: Path, device: str) -> GrainRun:

@@ -16,6 +16,7 @@ from .grain_fit_tables import (
     run_table,
     section_table,
     step_table,
+    tuning_table,
     verdict_table,
 )
 from .grain_fit_words import (
@@ -197,6 +198,13 @@ def _runs(numbers: Numbers) -> Iterator[str]:
         else "There is one run only: how far runs with other random numbers end from it is not "
         "known. The score is that of a few twins; the final one is of new twins of all sections."
     )
+    if changes := tuning_table(numbers):
+        yield changes
+        yield paragraph(
+            "After training the last layer of the best net was tuned to the sections: the spread "
+            "of the offsets r, spread and mean of the entry d₁ along the radius, both before "
+            "their sigmoids, and λ. The score is the same as in training, of other twins."
+        )
     if numbers["cost_s"]:
         rows = [(name, f"{seconds:.0f} s") for name, seconds in numbers["cost_s"].items()]
         yield table("Time taken", [], rows, numeric=(1,))

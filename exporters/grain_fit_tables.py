@@ -152,5 +152,26 @@ def _run_row(run: Numbers, course: Numbers) -> Row:
     )
 
 
+def tuning_table(numbers: Numbers) -> str:
+    """What tuning has changed in the last layer of each run; empty if it has in none."""
+    runs, chosen = numbers["fit"]["runs"], numbers["fit"]["chosen"]
+    rows = [(str(run["entropy"]), *_changes(run["tuning"])) for run in runs if run["tuning"]]
+    if not rows:
+        return ""
+    return table(
+        "Changes of the last layer (bold: chosen)",
+        ["seed", "gain of r", "gain of d₁", "shift of d₁", "factor of λ", "score before", "after"],
+        rows,
+        numeric=tuple(range(7)),
+        bold=[k == chosen for k, run in enumerate(runs) if run["tuning"]],
+    )
+
+
+def _changes(tuning: Numbers) -> Row:
+    names = ("offset_gain", "radial_gain", "radial_shift", "intensity_factor")
+    scores = [f"{tuning[name]:.3f}" for name in ("score_before", "score")]
+    return (*(f"{tuning[name]:.3g}" for name in names), *scores)
+
+
 def _or_dash(value: float | None, kind: str) -> str:
     return "–" if value is None else format(value, kind)

@@ -62,6 +62,7 @@ SETTINGS = {
     "score_every": "steps between scores",
     "score_from": "first step that may have one",
     "patience": "scores without a better one that end a run; 0: no limit",
+    "tuning": "scores by which the last layer is tuned to the sections; 0: it is not",
 }
 
 

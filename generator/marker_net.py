@@ -76,11 +76,14 @@ class MarkerNet:
 
     def forward(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Network output (n, 4) = (r, d_1, d_2, d_3) for inputs (n, 60)."""
+        return OUTPUT_LOW + (OUTPUT_HIGH - OUTPUT_LOW) / (1.0 + np.exp(-self.outputs(inputs)))
+
+    def outputs(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outputs (n, 4) of the last layer before the sigmoids."""
         hidden = inputs
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = np.maximum(hidden @ weight.T + bias, 0.0)
-        last = hidden @ self.weights[-1].T + self.biases[-1]
-        return OUTPUT_LOW + (OUTPUT_HIGH - OUTPUT_LOW) / (1.0 + np.exp(-last))
+        return hidden @ self.weights[-1].T + self.biases[-1]
 
     def save(self, path: str | Path) -> None:
         """Write the weights as safetensors (float64, layer k as ``weight.k``, ``bias.k``)."""

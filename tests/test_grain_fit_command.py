@@ -24,7 +24,8 @@ SHORT = {"--pixel": "0.05", "--steps": "6", "--planar-steps": "20", "--seeds": "
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Batches and samples of a few; the processes get the configuration with their plan."""
-    tiny = replace(training.DEFAULT, batch=4, score_every=3, score_from=3, steps=3, epochs=2)
+    short = {"epochs": 2, "steps": 3, "score_every": 3, "score_from": 3, "tuning": 2}
+    tiny = replace(training.DEFAULT, batch=4, **short)
     monkeypatch.setitem(training.CONFIGS, "default", tiny)
     for name in ("N_SECTIONS", "N_REFERENCE_SECTIONS", "N_BLOCKS", "N_REFERENCE_BLOCKS"):
         monkeypatch.setattr(grain_evaluation, name, 2)
@@ -64,6 +65,7 @@ def test_a_fit_is_a_card_that_particles_are_generated_from(phantom, maps, tmp_pa
     assert [s["alignment"]["kept"] for s in found["sections"]] == [True, False]
     assert found["distances"]["reference"] == "phantom"
     assert len(found["runs"]) == 2
+    assert all(run["tuning"]["score"] <= run["tuning"]["score_before"] for run in found["runs"])
     particle = generate_particle(card.with_parameters({"shell.diameter_um": 2}), 1, 0)
     assert particle.n_grains > 10
     assert (tmp_path / "Own grains-report" / "index.html").is_file()

@@ -28,6 +28,7 @@ from cathodegrain.generator.errors import ExportError  # noqa: E402
 from cathodegrain.generator.fitting import grain_evaluation, grain_fit, training  # noqa: E402
 from cathodegrain.generator.fitting.grain_comparison import comparisons  # noqa: E402
 from cathodegrain.generator.fitting.grain_model_fit import GrainFit, fit_document  # noqa: E402
+from cathodegrain.generator.fitting.last_layer import Tuning  # noqa: E402
 from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section  # noqa: E402
 from cathodegrain.generator.fitting.section_descriptors import (  # noqa: E402
     alignment,
@@ -284,6 +285,25 @@ def test_a_score_that_is_infinite_is_null_and_a_run_without_a_best_state_shown(f
     picture = io.BytesIO()
     draw_training(worse.runs, worse.chosen).savefig(picture)
     assert picture.tell() > 10_000
+
+
+def test_changes_of_the_last_layer_are_shown(fit, measured, numbers):
+    assert "Changes of the last layer" not in page(numbers)
+    tuning = Tuning(
+        offset_gain=7.25,
+        radial_gain=1.5,
+        radial_shift=-0.125,
+        intensity_factor=0.97,
+        score_before=0.512,
+        score=0.123,
+    )
+    tuned = replace(fit.runs[0], best=replace(fit.runs[0].best, tuning=tuning))
+    found = document(replace(fit, runs=(tuned, fit.runs[1])), measured, twins(fit))
+    assert schemas.problems(found, "grain_fit_report") == []
+    text = page(found)
+    assert "Changes of the last layer" in text
+    for shown in ("7.25", "1.5", "-0.125", "0.97", "0.512", "0.123"):
+        assert f">{shown}<" in text or f">{shown.replace('-', '−')}<" in text
 
 
 def test_distances_above_twice_their_floor_are_named_with_their_ratio(numbers):

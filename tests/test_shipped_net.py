@@ -51,6 +51,33 @@ def test_the_card_has_a_net_and_says_what_it_was_fitted_to(net_card):
     )
 
 
+@pytest.mark.parametrize(
+    ("space", "descriptor", "farthest"),
+    [
+        ("planar", "area", 0.06),
+        ("planar", "aspect_ratio", 0.08),
+        ("planar", "theta", 0.10),
+        ("spatial", "volume", 0.15),
+        ("spatial", "elongation", 0.14),
+        ("spatial", "radial_angle", 0.14),
+        ("spatial", "sphericity", 0.13),
+        ("spatial", "flatness", 0.15),
+    ],
+)
+def test_the_fit_that_ships_is_as_near_to_the_truth_as_promised(
+    net_card, space, descriptor, farthest
+):
+    found = net_card.document["grains"]["fit"]["distances"]
+    assert found["n_planar_grains"] > 4000
+    assert found["n_spatial_grains"] > 700
+    assert found["grains_per_area"]["generated"] == pytest.approx(1, abs=0.06)
+    one = next(one for one in found[space] if one["descriptor"] == descriptor)
+    assert one["generated"]["ks"] <= farthest
+    if descriptor == "volume":
+        assert one["generated"]["mean"] == pytest.approx(1, abs=0.15)
+        assert one["generated"]["spread"] == pytest.approx(1, abs=0.15)
+
+
 def test_grains_are_long_and_point_to_the_centre(particle):
     """Of an isotropic tessellation the mean angle is 57 degrees (1 radian), the ratio 1.3."""
     _, elongation, angle = shapes(particle)

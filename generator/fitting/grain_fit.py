@@ -1,13 +1,14 @@
 """The fit of a grain model to sections: training, scores from sections, the best state kept.
 
 A run is one series of states from one entropy. It writes a file from time to time, from
-which it goes on to the bit; the best net so far is in it.
+which it goes on to the bit; the best net so far is in it. At its end the last layer of the best
+net may be tuned to the sections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy as np
 
 from ..marker_net import MarkerNet
 from ..streams import stream
-from . import checkpoints
+from . import checkpoints, last_layer
 from .checkpoints import Checkpoint
+from .last_layer import Told, Tuning
 from .section import Section
 from .section_score import PlanarSample, planar_sample, score, twin
 from .section_tessellations import SectionTessellation
@@ -30,18 +32,27 @@ from .training import (
 )
 from .virtual_sections import GrainModel
 
-TWINS = 2  # generated sections for each score
+TWINS = 4  # generated sections for each score
 FINAL_REPEATS = 2  # twins of each section when runs are compared
 
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The state with the least score so far."""
+    """The state with the least score so far.
+
+    Parameters
+    ----------
+    net, intensity
+        Tuned to the sections if there is a ``tuning``.
+    step, score
+        Of the state as training has left it.
+    """
 
     net: MarkerNet
     intensity: float
     step: int
     score: float
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +124,17 @@ def runs(
         yield _ended(run, f"no better score in {config.patience} of them")
 
 
+def tuned(run: GrainRun, sections: Sequence[Section], told: Told) -> GrainRun:
+    """The run with its best net tuned to the sections, if that is wanted and not done yet."""
+    best, evaluations = run.best, run.config.tuning
+    if best is None or best.tuning or not evaluations:
+        return run
+    net, intensity, tuning = last_layer.tuned(
+        best.net, best.intensity, sections, run.entropy, evaluations, told
+    )
+    return replace(run, best=replace(best, net=net, intensity=intensity, tuning=tuning))
+
+
 def final_score(best: Best, sections: Sequence[Section], entropy: int) -> float:
     """Score of a state by twins of all sections that no choice has seen."""
     model, rng = GrainModel(best.net, best.intensity), stream(entropy, 2, "fit")
@@ -156,6 +178,7 @@ def save(run: GrainRun, path: Path) -> None:
             "step": best.step,
             "score": best.score,
             "intensity": best.intensity,
+            "tuning": asdict(best.tuning) if best.tuning else None,
             "weights": [w.tolist() for w in best.net.weights],
             "biases": [b.tolist() for b in best.net.biases],
         }
@@ -173,6 +196,7 @@ def load(path: Path, device: str = "cpu") -> GrainRun:
             displacement_scale=DISPLACEMENT_SCALE,
             noise_centre=0.5,
         )
-        best = Best(net, kept["intensity"], kept["step"], kept["score"])
+        tuning = Tuning(**kept["tuning"]) if kept.get("tuning") else None
+        best = Best(net, kept["intensity"], kept["step"], kept["score"], tuning)
     scores = tuple((int(step), float(value)) for step, value in found.notes["scores"])
     return GrainRun(found.config, found.notes["entropy"], found.state, best, scores)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -229,7 +229,16 @@ def _assumptions(fit: GrainFit) -> list[dict[str, str]]:
             "choice": "the state with the least distance in sections is kept",
             "reason": "The losses of the two nets say nothing about the result.",
         },
+        *(_tuning_assumption() if config.tuning else ()),
     ]
+
+
+def _tuning_assumption() -> Iterator[dict[str, str]]:
+    yield {
+        "field": "grains.fit.runs",
+        "choice": "the last layer of the net is tuned to the sections after training",
+        "reason": "Training hardly spreads the offsets: volumes of grains stay too much alike.",
+    }
 
 
 def fit_document(fit: GrainFit, evaluation: Evaluation, software: str) -> dict[str, Any]:
@@ -290,6 +299,7 @@ def _run_document(run: GrainRun, final: float) -> dict[str, Any]:
         "best_score": best.score if best else None,
         "final_score": final if np.isfinite(final) else None,
         "intensity": best.intensity if best else None,
+        "tuning": asdict(best.tuning) if best and best.tuning else None,
     }
 
 

@@ -2,8 +2,9 @@
 
 For each measured section a twin is generated on the same pixels: the same outline, the same
 missing pixels, the same loss of small grains. The score adds the Wasserstein distances of
-area, aspect ratio and theta of whole grains, in standard deviations of the measured ones, and
-twice the relative difference of the number of grains. It knows nothing of the third dimension.
+area, aspect ratio and theta of whole grains, in standard deviations of the measured ones, twice
+the relative difference of the number of grains, and that of the standard deviation of the areas,
+which the spread of the volumes follows. It knows nothing of the third dimension.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .virtual_sections import GrainModel
 
 COMPARED = ("area", "aspect_ratio", "theta")
 COUNT_WEIGHT = 2.0
+SPREAD_WEIGHT = 1.0
 LEAST_PIXELS = 4  # of a grain that is counted; `read_section` keeps as small ones by default
 
 Values = NDArray[np.float64]
@@ -86,6 +88,8 @@ def score(generated: PlanarSample, measured: PlanarSample) -> float:
     if not len(generated.values["theta"]):
         return float("inf")
     total = COUNT_WEIGHT * abs(generated.density / measured.density - 1)
+    spread = generated.values["area"].std() / measured.values["area"].std()
+    total += SPREAD_WEIGHT * abs(spread - 1)
     for name, expected in measured.values.items():
         total += wasserstein_distance(generated.values[name], expected) / expected.std()
     return float(total)

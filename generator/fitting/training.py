@@ -81,6 +81,9 @@ class TrainingConfig:
         Steps between scores, from ``score_from`` on.
     patience
         Scores without a better one after which training stops; 0: never.
+    tuning
+        Scores by which the last layer of the best net is tuned to the sections, see
+        `last_layer`; 0: it is not.
     """
 
     name: str
@@ -108,6 +111,7 @@ class TrainingConfig:
     score_every: int = 50
     score_from: int = 200
     patience: int = 0
+    tuning: int = 0
 
 
 PAPER = TrainingConfig(name="paper")
@@ -121,9 +125,10 @@ DEFAULT = TrainingConfig(
     averaging=0.98,
     boundary_width=0.5,
     least_pixels=4,
-    epochs=10,
+    epochs=8,
     score_from=300,
-    patience=8,
+    patience=6,
+    tuning=60,
 )
 CONFIGS = {config.name: config for config in (PAPER, DEFAULT)}
 
