@@ -29,7 +29,9 @@ def new_file(path: str | Path) -> Iterator[h5py.File]:
     """
     with replacing(path) as temporary:
         memory = io.BytesIO()
-        with h5py.File(memory, "w", libver=("v108", "v108")) as file:
+        # no chunk cache: chunks stand in the order of the writing, not in that in which Python
+        # happens to close the datasets, which a profiler that holds frames changes
+        with h5py.File(memory, "w", libver=("v108", "v108"), rdcc_nbytes=0) as file:
             yield file
         temporary.write_bytes(memory.getbuffer())
 

@@ -39,6 +39,23 @@ def test_equal_particles_give_equal_bytes(tiny_particle, table, tmp_path):
     assert again.read_bytes() == table.read_bytes()
 
 
+@pytest.mark.parametrize("product", [grain_table, voxels])
+def test_the_bytes_do_not_depend_on_when_python_closes_the_datasets(
+    product, tiny_particle, tmp_path, monkeypatch
+):
+    product.write(tiny_particle, tmp_path / "a.h5", spacing_um=0.1)
+    kept = []  # as a profiler does that keeps frames
+
+    def keeping(own):
+        return lambda *args, **options: kept.append(own(*args, **options)) or kept[-1]
+
+    for name in ("create_dataset", "__getitem__"):
+        monkeypatch.setattr(h5py.Group, name, keeping(getattr(h5py.Group, name)))
+    product.write(tiny_particle, tmp_path / "b.h5", spacing_um=0.1)
+    assert len(kept) > 5
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
 def test_files_that_are_no_table_are_said(tmp_path, table):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file.attrs["schema"] = np.bytes_(b"cathodegrain/recipe")
