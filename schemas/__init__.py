@@ -14,6 +14,7 @@ SCHEMAS = {
     "dataset": "dataset-1.0.0.schema.json",
     "dataset_card": "dataset_card-1.0.0.schema.json",
     "failure": "failure-1.0.0.schema.json",
+    "fetched": "fetched-1.0.0.schema.json",
     "grain_fit_report": "grain_fit_report-1.0.0.schema.json",
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",

@@ -141,6 +141,7 @@ def test_a_killed_fetch_leaves_nothing_wrong_and_the_next_goes_on(dataset, tmp_p
         process.communicate()
         whole = contents(dataset)
         there = {n: c for n, c in contents(out).items() if not n.startswith(".")}
+        assert there.pop("fetched.json")
         assert all(whole[n] == content for n, content in there.items())
         assert name not in there
         assert run(capsys, *argv, out)[0] == 0

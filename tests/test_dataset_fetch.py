@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import open_dataset
+from cathodegrain.exporters import metadata, open_dataset
 from cathodegrain.exporters.datasets import manifest
 from cathodegrain.exporters.datasets.access import files_of
+from cathodegrain.exporters.datasets.engines import in_this_process
 from cathodegrain.exporters.datasets.fetch import choose, estimate, fetch
 from cathodegrain.exporters.datasets.http_files import HttpFiles
 from cathodegrain.exporters.datasets.pack import pack, plan
 from cathodegrain.exporters.datasets.shards import PackedFiles, read_shards
+from cathodegrain.exporters.datasets.verify import verify
 from cathodegrain.generator.errors import CathodegrainError, DatasetError
 from small_datasets import contents, make_dataset
 from web_server import serving
@@ -84,8 +86,10 @@ def test_chosen_particles_arrive_byte_for_byte(dataset, packed, site, packed_sit
     whole, part = contents(dataset), contents(tmp_path / "out")
     assert [particle.id for particle in open_dataset(tmp_path / "out")] == ids
     assert {n.split("/")[2] for n in part if n.startswith("particles/")} == set(ids)
-    assert all(part[n] == whole[n] for n in part if n != "manifest-sha256.txt")
+    own = {"manifest-sha256.txt", "fetched.json"}
+    assert all(part[n] == whole[n] for n in part if n not in own)
     assert manifest.read(tmp_path / "out") == manifest.hashes(tmp_path / "out")
+    assert verify(tmp_path / "out", "geometry", in_this_process) == []
     for one in open_dataset(tmp_path / "out").select("particle_id != 'p000003'"):
         with one.voxels() as voxels, open_dataset(dataset)[one.id].voxels() as own:
             np.testing.assert_array_equal(voxels.grain_id, own.grain_id)
@@ -96,6 +100,33 @@ def test_only_what_is_chosen_is_asked_for(site, tmp_path):
     particles = {name for name in site.names() if name.startswith("particles/")}
     folders = ("particles/00/p000000", "particles/00/p000001")
     assert particles == {f"{f}/{n}" for f in folders for n in ("particle.json", "recipe.h5")}
+
+
+def test_a_part_is_sound_without_what_was_not_fetched_and_not_without_what_was(dataset, tmp_path):
+    out, files = tmp_path / "out", files_of(dataset)
+    fetched(files, out, limit=2, products=["voxels"])
+    origin = json.loads((out / "fetched.json").read_text())
+    assert origin["manifest_sha256"] == metadata.sha256(dataset / "manifest-sha256.txt")
+    assert verify(out, "geometry", in_this_process) == []
+    fetched(files, out, "particle_id == 'p000003'", products=["recipe"])
+    assert verify(out, "geometry", in_this_process) == []
+    (out / "particles/00/p000000/voxels.vtkhdf").unlink()
+    shutil.rmtree(out / "particles/00/p000003")
+    found = verify(out, "sizes", in_this_process)
+    assert "particles/00/p000000/voxels.vtkhdf: missing" in found
+    assert "particles/00/p000003: missing, and no failure is recorded" in found
+    with open(out / "particles/00/p000001/voxels.vtkhdf", "r+b") as file:
+        file.seek(5000)
+        file.write(b"x")
+    changed = "particles/00/p000001/voxels.vtkhdf: changed since it was written"
+    assert changed in verify(out, "hashes", in_this_process)
+
+
+def test_a_part_of_a_part_and_a_part_built_to_the_whole(dataset, tmp_path):
+    fetched(files_of(dataset), tmp_path / "part", limit=3)
+    fetched(files_of(tmp_path / "part"), tmp_path / "less", limit=1)
+    assert verify(tmp_path / "less", "geometry", in_this_process) == []
+    assert contents(make_dataset(tmp_path / "part")) == contents(dataset)
 
 
 def test_of_shards_only_the_parts_that_are_chosen_are_sent(packed, packed_site, tmp_path):

@@ -183,6 +183,7 @@ def _write_totals(dataset: Dataset, parts: list[Part]) -> dict[str, int]:
     write_document(config, folder, contents)
     if len(rows) + len(failures) == config.count:
         sweep(folder)  # nobody else can be at work
+        (folder / layout.FETCHED).unlink(missing_ok=True)  # no part any more
     write_descriptions(folder)
     write_manifest(folder, {name: h for part in parts for name, h in part.hashes.items()})
     return contents

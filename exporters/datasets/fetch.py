@@ -1,7 +1,8 @@
 """Fetching: chosen particles of a dataset, checked, from a folder or the web.
 
 A fetched folder is a dataset with fewer particles: the publisher's dataset.json, index, model
-and schemas, a manifest with the files that are there, and the products asked for. Every file
+and schemas, a manifest with the files that are there, the products asked for, and fetched.json,
+which says that it is a part, and of what. Every file
 is compared with the publisher's manifest and, for products, with its particle.json, before it
 is put in its place. What is there already is not fetched again; a broken transfer goes on
 where it broke, in a later call too.
@@ -19,18 +20,21 @@ from typing import Any
 
 from ...generator.errors import DatasetError
 from .. import FORMATS, Progress, metadata, recipe
+from ..json_documents import document_text
 from . import layout, manifest
 from .access import Dataset, DatasetParticle, present_index, read_manifest
 from .files import Files, LocalFiles
+from .folder import on_disk, write_text
 from .selection import selected
 from .transfer import Transfer
 
 RECIPE = "recipe"
-WHOLE = (  # what describes all particles of the publisher's dataset, and is large
+NOT_FETCHED = (  # what describes all particles of the publisher's dataset, and is large
     f"{layout.INDEX_FOLDER}/grains/",
     f"{layout.FAILURE_FOLDER}/",
     "croissant.json",
     "ro-crate-metadata.json",
+    layout.FETCHED,  # of a part that is published: the new one has its own
 )
 
 
@@ -56,7 +60,7 @@ class Wanted:
     def documents(self) -> list[str]:
         """Files that belong to no particle."""
         particles = f"{layout.PARTICLE_FOLDER}/"
-        return [name for name in self.hashes if not name.startswith((particles, *WHOLE))]
+        return [name for name in self.hashes if not name.startswith((particles, *NOT_FETCHED))]
 
     @cached_property
     def _folders(self) -> Mapping[str, list[str]]:
@@ -162,6 +166,9 @@ def fetch(
         is not set.
     """
     known = _known(out, wanted, overwrite)
+    publisher = hashlib.sha256(manifest.manifest_text(wanted.hashes).encode()).hexdigest()
+    if known != wanted.hashes:
+        _write_origin(out, publisher)
     transfer = Transfer(wanted.particles.files, out, wanted.hashes, overwrite)
     for name in wanted.documents:
         transfer.get(name)
@@ -173,13 +180,27 @@ def fetch(
             transfer.get(name, size)
         if progress is not None:
             progress(particle.id, (k + 1) / len(wanted.particles))
-    manifest.write(known | {name: wanted.hashes[name] for name in transfer.done}, out)
-    publisher = manifest.manifest_text(wanted.hashes).encode()
+    listed = known | {name: wanted.hashes[name] for name in transfer.done}
+    if (origin := out / layout.FETCHED).is_file():
+        listed[layout.FETCHED] = metadata.sha256(origin)
+    manifest.write(listed, out)
     return {
         "particles": len(wanted.particles),
         **transfer.counts(),
-        "manifest_sha256": hashlib.sha256(publisher).hexdigest(),  # to compare with a known one
+        "manifest_sha256": publisher,  # to compare with a known one
     }
+
+
+def _write_origin(out: Path, manifest_sha256: str) -> None:
+    """Say that a folder is a part of the dataset with this manifest."""
+    fields = {
+        "schema": "cathodegrain/fetched",
+        "schema_version": "1.0.0",
+        "manifest_sha256": manifest_sha256,
+    }
+    with on_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / layout.FETCHED, document_text(fields, "fetched"))
 
 
 def _known(out: Path, wanted: Wanted, overwrite: bool) -> dict[str, str]:
@@ -187,6 +208,7 @@ def _known(out: Path, wanted: Wanted, overwrite: bool) -> dict[str, str]:
     if not (out / layout.MANIFEST).is_file():
         return {}
     known = manifest.read(out)
+    known.pop(layout.FETCHED, None)
     if all(wanted.hashes.get(name) == sha256 for name, sha256 in known.items()):
         return known
     if overwrite:

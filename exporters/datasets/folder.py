@@ -49,6 +49,11 @@ class Dataset:
     contents: dict[str, int] | None
     generator: str
 
+    @property
+    def is_part(self) -> bool:
+        """Whether particles or products of it were fetched, and others were not."""
+        return (self.folder / layout.FETCHED).is_file()
+
 
 def document(config: DatasetConfig, contents: dict[str, int] | None = None) -> dict[str, Any]:
     """Content of dataset.json."""

@@ -9,6 +9,7 @@
     index/grains/              a row per grain: part-00.parquet, part-00.csv.gz, ...
     model/                     the model card as used, its weights, README.md
     failures/                  a document for each particle that could not be made
+    fetched.json               of a fetched part: the dataset that it is a part of
     particles/00/p000000/      at most a hundred particles in a folder
 
 All names are relative, in the POSIX form, and the same on every system.
@@ -24,6 +25,7 @@ from ...generator.errors import DatasetError
 
 DATASET = "dataset.json"
 MANIFEST = "manifest-sha256.txt"
+FETCHED = "fetched.json"
 README = "README.md"
 SCHEMA_FOLDER = "schema"
 INDEX_FOLDER = "index"

@@ -153,21 +153,26 @@ def is_finished(folder: Path, config: DatasetConfig, index: int, maker: str) -> 
         fields = metadata.read(folder)
     except RecipeError:
         return False
-    _require_own(folder, fields, config, index, maker)
-    made = {p["format"]: p["options"] for p in fields["products"]}
-    wanted = {p.name: dict(p.options) for p in config.products_of(index)}
-    return made == {"recipe": {}} | wanted and all(
+    require_own(folder, fields, config, index, maker)
+    return is_as_configured(fields, config, index) and all(
         _size(folder / product["path"]) == product["bytes"] for product in fields["products"]
     )
+
+
+def is_as_configured(fields: dict[str, Any], config: DatasetConfig, index: int) -> bool:
+    """Whether a particle's document lists the products asked for, with their options."""
+    made = {p["format"]: p["options"] for p in fields["products"]}
+    return made == {"recipe": {}} | {p.name: dict(p.options) for p in config.products_of(index)}
 
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _require_own(
+def require_own(
     folder: Path, fields: dict[str, Any], config: DatasetConfig, index: int, maker: str
 ) -> None:
+    """Raise a DatasetError if a document is of another model, series or version."""
     source = fields["provenance"]
     wanted = {
         "model_sha256": config.card.sha256,

@@ -13,36 +13,34 @@ schema     documents with their schemas, ids and provenance in every file of a
 geometry   volume of the shell with voxels, grains and mesh; labels of the middle
            layer with the recipe; table of grains with voxels
 ========== ====================================================================
+
+Of a fetched part all that its manifest lists is compared; what was not fetched is not missed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from ...generator.errors import CathodegrainError, DatasetError, RecipeError
-from ...generator.labelling import label_slab
-from ...generator.particle import Particle
-from .. import FORMATS, grain_table, metadata, recipe, voxels
+from .. import metadata
 from ..json_documents import read_document
 from . import layout, manifest
 from .build import Show
-from .config import GRAINS, DatasetConfig
+from .config import GRAINS
 from .engines import Engine
 from .folder import Dataset, parameters, read
-from .particle_task import is_finished
+from .geometry_checks import geometry_problems
+from .particle_task import is_as_configured, require_own
 from .requirements import require
 
 LEVELS = ("sizes", "hashes", "schema", "geometry")
-VOXEL_PART = 0.1  # error of a voxel volume, as a part of surface times voxel edge, at most
-MESH_PART = 0.02  # error of the volume of a mesh, at most
 HDF5_FORMATS = ("recipe", "voxels", GRAINS)  # products that hold id and provenance
 
 
@@ -62,15 +60,15 @@ def verify(folder: str | Path, level: str, engine: Engine, show: Show | None = N
         msg = f"{folder} holds no {layout.DATASET}; expected the folder of a dataset"
         raise DatasetError(msg)
     try:
-        config = read(folder).config
+        dataset = read(folder)
         listed = manifest.read(folder)
     except DatasetError as error:
         return [str(error)]
     found = list(_tree_problems(folder, listed))
     found += _other_files(folder, listed, level)
-    found += _particles(folder, config, level, engine, show)
+    found += _particles(dataset, listed, level, engine, show)
     if level in LEVELS[2:]:
-        found += _document_problems(folder, config)
+        found += _document_problems(dataset)
     return sorted(set(found))
 
 
@@ -105,16 +103,20 @@ def _other_files(folder: Path, listed: Mapping[str, str], level: str) -> Iterato
 
 
 def _particles(
-    folder: Path, config: DatasetConfig, level: str, engine: Engine, show: Show | None
+    dataset: Dataset, listed: Mapping[str, str], level: str, engine: Engine, show: Show | None
 ) -> list[str]:
     """Problems of the particles' folders."""
     found: list[str] = []
-    n = len(config.indices)
+    folder = dataset.folder
     task = VerifyTask(str(folder.resolve()), level, metadata.sha256(folder / layout.MANIFEST))
-    for done, problems in enumerate(engine(task, config.indices), 1):
+    indices: Sequence[int] = dataset.config.indices
+    if dataset.is_part:
+        names = {Path(name).name for name in _by_particle(listed)}
+        indices = [index for index in indices if layout.particle_id(index) in names]
+    for done, problems in enumerate(engine(task, indices), 1):
         found += problems
         if show is not None:
-            show(f"particle {done} of {n}", done / n)
+            show(f"particle {done} of {len(indices)}", done / len(indices))
     return found
 
 
@@ -138,12 +140,15 @@ class VerifyTask:
             fields = metadata.read(folder)
         except RecipeError as error:
             return [str(error)]
-        own = {k: v for k, v in listed.items() if k.startswith(f"{name}/")}
-        found = list(_file_problems(folder, name, fields, own, hashed=self.level != "sizes"))
+        own = listed.get(name, {})
+        products = {f"{name}/{p['path']}": p for p in fields["products"]}
+        if dataset.is_part:
+            products = {file: product for file, product in products.items() if file in own}
+        found = list(_file_problems(folder, name, products, own, hashed=self.level != "sizes"))
         if self.level in LEVELS[2:]:
             found += _identity_problems(folder, name, fields, dataset, index)
         if self.level == LEVELS[3] and not found:
-            found += _geometry(folder, name, fields)
+            found += geometry_problems(folder, name, fields)
         return found
 
     def failed(self, index: int, why: str) -> list[str]:
@@ -155,16 +160,29 @@ class VerifyTask:
 
 
 @lru_cache(maxsize=4)
-def _known(folder: str, manifest_sha256: str) -> tuple[Dataset, dict[str, str]]:
-    """Configuration and manifest of a dataset, read once by each process for each manifest."""
-    return read(folder), manifest.read(folder)
+def _known(folder: str, manifest_sha256: str) -> tuple[Dataset, dict[str, dict[str, str]]]:
+    """Dataset, and the manifest by folders of particles; read once by each process for each."""
+    return read(folder), _by_particle(manifest.read(folder))
+
+
+def _by_particle(listed: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Files that the manifest lists, for every particle's folder."""
+    folders: dict[str, dict[str, str]] = {}
+    for name, sha256 in listed.items():
+        if _inside(name):
+            folders.setdefault("/".join(name.split("/")[:3]), {})[name] = sha256
+    return folders
 
 
 def _file_problems(
-    folder: Path, name: str, fields: Mapping[str, Any], listed: Mapping[str, str], *, hashed: bool
+    folder: Path,
+    name: str,
+    products: Mapping[str, Any],
+    listed: Mapping[str, str],
+    *,
+    hashed: bool,
 ) -> Iterator[str]:
     """Files against the particle's document and the manifest."""
-    products = {f"{name}/{p['path']}": p for p in fields["products"]}
     for file, product in products.items():
         if listed.get(file) != product["sha256"]:
             yield f"{file}: {metadata.NAME} and {layout.MANIFEST} list different hashes"
@@ -184,7 +202,8 @@ def _identity_problems(
 ) -> Iterator[str]:
     """Ids and provenance of the document and of every file that has them."""
     try:
-        if not is_finished(folder, dataset.config, index, dataset.generator):
+        require_own(folder, fields, dataset.config, index, dataset.generator)
+        if not is_as_configured(fields, dataset.config, index):
             yield f"{name}: products or their options are not those of {layout.DATASET}"
     except DatasetError as error:
         yield str(error)
@@ -216,121 +235,31 @@ def _provenance(path: Path) -> tuple[str, dict[str, Any]]:
         return file.attrs["id"].decode(), found
 
 
-def _geometry(folder: Path, name: str, fields: dict[str, Any]) -> Iterator[str]:
-    """Volumes, grains and labels that contradict the recipe."""
-    try:
-        particle = recipe.read(folder / recipe.NAME)
-        yield from (f"{name}: {problem}" for problem in _against_recipe(fields, particle))
-        for product in fields["products"]:
-            check = CHECKS.get(product["format"])
-            if check is not None:
-                path = folder / product["path"]
-                found = check(path, particle)
-                yield from (f"{name}/{product['path']}: {problem}" for problem in found)
-        yield from (f"{name}: {problem}" for problem in _voxels_and_grains(folder))
-    except (CathodegrainError, OSError, KeyError, ValueError) as error:
-        yield f"{name}: {error}"
-
-
-def _against_recipe(fields: dict[str, Any], particle: Particle) -> Iterator[str]:
-    if fields["n_grains"] != particle.n_grains:
-        yield f"n_grains {fields['n_grains']}, the recipe has {particle.n_grains}"
-    found = {key: fields["shell"][key]["value"] for key in ("volume", "area", "diameter")}
-    shell = particle.shell
-    expected = {"volume": shell.volume_um3, "area": shell.area_um2, "diameter": shell.diameter_um}
-    for key, value in expected.items():
-        if not np.isclose(found[key], value, rtol=1e-6):
-            yield f"shell.{key} {found[key]}, the recipe has {value:.9g}"
-
-
-def _volume_problem(volume: float, particle: Particle, spacing: float) -> Iterator[str]:
-    """Whether a volume of voxels is not that of the shell."""
-    shell = particle.shell
-    allowed = VOXEL_PART * shell.area_um2 * spacing
-    if abs(volume - shell.volume_um3) > allowed:
-        yield (
-            f"its grains fill {volume:.6g} um^3, the shell {shell.volume_um3:.6g} um^3; expected "
-            f"a difference of at most {allowed:.2g}"
-        )
-
-
-def _voxel_problems(path: Path, particle: Particle) -> Iterator[str]:
-    found = voxels.read(path)
-    labels, grid = found.labels, found.grid
-    counts = voxels.count_voxels(labels, max(int(labels.max()), particle.n_grains))[1:]
-    if len(counts) > particle.n_grains:
-        yield f"grain ids up to {len(counts)}, the recipe has {particle.n_grains} grains"
-        return
-    yield from _volume_problem(float(counts.sum()) * grid.voxel_um3, particle, grid.spacing)
-    with h5py.File(path) as file:
-        if not np.array_equal(file["grain_voxels"][:], counts):
-            yield "grain_voxels are not the numbers of voxels of the grains"
-    middle = grid.shape[0] // 2
-    expected = label_slab(particle, grid, middle, middle + 1)[0]
-    if wrong := int((labels[middle] != expected).sum()):
-        yield f"{wrong} voxels of the middle layer have another grain than in the recipe"
-
-
-def _grain_problems(path: Path, particle: Particle) -> Iterator[str]:
-    table = grain_table.read(path)
-    if len(table.morphology) != particle.n_grains:
-        yield f"{len(table.morphology)} grains, the recipe has {particle.n_grains}"
-    volume = float(table.morphology.volume_um3.sum())
-    yield from _volume_problem(volume, particle, table.spacing_um)
-
-
-def _mesh_problems(path: Path, particle: Particle) -> Iterator[str]:
-    from ..msh_file import read_msh
-    from ..tetrahedra import signed_volumes
-
-    points, cells, grain_ids, _ = read_msh(path)
-    if len(grain_ids) and int(grain_ids.max()) > particle.n_grains:
-        yield f"grain ids up to {grain_ids.max()}, the recipe has {particle.n_grains} grains"
-    volume = float(signed_volumes(points, cells[:, :4]).sum())
-    expected = particle.shell.volume_um3
-    if abs(volume / expected - 1) > MESH_PART:
-        yield f"its tetrahedra fill {volume:.6g} um^3, the shell {expected:.6g} um^3"
-
-
-CHECKS = {"voxels": _voxel_problems, GRAINS: _grain_problems, "mesh": _mesh_problems}
-
-
-def _voxels_and_grains(folder: Path) -> Iterator[str]:
-    """Whether table of grains and voxels of one spacing count alike."""
-    grid, table = folder / FORMATS["voxels"].file, folder / FORMATS[GRAINS].file
-    if not (grid.is_file() and table.is_file()):
-        return
-    with h5py.File(grid) as file:
-        spacing = float(file["VTKHDF"].attrs["Spacing"][0])
-        counts = file["grain_voxels"][:]
-    grains = grain_table.read(table)
-    if spacing == grains.spacing_um and not np.array_equal(counts, grains.morphology.voxel_count):
-        yield f"{grid.name} and {table.name} count other voxels of the grains"
-
-
-def _document_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
+def _document_problems(dataset: Dataset) -> Iterator[str]:
     """Failures, totals and index against what is there."""
-    for path in sorted((folder / layout.FAILURE_FOLDER).glob("*")):
+    for path in sorted((dataset.folder / layout.FAILURE_FOLDER).glob("*")):
         try:
             fields = read_document(path, "failure")
             if fields["id"] != path.stem:
                 yield f"{layout.FAILURE_FOLDER}/{path.name}: of {fields['id']}"
         except CathodegrainError as error:
             yield str(error)
-    yield from _index_problems(folder, config)
+    yield from _index_problems(dataset)
 
 
-def _index_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
+def _index_problems(dataset: Dataset) -> Iterator[str]:
     require("dataset")
     from . import index
 
+    folder, contents = dataset.folder, dataset.contents or {}
     try:
         rows = index.read_particles(folder)
-        contents = read(folder).contents or {}
     except DatasetError as error:
         yield str(error)
         return
-    if read_document(folder / layout.DATASET, "dataset")["parameters"] != parameters(config):
+    if read_document(folder / layout.DATASET, "dataset")["parameters"] != parameters(
+        dataset.config
+    ):
         yield f"{layout.DATASET}: parameters are not those of {layout.MODEL_CARD}"
     totals = {"particles": len(rows), "grains": sum(row["n_grains"] for row in rows)}
     for key, value in totals.items():
@@ -338,7 +267,7 @@ def _index_problems(folder: Path, config: DatasetConfig) -> Iterator[str]:
             yield f"{layout.DATASET}: contents.{key} {contents.get(key)}, the index has {value}"
     there = {p.name for p in folder.glob(f"{layout.PARTICLE_FOLDER}/*/p*") if p.is_dir()}
     listed = {row["particle_id"] for row in rows}
-    for name in sorted(there ^ listed):
+    for name in sorted(there - listed if dataset.is_part else there ^ listed):
         yield f"{layout.PARTICLE_INDEX}: {'lacks' if name in there else 'has no folder of'} {name}"
     for row in rows:
         yield from _row_problems(row, folder)
