@@ -6,6 +6,8 @@ Needs ``pip install 'cathodegrain[fit,view,torch]'``. Run ``python benchmarks/gr
   ``cathodegrain fit grains`` as it is called from the shell, and compared with other sections
   and blocks of its law. ``--off-centre 2``: two sections more that miss the centre.
 * ``--config paper``: the configuration as published, in full (hours).
+* ``--planar``: fits of single sections of about 40,000 pixels, of each phantom, by the norm and
+  by its square.
 * ``--small``: time to the first file of training, and memory, for three sections of 200 x 200.
 
 Folders are kept in ``--out``; what is there is not fitted again.
@@ -37,6 +39,7 @@ BARS = {  # of the first phantom
 }
 COUNT, RATIO = 0.06, 0.15
 MINUTES = 60
+CPU_SECONDS = 20  # of the fit of a section
 TRAINING_SEEDS = 100  # seeds of training between those of two phantoms
 
 
@@ -121,6 +124,33 @@ def ratio(head: str, name: str, value: float, bar: float, details: str) -> Resul
     )
 
 
+def planar(seed: int, out: Path) -> Iterator[Result]:
+    """Agreement and CPU time of the fit of a section of each phantom, by both metrics."""
+    from cathodegrain.generator.fitting.phantom import PHANTOMS
+    from cathodegrain.generator.fitting.section_files import read_section
+    from cathodegrain.generator.fitting.tessellation_2d import PlanarFitSettings, fit_section
+
+    for name in PHANTOMS:
+        folder = out / f"{name}-{seed}-planar"
+        if not folder.exists():
+            command("phantom", name, "--out", folder, "--sections", 1, "--off-centre", 0,
+                    "--seed", seed)  # fmt: skip
+        section = read_section(folder / "section-000.tif", pixel_um=0.05)
+        for metric in ("norm", "square"):
+            started = time.process_time()
+            found = fit_section(section, PlanarFitSettings(squared=metric == "square"))
+            seconds, head = time.process_time() - started, f"{name}, {metric}"
+            pixels = f"{(section.labels > 0).sum()} labelled pixels, {section.n_grains} grains"
+            yield Result(
+                name=f"{head}: agreement",
+                value=100 * found.agreement,
+                unit=" %",
+                low=98 if metric == "norm" else None,
+                details=pixels,
+            )
+            yield Result(name=f"{head}: CPU time", value=seconds, unit=" s", high=CPU_SECONDS)
+
+
 def small(out: Path) -> Iterator[Result]:
     """Time to the first file of training, and memory, for three small sections."""
     import numpy as np
@@ -168,12 +198,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--off-centre", type=int, default=0)
     parser.add_argument("--nets", type=int, default=3)
     parser.add_argument("--config", default="default")
+    parser.add_argument("--planar", action="store_true")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("grain-fits"))
     options = parser.parse_args(argv)
     print(machine())
     if options.small:
         rows = list(small(options.out))
+    elif options.planar:
+        rows = [row for seed in options.seeds for row in planar(seed, options.out)]
     else:
         rows = [row for seed in options.seeds for row in results(options.phantom, seed, options)]
     print(table(rows))
