@@ -122,13 +122,13 @@ def planar_fits(
 
 
 def _fit(section: Section, settings: PlanarFitSettings, path: Path) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     found = fit_section(section, settings)
     arrays = {name: getattr(found, name) for name in ("seeds", "diagonals", "offsets")}
     arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
     with replacing(path) as temporary:
-        save_file(arrays, str(temporary), metadata={"agreement": repr(found.agreement)})
+        temporary.write_bytes(save(arrays, metadata={"agreement": repr(found.agreement)}))
 
 
 def _read(path: Path) -> SectionTessellation:

@@ -237,6 +237,8 @@ def test_training_goes_on_from_a_file_to_the_bit(sections, config, tmp_path):
     found = checkpoints.read(path)
     assert found.config == config
     assert found.notes == {"score": 0.5}
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it as well
     again = trained(sections, config, 9, found.state)
     for a, b in zip(weights(whole).values(), weights(again).values(), strict=True):
         assert torch.equal(a, b)

@@ -47,7 +47,7 @@ class Checkpoint:
 
 def write(checkpoint: Checkpoint, path: str | Path) -> None:
     """Write a file; the caller takes care that an old one survives a failure."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = checkpoint.state
     header = {
@@ -62,7 +62,8 @@ def write(checkpoint: Checkpoint, path: str | Path) -> None:
         "notes": dict(checkpoint.notes),
     }
     text = json.dumps(header, sort_keys=True, allow_nan=False)
-    save_file(_tensors(state), str(path), metadata={"state": text})
+    # save_file would make a file that only its owner may read
+    Path(path).write_bytes(save(_tensors(state), metadata={"state": text}))
 
 
 def read(path: str | Path, device: str = "cpu") -> Checkpoint:
