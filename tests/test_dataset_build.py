@@ -316,7 +316,8 @@ def test_failures_are_exit_code_1_and_strict_stops_at_the_first(failing, tmp_pat
         ({"model": "nmc-electrode-ct"}, "config.model: nmc811 there, nmc-electrode-ct asked for"),
         ({"parameters": {"shell.diameter_um": 1.3}}, "parameters.shell.diameter_um: 1.2 there"),
         ({"products": {}}, "config.products.voxels"),
-        ({"count": 6}, "config.count: 5 there, 6 asked for"),
+        ({"count": 4}, "config.count: 5 there, 4 asked for"),
+        ({"count": 6, "entropy": 8}, "config.entropy: 7 there, 8 asked for"),
     ],
 )
 def test_datasets_are_never_mixed(whole, expected, fields, message):
@@ -324,6 +325,13 @@ def test_datasets_are_never_mixed(whole, expected, fields, message):
         made(whole, {**FIELDS, **fields})
     assert message in str(caught.value)
     assert contents(whole) == expected
+
+
+def test_a_dataset_can_grow_and_change_its_description(expected, tmp_path):
+    made(tmp_path / "d", {**FIELDS, "count": 3, "title": "Three of them"})
+    report = made(tmp_path / "d")
+    assert (report.made, report.present) == (2, 3)
+    assert contents(tmp_path / "d") == expected
 
 
 def test_a_dataset_of_another_version_is_refused(tmp_path):

@@ -25,6 +25,7 @@ from . import layout
 from .config import DatasetConfig
 from .model_readme import model_readme
 
+DESCRIPTIVE = ("config.title", "config.version", "config.year")  # no file of a particle has them
 SHIPPED_SCHEMAS = ("dataset", "failure", "model_card", "particle")
 
 
@@ -110,6 +111,9 @@ def read(folder: str | Path) -> Dataset:
 def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
     """Folder that holds this dataset, made or found, with model and schemas.
 
+    One that is found may hold fewer particles or have another title, version or year: its
+    document is then written anew, and the dataset is unfinished until it is built.
+
     Raises
     ------
     DatasetError
@@ -120,7 +124,7 @@ def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
     with on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / layout.DATASET).is_file():
-            _require_same(config, folder)
+            _update(config, folder)
         else:
             _require_empty(folder)
             write_document(config, folder)
@@ -167,25 +171,33 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def _require_same(config: DatasetConfig, folder: Path) -> None:
+def _update(config: DatasetConfig, folder: Path) -> None:
+    """Let the document of a dataset be that of ``config``, or refuse."""
     found = read_document(folder / layout.DATASET, "dataset")
-    differences = _differences(found, document(config))
-    if differences:
+    if not (differences := _differences(found, document(config))):
+        return
+    grows = found["config"]["count"] <= config.count
+    if refused := [
+        line
+        for key, line in differences.items()
+        if key not in DESCRIPTIVE and not (key == "config.count" and grows)
+    ]:
         msg = (
             f"{folder} holds another dataset, and two are never mixed; choose another --out:\n  "
-            + "\n  ".join(differences)
+            + "\n  ".join(refused)
         )
         raise DatasetError(msg)
+    write_document(config, folder)
 
 
-def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Every field in which two datasets differ, totals aside."""
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, str]:
+    """Every field in which two datasets differ, totals aside, and how."""
     there, here = (_flat({**fields, "contents": None}) for fields in (found, wanted))
-    return [
-        f"{key}: {there.get(key, 'nothing')} there, {here.get(key, 'nothing')} asked for"
+    return {
+        key: f"{key}: {there.get(key, 'nothing')} there, {here.get(key, 'nothing')} asked for"
         for key in sorted(there | here)
         if there.get(key) != here.get(key)
-    ]
+    }
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
