@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,6 +21,7 @@ from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.particle import Particle
 from meshers import ours
+from timing import peak_bytes
 
 DIAMETERS_UM = {100: 1.7, 300: 2.78, 1000: 4.7, 3000: 7.3, 6000: 9.5}  # by number of grains
 WARM_UP_UM = 0.8  # diameter of a particle that is meshed only to have everything compiled
@@ -199,12 +198,6 @@ def _send(sender: Connection, task: Callable[..., Any], arguments: tuple[Any, ..
         sender.send((task(*arguments), ""))
     except Exception as error:
         sender.send((None, f"{type(error).__name__}: {error}"))
-
-
-def peak_bytes() -> int:
-    """Most memory that this process has had, interpreter and libraries included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def code_version() -> str:

@@ -7,8 +7,6 @@ consecutive ones of the shipped card, none picked. Memory is the peak of each wo
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from cathodegrain.exporters.datasets.engines import Processes
 from cathodegrain.exporters.datasets.folder import prepare
 from cathodegrain.exporters.datasets.particle_task import Outcome, ParticleTask
 from cathodegrain.exporters.datasets.verify import verify
-from timing import Result, machine, table
+from timing import Result, machine, peak_bytes, table
 
 ENTROPY = 2026
 RECIPES_BAR = 5.0  # particles/s on two cores
@@ -52,9 +50,7 @@ class MeasuredTask(ParticleTask):
     def __call__(self, index: int) -> Outcome:
         """Outcome of a particle."""
         done = super().__call__(index)
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        return Outcome(done.index, done.state, done.reason, float(peak))
+        return Outcome(done.index, done.state, done.reason, float(peak_bytes()))
 
 
 def plan(size: Size, count: int, products: Mapping[str, Any]) -> config.DatasetConfig:

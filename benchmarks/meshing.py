@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from campaign import DIAMETERS_UM, Case, Row, apart, figures, line, peak_bytes, run, warm_up
+from campaign import DIAMETERS_UM, Case, Row, apart, figures, line, run, warm_up
 from cathodegrain.exporters.body import ParticleBody
 from cathodegrain.exporters.mesh_certificate import certify
 from cathodegrain.exporters.mesher import DEFAULT_SIZE_UM
 from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.particle import Particle
 from meshers import ftetwild, gmsh_delaunay, ours
-from timing import Result, in_one_thread, machine, ratio, table
+from timing import Result, in_one_thread, machine, peak_bytes, ratio, table
 
 FINE_SIZE_UM = 0.1  # 2 px
 FINE_SEEDS = 5  # particles meshed so finely

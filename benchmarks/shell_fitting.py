@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from campaign import apart, peak_bytes
+from campaign import apart
 from cathodegrain.generator.fitting.nano_ct import SegmentationSettings
 from cathodegrain.generator.fitting.shell_comparison import generated_shells, held_out
 from cathodegrain.generator.fitting.shell_distribution import OrderFit, fit_student
@@ -39,7 +39,7 @@ from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.shell import Shell
 from cathodegrain.generator.streams import stream
 from cathodegrain.generator.volume_files import read_volume
-from timing import Result, machine, table
+from timing import Result, machine, peak_bytes, table
 
 VOXEL_UM = 0.128
 GAP = 4  # voxels between the boxes of two shells

@@ -124,6 +124,20 @@ def alternating(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def peak_bytes() -> int:
+    """Most memory that this process has had, interpreter and libraries included.
+
+    On Linux getrusage tells a process that was started by a larger one the peak of that one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
+
+
 def table(results: Iterable[Result]) -> str:
     """Markdown table of the results, a line each."""
     rows = [("measured", "value", "bar", "verdict", "details"), ("---",) * 5]

@@ -76,7 +76,9 @@ class MarkerNet:
 
     def forward(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Network output (n, 4) = (r, d_1, d_2, d_3) for inputs (n, 60)."""
-        return OUTPUT_LOW + (OUTPUT_HIGH - OUTPUT_LOW) / (1.0 + np.exp(-self.outputs(inputs)))
+        with np.errstate(over="ignore"):  # exp overflows to inf, and the sigmoid is 0
+            part = 1.0 + np.exp(-self.outputs(inputs))
+        return OUTPUT_LOW + (OUTPUT_HIGH - OUTPUT_LOW) / part
 
     def outputs(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs (n, 4) of the last layer before the sigmoids."""

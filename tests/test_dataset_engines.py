@@ -146,6 +146,29 @@ def test_slurm_gives_the_same_bytes(config, expected, tmp_path, cluster):
 
 
 @pytest.mark.slow
+def test_an_interrupt_cancels_the_array(config, tmp_path, cluster):
+    config.write_text(TOML.replace("count = 5", "count = 500"))
+    where = [config, "--out", tmp_path / "d", "--executor", "slurm", "--jobs", "2"]
+    argv = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build", *where]
+    build = subprocess.Popen([*argv, "--hours", "0.1"], env=cluster, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("d/particles/00/p*/recipe.h5")):
+        assert build.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    build.terminate()
+    assert b"interrupted" in build.communicate(timeout=60)[1]
+    while jobs(cluster):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def jobs(cluster):
+    """Ids of the jobs that wait or run."""
+    return subprocess.check_output(["squeue", "-h", "-o", "%i"], env=cluster, text=True).split()
+
+
+@pytest.mark.slow
 def test_the_array_script_gives_the_same_bytes(config, expected, tmp_path, cluster):
     argv = ["sbatch", "--wait", "--array=0-2", "--time=5", SCRIPT, config, tmp_path / "d"]
     environment = {**cluster, "PATH": f"{commands(tmp_path)}{os.pathsep}{cluster['PATH']}"}

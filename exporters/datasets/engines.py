@@ -196,6 +196,8 @@ class Dask:
 class Slurm:
     """Engine of a SLURM job array of ``n`` tasks, through submitit.
 
+    If the loop over the results is left, by an interrupt for example, the array is cancelled.
+
     Parameters
     ----------
     n
@@ -222,19 +224,28 @@ class Slurm:
         shares = [list(items[k :: self.n]) for k in range(min(self.n, len(items)))]
         with _one_thread():
             jobs = executor.map_array(Share(task), shares)
-        for job in submitit.helpers.as_completed(jobs):
-            yield from self._results(job)
+        failed = []
+        try:
+            for job in submitit.helpers.as_completed(jobs):
+                if job.exception() is None:
+                    yield from job.result()
+                else:
+                    failed.append(job)
+        except BaseException:
+            for job in jobs:
+                job.cancel(check=False)
+            raise
+        if failed:
+            raise _slurm_error(failed)
 
-    def _results(self, job: Any) -> list[Any]:
-        error = job.exception()
-        if error is None:
-            results: list[Any] = job.result()
-            return results
-        msg = (
-            f"SLURM job {job.job_id} failed ({str(error).strip().splitlines()[-1]}); its log is "
-            f"{job.paths.stderr}. What is finished is kept: the same command goes on from there"
-        )
-        raise DatasetError(msg) from error
+
+def _slurm_error(jobs: list[Any]) -> DatasetError:
+    """Error of the array's tasks that failed, once all others have ended."""
+    reason = str(jobs[0].exception()).strip().splitlines()[-1]
+    return DatasetError(
+        f"{len(jobs)} SLURM jobs failed, {jobs[0].job_id} the first ({reason}); its log is "
+        f"{jobs[0].paths.stderr}. What is finished is kept: the same command goes on from there"
+    )
 
 
 @dataclass(frozen=True)
