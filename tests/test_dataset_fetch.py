@@ -122,6 +122,13 @@ def test_a_part_is_sound_without_what_was_not_fetched_and_not_without_what_was(d
     assert changed in verify(out, "hashes", in_this_process)
 
 
+def test_a_file_of_somebody_else_is_not_replaced_by_the_mark_of_a_part(dataset, tmp_path):
+    (tmp_path / "fetched.json").write_text('{"schema": "mine"}')
+    with pytest.raises(CathodegrainError, match=r"fetched\.json is not valid"):
+        fetched(files_of(dataset), tmp_path, limit=1)
+    assert contents(tmp_path) == {"fetched.json": b'{"schema": "mine"}'}
+
+
 def test_a_part_of_a_part_and_a_part_built_to_the_whole(dataset, tmp_path):
     fetched(files_of(dataset), tmp_path / "part", limit=3)
     fetched(files_of(tmp_path / "part"), tmp_path / "less", limit=1)

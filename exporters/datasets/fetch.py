@@ -20,7 +20,7 @@ from typing import Any
 
 from ...generator.errors import DatasetError
 from .. import FORMATS, Progress, metadata, recipe
-from ..json_documents import document_text
+from ..json_documents import document_text, read_document
 from . import layout, manifest
 from .access import Dataset, DatasetParticle, present_index, read_manifest
 from .files import Files, LocalFiles
@@ -200,7 +200,9 @@ def _write_origin(out: Path, manifest_sha256: str) -> None:
     }
     with on_disk(out):
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / layout.FETCHED, document_text(fields, "fetched"))
+        if (path := out / layout.FETCHED).is_file():
+            read_document(path, "fetched")  # a file of somebody else is not replaced
+        write_text(path, document_text(fields, "fetched"))
 
 
 def _known(out: Path, wanted: Wanted, overwrite: bool) -> dict[str, str]:
