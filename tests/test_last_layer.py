@@ -79,6 +79,11 @@ def test_a_run_is_tuned_once_and_its_file_holds_it(run, sections, tmp_path):
     assert grain_fit.tuned(kept, sections, untold) is kept
 
 
+def test_a_net_whose_twins_show_no_whole_grain_is_left(run, sections, monkeypatch):
+    monkeypatch.setattr(last_layer, "score", lambda generated, measured: np.inf)
+    assert grain_fit.tuned(run, sections, untold) is run
+
+
 def test_a_configuration_without_tuning_is_left(run, sections):
     plain = replace(run, config=replace(CONFIG, tuning=0))
     assert grain_fit.tuned(plain, sections, untold) is plain

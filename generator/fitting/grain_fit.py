@@ -132,6 +132,8 @@ def tuned(run: GrainRun, sections: Sequence[Section], told: Told) -> GrainRun:
     net, intensity, tuning = last_layer.tuned(
         best.net, best.intensity, sections, run.entropy, evaluations, told
     )
+    if not np.isfinite(tuning.score_before):  # no whole grain to start from
+        return run
     return replace(run, best=replace(best, net=net, intensity=intensity, tuning=tuning))
 
 
