@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +38,7 @@ from ..generator.labelling import label_slab
 from ..generator.morphology import GrainMorphology, grain_morphology
 from . import Progress, recipe, voxels
 from .cf import dimension, new_file, set_text, variable
+from .software import version
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..generator.particle import Particle
 from ..generator.shell import Shell
 from .atomic import replacing
 from .recipe import derivation_fields
+from .software import version
 
 NAME = "particle.json"
 PACKAGES = ("numpy", "scipy", "numba", "h5py")

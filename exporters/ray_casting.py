@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from ..generator.spherical_harmonics import curvature_bound
-
 if TYPE_CHECKING:
     from ..generator.shell import Shell
 
@@ -226,7 +224,7 @@ def first_entry(
         fits = (start > distance) & (start < leave)
         fits[fits] = ~shell.contains(origins[fits] + start[fits, None] * direction)
         distance = np.where(fits | (start >= leave), start, distance)
-    steepness2 = steepness_bound(shell) ** 2
+    steepness2 = shell.gradient_bound**2
     before, height_before = distance.copy(), np.ones_like(distance)
     height = np.full_like(distance, np.inf)
     active = np.flatnonzero(distance < leave)
@@ -271,25 +269,6 @@ def _refine(
         gb = np.where(gc > 0, np.where(repeated, 0.5 * gb, gb), gc)
         a, b, last = np.where(gc > 0, c, a), np.where(gc > 0, b, c), side
     return b
-
-
-def steepness_bound(shell: Shell) -> float:
-    """Proven bound of the surface gradient of X, um, closer than ``shell.gradient_bound``.
-
-    The gradient is evaluated on a grid of directions; between them it changes by no more
-    than their angular distance times the curvature bound.
-    """
-    cells = 100
-    axis = (np.arange(cells) + 0.5) * (2 / cells) - 1
-    u, v = (part.ravel() for part in np.meshgrid(axis, axis))
-    face = np.stack([u, v, np.ones_like(u)], axis=1)
-    faces = [sign * np.roll(face, k, axis=1) for k in range(3) for sign in (1, -1)]
-    directions = unit(np.concatenate(faces))
-    cosine = np.einsum("ij,ij->i", shell.normal(directions), directions)
-    gradient = shell.radius(directions) * np.sqrt(np.maximum(1 / cosine**2 - 1, 0.0))
-    reach = 2**0.5 / cells  # half the diagonal of a cell on the cube that holds the sphere
-    bound = float(gradient.max()) + reach * float(curvature_bound(shell.coefficients))
-    return min(bound, float(shell.gradient_bound))
 
 
 def _wedge_interval(

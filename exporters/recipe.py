@@ -26,7 +26,6 @@ with the package, byte by byte. No time stamps: equal particles are equal files.
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +39,7 @@ from ..generator.particle import Derivation, Particle, Provenance
 from ..generator.shell import Shell
 from ..generator.tessellation import Tessellation
 from .cf import dimension, new_file, set_text, variable
+from .software import version
 
 KIND = "cathodegrain/recipe"
 VERSION = "1.0.0"

@@ -41,7 +41,6 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,6 +53,7 @@ from ..generator.grid import Grid
 from ..generator.labelling import SLAB, label_slab
 from . import Progress, recipe
 from .cf import attach, dimension, new_file, set_text, variable
+from .software import version
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle

@@ -108,48 +108,51 @@ def root_candidates(centre, half, grains, squared, slack):  # type: ignore[no-un
     return kept[:m].copy()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def cull(source, n, target, centre, half, grains, squared, slack, work):  # type: ignore[no-untyped-def]
     """Copy to ``target`` what convex dominance leaves of ``source[:n]`` on a box; count it.
 
-    ``work`` is (n, 4) scratch: score and scaled gradient of each grain at the centre.
+    ``work`` is (4, n) scratch: score and scaled gradient of each grain at the centre.
     """
     if n == 1:
         target[0] = source[0]
         return 1
-    best = np.inf
-    dominator = -1
-    gradient = np.empty(3)
+    fs, gx, gy, gz = work[0], work[1], work[2], work[3]
+    best, dominator = np.inf, -1
     for t in range(n):
-        f = score_gradient(centre[0], centre[1], centre[2], grains, source[t], squared, gradient)
-        work[t, 0] = f
-        for a in range(3):
-            work[t, 1 + a] = gradient[a] * half[a]
-        if f < best:
-            best = f
-            dominator = t
-    corner = np.empty(8)
-    for k in range(8):
-        x = centre[0] + (half[0] if k & 1 else -half[0])
-        y = centre[1] + (half[1] if k & 2 else -half[1])
-        z = centre[2] + (half[2] if k & 4 else -half[2])
-        corner[k] = score(x, y, z, grains, source[dominator], squared)
+        i = source[t]
+        dx, dy, dz = centre[0] - grains[i, 0], centre[1] - grains[i, 1], centre[2] - grains[i, 2]
+        u0 = grains[i, 3] * dx + (grains[i, 4] * dy + grains[i, 5] * dz)
+        u1 = grains[i, 6] * dy + grains[i, 7] * dz
+        u2 = grains[i, 8] * dz
+        q = u0 * u0 + (u1 * u1 + u2 * u2)
+        norm = math.sqrt(q)
+        weight = 2.0 if squared else (1.0 / norm if norm > 0.0 else 0.0)
+        fs[t] = (q if squared else norm) - grains[i, 9]
+        gx[t] = weight * half[0] * (grains[i, 3] * u0)
+        gy[t] = weight * half[1] * (grains[i, 4] * u0 + grains[i, 6] * u1)
+        gz[t] = weight * half[2] * (grains[i, 5] * u0 + grains[i, 7] * u1 + grains[i, 8] * u2)
+    for t in range(n):
+        if fs[t] < best:
+            best, dominator = fs[t], t
+    i = source[dominator]
+    x0, x1 = centre[0] - half[0], centre[0] + half[0]
+    y0, y1 = centre[1] - half[1], centre[1] + half[1]
+    z0, z1 = centre[2] - half[2], centre[2] + half[2]
+    c000, c100 = score(x0, y0, z0, grains, i, squared), score(x1, y0, z0, grains, i, squared)
+    c010, c110 = score(x0, y1, z0, grains, i, squared), score(x1, y1, z0, grains, i, squared)
+    c001, c101 = score(x0, y0, z1, grains, i, squared), score(x1, y0, z1, grains, i, squared)
+    c011, c111 = score(x0, y1, z1, grains, i, squared), score(x1, y1, z1, grains, i, squared)
+    for t in range(n):
+        plus, minus = gx[t] + gy[t], gx[t] - gy[t]
+        low = min(min(-plus - c000, minus - c100), min(-minus - c010, plus - c110)) - gz[t]
+        high = min(min(-plus - c001, minus - c101), min(-minus - c011, plus - c111)) + gz[t]
+        fs[t] += min(low, high)
+    fs[dominator] = -np.inf
     kept = 0
-    for t in range(n):
-        a, b, c = work[t, 1], work[t, 2], work[t, 3]
-        lowest = min(
-            min(
-                min(-a - b - c - corner[0], a - b - c - corner[1]),
-                min(-a + b - c - corner[2], a + b - c - corner[3]),
-            ),
-            min(
-                min(-a - b + c - corner[4], a - b + c - corner[5]),
-                min(-a + b + c - corner[6], a + b + c - corner[7]),
-            ),
-        )
-        if t == dominator or not work[t, 0] + lowest > slack:
-            target[kept] = source[t]
-            kept += 1
+    for t in range(n):  # written always, kept if it is not dominated: no branch
+        target[kept] = source[t]
+        kept += not fs[t] > slack
     return kept
 
 
@@ -252,7 +255,7 @@ def label_block(x, y, z, k0, j0, i0, edge, grains, squared, slack, shell, degree
     lists = np.empty((depth + 1, roots.size), np.int32)  # candidates of each level
     counts = np.zeros(depth + 1, np.int64)
     lists[0], counts[0] = roots, roots.size
-    work = np.empty((roots.size, 4))
+    work = np.empty((4, roots.size))
     scratch = (
         np.empty((3, LANES)), np.empty((LANES, 3)), np.empty(LANES), np.empty(LANES, np.int32),
         np.empty(LANES), np.ones(LANES, np.bool_),
@@ -303,25 +306,27 @@ def _label_leaf(  # type: ignore[no-untyped-def]
     points, rows, best, label, radii, inside = scratch
     t = 0
     for dk in range(LEAF):
+        pz = z[min(k + dk, nz - 1)]  # lanes beyond the grid repeat its last voxel
         for dj in range(LEAF):
-            for di in range(LEAF):  # lanes beyond the grid repeat its last voxel
-                points[0, t] = x[min(i + di, nx - 1)]
-                points[1, t] = y[min(j + dj, ny - 1)]
-                points[2, t] = z[min(k + dk, nz - 1)]
+            py = y[min(j + dj, ny - 1)]
+            for di in range(LEAF):
+                points[0, t], points[1, t], points[2, t] = x[min(i + di, nx - 1)], py, pz
                 t += 1
-    any_inside = 1
     if state == MIXED:
         for t in range(LANES):
             rows[t, 0], rows[t, 1], rows[t, 2] = points[0, t], points[1, t], points[2, t]
-        any_inside = inside_shell(rows, LANES, shell, degree, radii, inside)
-    if any_inside > 0:
-        best_of_lanes(candidates, n, points, grains, squared, best, label)
+        if inside_shell(rows, LANES, shell, degree, radii, inside) == 0:
+            out[k : min(k + LEAF, nz), j : min(j + LEAF, ny), i : min(i + LEAF, nx)] = 0
+            return
+    best_of_lanes(candidates, n, points, grains, squared, best, label)
+    if state == MIXED:
+        for t in range(LANES):
+            label[t] = label[t] if inside[t] else -1
     for kk in range(k, min(k + LEAF, nz)):
         for jj in range(j, min(j + LEAF, ny)):
+            t = ((kk - k) * LEAF + (jj - j)) * LEAF
             for ii in range(i, min(i + LEAF, nx)):
-                t = ((kk - k) * LEAF + (jj - j)) * LEAF + (ii - i)
-                keep = any_inside > 0 and (state == INSIDE or inside[t])
-                out[kk, jj, ii] = label[t] + 1 if keep else 0
+                out[kk, jj, ii] = label[t + ii - i] + 1
 
 
 @njit(cache=True, nogil=True)
@@ -425,40 +430,6 @@ def candidate_cells(half_width, levels, grains, squared, slack):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def mark_reachable(half_width, levels, grains, squared, slack, shell, degree, marked):  # type: ignore[no-untyped-def]
-    """Mark the grains that cannot be proven to own no point of the shell's interior.
-
-    The cube [-half_width, half_width]^3 is divided into octants; a box outside the shell,
-    or whose candidates are all marked already, is left alone. What is still a candidate
-    in a box at the last level is marked. ``marked`` (n,) bool is read and written.
-    """
-    lists, counts, work = _descent(half_width, levels, grains, squared, slack)
-    centre, half = np.empty(3), np.empty(3)
-    stack = np.empty((8 * levels + 8, 4), np.int64)
-    stack[0] = 0
-    top = 1
-    while top > 0:
-        top -= 1
-        level, i, j, k = stack[top]
-        half[:] = half_width / (1 << level)
-        for a in range(3):
-            centre[a] = (2 * stack[top, 1 + a] + 1) * half[a] - half_width
-        if shell_state(centre, half, shell, degree) == OUTSIDE:
-            continue
-        n = cull(lists[level], counts[level], lists[level + 1], centre, half, grains, squared,
-                 slack, work)  # fmt: skip
-        counts[level + 1] = n
-        unknown = False
-        for t in range(n):
-            unknown = unknown or not marked[lists[level + 1, t]]
-        if unknown and level < levels:
-            top = _push_octants(stack, top, level, i, j, k)
-        elif unknown:
-            for t in range(n):
-                marked[lists[level + 1, t]] = True
-
-
-@njit(cache=True, nogil=True)
 def _descent(half_width, levels, grains, squared, slack):  # type: ignore[no-untyped-def]
     """Candidate lists of each level, their lengths, and scratch, for a walk down a cube."""
     roots = root_candidates(np.zeros(3), np.full(3, half_width), grains, squared, slack)
@@ -466,7 +437,7 @@ def _descent(half_width, levels, grains, squared, slack):  # type: ignore[no-unt
     counts = np.zeros(levels + 2, np.int64)
     lists[0] = roots
     counts[0] = roots.size
-    return lists, counts, np.empty((roots.size, 4))
+    return lists, counts, np.empty((4, roots.size))
 
 
 @njit(cache=True, nogil=True)

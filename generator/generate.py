@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import GenerationError
 from .marker_law import Markers
@@ -90,7 +91,8 @@ def _build(
         first_attempt=attempt or 0,
         max_attempts=1000 if attempt is None else 1,
     )
-    points = sample_poisson(card.intensity, _affordable_half_width(drawn.shell, card), draws)
+    half = _affordable_half_width(drawn.shell, card)
+    points = sample_poisson(card.intensity, half, draws, _reach(drawn.shell, card))
     provenance = Provenance(
         card=card,
         entropy=entropy,
@@ -112,7 +114,7 @@ def half_width(shell: Shell, card: ModelCard) -> int:
 
 
 def _reach(shell: Shell, card: ModelCard) -> float:
-    """Distance from the centre beyond which no seed matters, pixels."""
+    """Distance from the centre beyond which no seed is looked at, pixels."""
     return float(shell.radius_bounds[1] / card.pixel_um + MARGIN * card.intensity ** (-1 / 3))
 
 
@@ -132,10 +134,11 @@ def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
 def _fill(shell: Shell, points: MarkedPoints, provenance: Provenance) -> Particle:
     """Particle with the grains of the seeds that can own a point inside the shell."""
     card = provenance.card
-    points = points.select(np.linalg.norm(points.seeds, axis=1) <= _reach(shell, card))
-    markers = _markers(points, card)
-    tessellation = _tessellation(points, markers, card).scaled(card.pixel_um)
     spacing = card.pixel_um * card.intensity ** (-1 / 3)
+    near = np.flatnonzero(shell.depth(points.seeds * card.pixel_um) >= -MARGIN * spacing)
+    markers = _markers(points, card, near)
+    points = points.select(near)
+    tessellation = _tessellation(points, markers, card).scaled(card.pixel_um)
     rows = tessellation.reachable(shell, resolution=spacing / 8)
     kept = points.select(rows)
     directions = kept.seeds / np.linalg.norm(kept.seeds, axis=1, keepdims=True)
@@ -167,9 +170,9 @@ def _tessellation(points: MarkedPoints, markers: Markers, card: ModelCard) -> Te
         raise GenerationError(msg) from error
 
 
-def _markers(points: MarkedPoints, card: ModelCard) -> Markers:
-    """Markers of the card's law with its interpretable factors applied, rounded."""
-    drawn = card.marker_law.markers(points)
+def _markers(points: MarkedPoints, card: ModelCard, rows: NDArray[np.intp]) -> Markers:
+    """Markers of ``rows`` by the card's law, its interpretable factors applied, rounded."""
+    drawn = card.marker_law.markers(points, rows)
     changed = drawn.elongated(card.grains["elongation"])
     return changed.with_offsets_scaled(card.grains["offset_scale"]).rounded()
 

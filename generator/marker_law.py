@@ -49,8 +49,8 @@ class Markers(NamedTuple):
 class MarkerLaw(Protocol):
     """What a model card's ``grains.markers`` becomes."""
 
-    def markers(self, points: MarkedPoints) -> Markers:
-        """Markers of all points; may look at their neighbours."""
+    def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
+        """Markers of all points, or of ``rows``; may look at the neighbours of each."""
 
     def fields(self) -> dict[str, Any]:
         """Its object in the model card."""
@@ -101,12 +101,13 @@ class RadialMarkers:
                 msg = f"{name} starts at {low}, expected a positive number"
                 raise ValueError(msg)
 
-    def markers(self, points: MarkedPoints) -> Markers:
-        """One row per point, from its four uniform marks."""
-        d2, d3 = (self.transverse.quantile(points.marks[:, k]) for k in (0, 1))
-        rho = self.aspect_ratio.quantile(points.marks[:, 2])
+    def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
+        """One row per point, or per one of ``rows``, from its four uniform marks."""
+        marks = points.marks if rows is None else points.marks[rows]
+        d2, d3 = (self.transverse.quantile(marks[:, k]) for k in (0, 1))
+        rho = self.aspect_ratio.quantile(marks[:, 2])
         d1 = (d2 + d3) / (2 * rho * rho)
-        return Markers(np.column_stack([d1, d2, d3]), self.offset.quantile(points.marks[:, 3]))
+        return Markers(np.column_stack([d1, d2, d3]), self.offset.quantile(marks[:, 3]))
 
     def fields(self) -> dict[str, Any]:
         """Its object in the model card."""

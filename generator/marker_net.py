@@ -11,6 +11,7 @@ differences between processors.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .point_process import MarkedPoints
 from .radial_frame import radial_rotations
 
 NEIGHBOURS = 12  # kappa
+BLOCK = 2048  # seeds that pass at a time: their layers stay in the cache
 OUTPUT_LOW = np.array([1.0, 0.0, 0.0, 0.0])  # r, d_1, d_2, d_3
 OUTPUT_HIGH = np.array([10.0, 50.0, 50.0, 50.0])
 
@@ -69,9 +71,13 @@ class MarkerNet:
             msg = "weights or biases hold a value that is not finite, expected numbers"
             raise ValueError(msg)
 
-    def markers(self, points: MarkedPoints) -> Markers:
-        """One row per point; needs more than kappa points."""
-        output = self.forward(neighbourhoods(points, self.displacement_scale, self.noise_centre))
+    def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
+        """One row per point, or per one of ``rows``; needs more than kappa points."""
+        rows = np.arange(len(points)) if rows is None else rows
+        inputs = partial(neighbourhoods, points, self.displacement_scale, self.noise_centre)
+        tree = _tree(points)
+        blocks = [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
+        output = np.concatenate([self.forward(inputs(block, tree)) for block in blocks])
         return Markers(np.maximum(output[:, 1:], self.smallest_diagonal), output[:, 0])
 
     def forward(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -144,15 +150,36 @@ class MarkerNet:
         return {"law": "net", "weights": self.source} | {n: getattr(self, n) for n in names}
 
 
-def neighbourhoods(points: MarkedPoints, scale: float, centre: float) -> NDArray[np.float64]:
-    """Inputs of the net, (n, 60): kappa times (v_x, v_y, v_z, n_1, n_2), nearest first."""
+def neighbourhoods(
+    points: MarkedPoints,
+    scale: float,
+    centre: float,
+    rows: NDArray[np.intp] | None = None,
+    tree: cKDTree | None = None,
+) -> NDArray[np.float64]:
+    """Inputs of the net, (n, 60): kappa times (v_x, v_y, v_z, n_1, n_2), nearest first.
+
+    Parameters
+    ----------
+    scale, centre
+        ``displacement_scale`` and ``noise_centre`` of the net.
+    rows : (n,) int
+        Points whose neighbourhoods are wanted, by default all.
+    tree
+        Of all seeds, if it is at hand.
+    """
+    rows = np.arange(len(points)) if rows is None else rows
+    seeds, angles = points.seeds[rows], points.angles[rows]
+    nearest = (tree or _tree(points)).query(seeds, k=NEIGHBOURS + 1)[1]
+    index = np.asarray(nearest)[:, 1:]  # (n, kappa), the seed itself left out
+    displacement = points.seeds[index] - seeds[:, None]  # (n, kappa, 3)
+    rotated = displacement @ radial_rotations(seeds, angles).transpose(0, 2, 1) / scale
+    both = np.concatenate([rotated, points.noise[index] - centre], axis=2)  # (n, kappa, 5)
+    return both.reshape(len(seeds), -1)
+
+
+def _tree(points: MarkedPoints) -> cKDTree:
     if len(points) <= NEIGHBOURS:
         msg = f"{len(points)} seed points, expected more than {NEIGHBOURS} for the marker net"
         raise ValueError(msg)
-    nearest = cKDTree(points.seeds).query(points.seeds, k=NEIGHBOURS + 1)[1]
-    index = np.asarray(nearest)[:, 1:]  # (n, kappa), the seed itself left out
-    displacement = points.seeds[index] - points.seeds[:, None]  # (n, kappa, 3)
-    rotations = radial_rotations(points.seeds, points.angles)
-    rotated = np.einsum("nij,nkj->nki", rotations, displacement) / scale
-    both = np.concatenate([rotated, points.noise[index] - centre], axis=2)  # (n, kappa, 5)
-    return both.reshape(len(points), -1)
+    return cKDTree(points.seeds)

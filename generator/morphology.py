@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from . import moment_kernels
 from .grid import Grid
 
 MOMENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
@@ -80,8 +81,7 @@ def grain_morphology(
     With C the covariance of the voxel centres of a grain plus that of one voxel
     (spacing^2 / 12 in every direction), the lengths are :math:`2\sqrt{5 \lambda_k}` for the
     eigenvalues of C: exact for an ellipsoid, for a box of edge a it is
-    :math:`a\sqrt{5/3}`. Moments are sums of integers and therefore exact; one layer of
-    voxels is processed at a time.
+    :math:`a\sqrt{5/3}`. Moments are sums of integers and therefore exact.
 
     Parameters
     ----------
@@ -100,6 +100,7 @@ def grain_morphology(
         If labels and grid differ in shape, or a label is negative or above ``n_grains``.
     """
     n = _checked_count(labels, grid, n_grains)
+    labels = np.ascontiguousarray(labels, np.int32)  # any other type would compile kernels anew
     count, first, second = _moments(labels, n)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = first / count[:, None]
@@ -166,18 +167,9 @@ def _moments(
     labels: NDArray[np.int32], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Voxels, sums of (x, y, z) and of ``MOMENTS`` over each grain, in voxel indices."""
-    sums = np.zeros((10, n + 1))
-    ny, nx = labels.shape[1:]
-    y, x = (index.ravel() for index in np.indices((ny, nx)))
-    for z, layer in enumerate(labels):
-        inside = np.flatnonzero(layer)
-        ids, u, v = layer.ravel()[inside], x[inside], y[inside]
-        here = [np.bincount(ids, weights, n + 1) for weights in (None, u, v, u * u, v * v, u * v)]
-        number, sx, sy, sxx, syy, sxy = here
-        rows = (number, sx, sy, z * number, sxx, syy, z * z * number, sxy, z * sx, z * sy)
-        for total, row in zip(sums, rows, strict=True):
-            total += row
-    return sums[0, 1:].astype(np.int64), sums[1:4, 1:].T, sums[4:, 1:].T
+    sums = np.zeros((n + 1, 10))
+    moment_kernels.add_moments(labels, sums)
+    return sums[1:, 0].astype(np.int64), sums[1:, 1:4], sums[1:, 4:]
 
 
 def _matrices(moments: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -200,18 +192,6 @@ def _principal(
 
 def _touching(labels: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
     """Whether a face neighbour of a grain's voxels is 0; outside the array all is 0."""
-    seen = np.zeros(n + 1, dtype=bool)
-    outside = np.zeros(labels.shape[1:], dtype=labels.dtype)
-    below = outside
-    for z, layer in enumerate(labels):
-        above = labels[z + 1] if z + 1 < len(labels) else outside
-        exposed = (below == 0) | (above == 0)
-        exposed[1:] |= layer[:-1] == 0
-        exposed[:-1] |= layer[1:] == 0
-        exposed[:, 1:] |= layer[:, :-1] == 0
-        exposed[:, :-1] |= layer[:, 1:] == 0
-        exposed[[0, -1]] = True
-        exposed[:, [0, -1]] = True
-        seen[layer[exposed]] = True
-        below = layer
-    return seen[1:]
+    exposed = np.zeros(n + 1, dtype=bool)
+    moment_kernels.mark_exposed(labels, exposed)
+    return exposed[1:]

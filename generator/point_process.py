@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from itertools import product
@@ -52,7 +53,9 @@ class MarkedPoints:
         return MarkedPoints(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def sample_poisson(intensity: float, half_width: int, stream: Stream) -> MarkedPoints:
+def sample_poisson(
+    intensity: float, half_width: int, stream: Stream, reach: float = math.inf
+) -> MarkedPoints:
     """Points of a homogeneous Poisson process in the cube W = [-half_width, half_width]^3.
 
     Every cell of the window has streams of its own, and in a cell the points arrive in
@@ -68,6 +71,8 @@ def sample_poisson(intensity: float, half_width: int, stream: Stream) -> MarkedP
         Half the edge of W, pixels, a multiple of ``CELL``.
     stream
         ``stream(stage, i, j, k)`` gives the generator of a stage in a cell.
+    reach
+        Points farther than that from the origin are left out, pixels.
 
     Raises
     ------
@@ -82,10 +87,20 @@ def sample_poisson(intensity: float, half_width: int, stream: Stream) -> MarkedP
         raise ValueError(msg)
     n = half_width // CELL
     edge = range(-n, n)
-    cells = [_cell_points(intensity, cell, stream) for cell in product(edge, edge, edge)]
-    return MarkedPoints(
+    cells = [
+        _cell_points(intensity, cell, stream)
+        for cell in product(edge, edge, edge)
+        if _distance(cell) <= reach
+    ]
+    points = MarkedPoints(
         *(np.concatenate([getattr(c, field.name) for c in cells]) for field in fields(MarkedPoints))
     )
+    return points.select(np.linalg.norm(points.seeds, axis=1) <= reach)
+
+
+def _distance(cell: tuple[int, ...]) -> float:
+    """Distance of a cell from the origin, pixels."""
+    return CELL * math.hypot(*(max(k, -1 - k, 0) for k in cell))
 
 
 def _cell_points(intensity: float, cell: tuple[int, int, int], stream: Stream) -> MarkedPoints:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import gbpd_kernels
+from . import gbpd_kernels, reach_kernels
 from .candidates import CandidateCells
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ class Tessellation:
     def table(self) -> NDArray[np.float64]:
         """Grain table of the kernels, (n, 10) float: s_i, upper triangle of U_i, r_i."""
         return np.column_stack([self.seeds, upper_factors(self.matrices), self.offsets])
+
+    @cached_property
+    def extents(self) -> NDArray[np.float64]:
+        """Half widths of the boxes round the unit balls |y|_M <= 1, (n, 3) float."""
+        xx, xy, xz, yy, yz, zz = self.table[:, 3:9].T
+        v01, v12 = xy / (xx * yy), yz / (yy * zz)  # U^-1, up to signs
+        v02 = (xy * yz / (yy * zz) - xz / zz) / xx
+        return np.column_stack(
+            [np.sqrt(1 / xx**2 + v01**2 + v02**2), np.sqrt(1 / yy**2 + v12**2), 1 / zz]
+        )
 
     def scaled(self, factor: float) -> Tessellation:
         """Copy with all lengths multiplied by ``factor``; labels move along."""
@@ -201,10 +211,11 @@ class Tessellation:
         """
         half_width = shell.radius_bounds[1]
         marked = np.zeros(len(self), np.bool_)
-        levels = max(0, math.ceil(math.log2(2 * half_width / resolution)))
-        gbpd_kernels.mark_reachable(
-            half_width, levels, self.table, self.squared, self.slack(self._extent(half_width)),
-            shell.table, shell.max_degree, marked,
+        levels = 3  # a cell as large as a grain has 8^3 boxes of a resolution of an eighth
+        n_edge = math.ceil(2 * half_width / (2**levels * resolution))
+        reach_kernels.mark_reachable(
+            half_width, n_edge, levels, self.table, self.extents, self.squared,
+            self.slack(self._extent(half_width)), shell.table, shell.max_degree, marked,
         )  # fmt: skip
         return np.flatnonzero(marked)
 

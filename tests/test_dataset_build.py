@@ -427,7 +427,7 @@ def test_a_what_if_dataset_keeps_every_draw(whole, longer):
         rows = dict(zip(map(tuple, parent.origin), parent.tessellation.seeds, strict=True))
         seeds = zip(map(tuple, child.origin), child.tessellation.seeds, strict=True)
         shared = [(rows[key], seed) for key, seed in seeds if key in rows]
-        assert len(shared) > 0.5 * child.n_grains  # others reach the shell in one of them only
+        assert len(shared) > 0.5 * parent.n_grains  # others reach the shell in one of them only
         assert all((mine == own).all() for mine, own in shared)
         assert child.provenance.derivation.parent == parent.id
 

@@ -8,6 +8,7 @@ from scipy import stats
 from cathodegrain.generator.errors import ModelCardError
 from cathodegrain.generator.marker_law import Markers, RadialMarkers, Uniform
 from cathodegrain.generator.marker_net import NEIGHBOURS, MarkerNet, neighbourhoods
+from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.point_process import sample_poisson
 from cathodegrain.generator.radial_frame import marker_matrices, radial_rotations
 from cathodegrain.generator.streams import stream
@@ -160,3 +161,13 @@ def test_weights_that_are_not_finite_are_refused(net, tmp_path):
 def test_net_needs_neighbours(points, net):
     with pytest.raises(ValueError, match="expected more than 12"):
         net.markers(points.select(np.arange(12)))
+
+
+@pytest.mark.parametrize("name", ["nmc811", "nmc811-radial"])
+def test_markers_of_some_points_are_those_among_all(name, points):
+    law = ModelCard.load(name).marker_law
+    rows = np.arange(0, len(points), 3)
+    for few, all_of_them in zip(
+        law.markers(points, rows).rounded(), law.markers(points).rounded(), strict=True
+    ):
+        np.testing.assert_array_equal(few, all_of_them[rows])

@@ -96,3 +96,14 @@ def test_stage_names_keep_their_positions():
 def test_streams_reproduce_the_published_numbers():
     rng = stream(7, 3, "noise", -2, 5)
     assert rng.integers(0, 2**32, 3).tolist() == [2283890874, 1650768995, 3027689313]
+
+
+@pytest.mark.parametrize("reach", [20.0, 100.0, 180.0])
+def test_a_reach_leaves_the_points_within_it_as_they_are(reach):
+    draw = partial(stream, 3, 0)
+    everything = sample_poisson(LAMBDA, 2 * CELL, draw)
+    near = sample_poisson(LAMBDA, 2 * CELL, draw, reach)
+    kept = np.linalg.norm(everything.seeds, axis=1) <= reach
+    assert 0 < kept.sum() < len(everything)
+    np.testing.assert_array_equal(near.seeds, everything.seeds[kept])
+    np.testing.assert_array_equal(near.origin, everything.origin[kept])

@@ -9,7 +9,6 @@ from cathodegrain.exporters.ray_casting import (
     cut_open,
     first_entry,
     shell_entries,
-    steepness_bound,
 )
 from cathodegrain.exporters.rendering import FRONT, SUBPIXELS
 from cathodegrain.generator.shell import Shell
@@ -74,17 +73,6 @@ def test_a_start_from_neighbouring_rays_finds_the_same_points(small_particle):
     assert np.array_equal(np.isfinite(quick), np.isfinite(full))
     hit = np.isfinite(full)
     np.testing.assert_allclose(quick[hit], full[hit], atol=1e-9)
-
-
-def test_the_steepness_bound_lies_between_the_steepest_slope_and_the_bound_by_degrees(
-    small_particle, rng
-):
-    shell = small_particle.shell
-    directions = rng.normal(size=(20_000, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    cosine = np.einsum("ij,ij->i", shell.normal(directions), directions)
-    slopes = shell.radius(directions) * np.sqrt(1 / cosine**2 - 1)
-    assert slopes.max() <= steepness_bound(shell) <= shell.gradient_bound
 
 
 @pytest.mark.parametrize("wedge", [HALF, QUARTER, OCTANT])

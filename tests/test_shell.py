@@ -9,7 +9,12 @@ from scipy.special import elliprg
 
 from cathodegrain.generator.errors import GenerationError
 from cathodegrain.generator.shell import Shell, radius_bounds, weak_direction
-from cathodegrain.generator.spherical_harmonics import real_spherical_harmonics, sphere_quadrature
+from cathodegrain.generator.spherical_harmonics import (
+    curvature_bound,
+    gradient_bound,
+    real_spherical_harmonics,
+    sphere_quadrature,
+)
 
 
 def random_directions(n, seed=0):
@@ -212,6 +217,19 @@ def test_bounds_are_as_tight_as_dense_sampling_can_tell(seed, roughness):
     missed = 0.01 * shell.gradient_bound
     assert radii.min() - low < 1.001e-3 * 4.0 + missed
     assert high - radii.max() < 1.001e-3 * 4.0 + missed
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.floats(0.2, 5))
+def test_the_gradient_bound_is_at_most_a_tenth_above_the_steepest_slope(seed, roughness):
+    shell = random_shell(seed, roughness)
+    u = random_directions(20_000, seed)
+    cosine = np.einsum("ij,ij->i", shell.normal(u), u)
+    slopes = shell.radius(u) * np.sqrt(np.maximum(1 / cosine**2 - 1, 0))
+    # neighbours in the sample are about 0.025 apart
+    missed = 0.025 * curvature_bound(shell.coefficients)
+    assert slopes.max() * (1 - 1e-9) <= shell.gradient_bound < 1.1 * (slopes.max() + missed)
+    assert shell.gradient_bound <= gradient_bound(shell.coefficients)
 
 
 def test_subdivision_ends_with_valid_bounds_at_zero_tolerance():

@@ -3,6 +3,7 @@ import pytest
 from scipy.spatial import ConvexHull, HalfspaceIntersection, cKDTree
 from scipy.spatial.transform import Rotation
 
+from cathodegrain.generator.shell import Shell
 from cathodegrain.generator.tessellation import Tessellation, upper_factors
 from tessellations import random_tessellation
 
@@ -203,3 +204,28 @@ def test_section_counts_under_radial_stretch_follow_the_sixth_root():
     error = 4 * np.sqrt(2 / (3 * one))  # four standard errors of a ratio of counts
     assert abs(counts[3, 1, 1] / one - 3 ** (1 / 6)) < error * 3 ** (1 / 6)
     assert abs(counts[1, 3, 3] / one - 3 ** (-1 / 6)) < error
+
+
+@pytest.mark.parametrize("metric", ["norm", "squared"])
+@pytest.mark.parametrize("family", ["mild", "long", "wild"])
+def test_reachable_grains_are_the_owners_of_points_inside_and_few_more(family, metric, rng):
+    gbpd = random_tessellation(1500, family, metric)
+    coefficients = np.zeros(16)
+    coefficients[[0, 2, 7, 12]] = 8 * np.sqrt(4 * np.pi), 1.5, 1.0, -1.2
+    shell = Shell(coefficients)
+    x = rng.uniform(-10, 10, (400_000, 3))
+    owners = np.unique(gbpd.labels(x[shell.contains(x)]))
+    found = {r: gbpd.reachable(shell, resolution=r) for r in (2.0, 0.0625)}
+    for reachable in found.values():
+        assert np.isin(owners, reachable).all()
+        assert (np.diff(reachable) > 0).all()
+    assert len(owners) < len(found[0.0625]) < len(found[2.0]) < len(gbpd)
+    assert len(found[0.0625]) < 1.2 * len(owners)  # slivers that the sample missed among them
+
+
+def test_a_shell_inside_one_grain_reaches_that_grain_only():
+    seeds = np.array([[0.0, 0, 0], [10.0, 0, 0], [0, 10.0, 0], [0, 0, -10.0]])
+    gbpd = Tessellation(seeds, np.stack([EYE] * 4), np.ones(4))
+    assert gbpd.reachable(Shell.sphere(2.0), resolution=0.5).tolist() == [0]
+    moved = Tessellation(seeds + 30, np.stack([EYE] * 4), np.ones(4))  # no seed near the shell
+    assert moved.reachable(Shell.sphere(2.0), resolution=0.1).tolist() == [3]

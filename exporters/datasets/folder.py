@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ...generator.errors import CathodegrainError, DatasetError, ExportError, Mo
 from ...generator.model_card import PARAMETERS, ModelCard
 from ..atomic import reason, replacing
 from ..json_documents import document_text, read_document
+from ..software import version
 from . import layout
 from .config import DatasetConfig
 from .model_readme import model_readme

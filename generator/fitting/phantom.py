@@ -54,8 +54,8 @@ class CrowdedMarkers:
     aspect_ratio: tuple[float, float] = (2.8, 1.4)
     offset: tuple[float, float] = (3.0, 8.0)
 
-    def markers(self, points: MarkedPoints) -> Markers:
-        """One row per point; needs more than three points."""
+    def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
+        """One row per point, or per one of ``rows``; needs more than three points."""
         nearest = np.asarray(cKDTree(points.seeds).query(points.seeds, k=4)[0])
         expected = 4 * np.pi / 3 * self.intensity * nearest[:, 3] ** 3  # gamma law of shape 3
         room = 1 - np.exp(-expected) * (1 + expected + expected**2 / 2)
@@ -64,7 +64,10 @@ class CrowdedMarkers:
         rho = crowded + (lone - crowded) * room
         diagonals[:, 0] = (diagonals[:, 1] + diagonals[:, 2]) / (2 * rho**2)
         low, high = self.offset
-        return Markers(diagonals, low + (high - low) * room)
+        offsets = low + (high - low) * room
+        return (
+            Markers(diagonals, offsets) if rows is None else Markers(diagonals[rows], offsets[rows])
+        )
 
     def fields(self) -> dict[str, object]:
         """Its object in `phantom.json`; not a law of model cards."""
