@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..generator.particle import Particle
     from .datasets.access import Dataset
     from .volume_mesh import VolumeMesh
+    from .voxels import Voxels
 
 
 Progress = Callable[[str, float], None]  # (what is going on, part of the work that is done)
@@ -30,9 +31,9 @@ class Format:
 
     ``module`` has a function ``write(particle, path, **options)`` that returns the path
     written, a file or a folder, and never leaves half of it behind. If ``long`` it also
-    takes ``progress``, if ``meshed`` also ``mesh``, a `VolumeMesh` that is at hand. If
-    ``summarised`` the module has ``summary(path)``, facts about the
-    product that belong into the particle's metadata.
+    takes ``progress``, if ``meshed`` also ``mesh``, a `VolumeMesh` that is at hand, if
+    ``labelled`` also ``voxels``, likewise. If ``summarised`` the module has
+    ``summary(path)``, facts about the product that belong into the particle's metadata.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Format:
     summarised: bool = False
     writer: str = "write"
     meshed: bool = False
+    labelled: bool = False
 
     @property
     def missing(self) -> list[str]:
@@ -99,6 +101,7 @@ FORMATS = {
             "xarray, h5py, netCDF4",
             ".grain_table",
             {"spacing_um": float},
+            labelled=True,
         ),
         Format(
             "surfaces",
@@ -180,6 +183,7 @@ def export(
     *,
     progress: Progress | None = None,
     mesh: VolumeMesh | None = None,
+    voxels: Voxels | None = None,
     **options: Any,
 ) -> Path:
     """Write one product of ``particle`` into ``folder`` and return its path.
@@ -192,6 +196,8 @@ def export(
         Called with a message and the part of the work that is done.
     mesh
         The particle's bonded first-order mesh of the sizes in ``options``, if it is at hand.
+    voxels
+        The particle's labels on the grid of the spacing in ``options``, if they are at hand.
     options
         Those of the format, for example ``spacing_um=0.05``.
 
@@ -221,6 +227,8 @@ def export(
         options["progress"] = progress
     if chosen.meshed:
         options["mesh"] = mesh
+    if chosen.labelled:
+        options["voxels"] = voxels
     write = getattr(import_module(chosen.module, __name__), chosen.writer)
     written: Path = write(particle, target, **options)
     return written

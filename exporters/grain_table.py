@@ -36,9 +36,10 @@ from numpy.typing import NDArray
 from ..generator.errors import ExportError
 from ..generator.labelling import label_slab
 from ..generator.morphology import GrainMorphology, grain_morphology
-from . import Progress, recipe, voxels
+from . import Progress, recipe
 from .cf import dimension, new_file, set_text, variable
 from .software import version
+from .voxels import Voxels, plan, require_voxels
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
@@ -87,9 +88,16 @@ class GrainTable:
 
 
 def write(
-    particle: Particle, path: str | Path, *, spacing_um: float, progress: Progress | None = None
+    particle: Particle,
+    path: str | Path,
+    *,
+    spacing_um: float,
+    progress: Progress | None = None,
+    voxels: Voxels | None = None,
 ) -> Path:
     """Measure the grains of ``particle`` on voxels of ``spacing_um`` and write their table.
+
+    ``voxels`` are its own of that spacing, if they are at hand.
 
     Raises
     ------
@@ -97,11 +105,11 @@ def write(
         If the spacing is not a positive number, no voxel lies inside, or the file cannot
         be written.
     """
-    grid = voxels.plan(particle, spacing_um).grid
-    labels = label_slab(particle, grid, 0, grid.shape[0])
+    grid = plan(particle, spacing_um).grid
+    labels = voxels.labels if voxels else label_slab(particle, grid, 0, grid.shape[0])
     table = grain_morphology(labels, grid, particle.n_grains)
     counts = np.concatenate([[0], table.voxel_count])
-    voxels.require_voxels(counts, particle, spacing_um)
+    require_voxels(counts, particle, spacing_um)
     if progress is not None:
         progress("measuring grains", 0.9)
     with new_file(path) as file:

@@ -15,6 +15,7 @@ from .atomic import reason, replacing_folder
 
 if TYPE_CHECKING:
     from .volume_mesh import VolumeMesh
+    from .voxels import Voxels
 
 RECIPE = recipe.NAME
 
@@ -126,8 +127,11 @@ def add(
         raise ExportError(msg)
     try:
         mesh = _mesh_at_hand(folder, fields, name, options)
+        voxels = _voxels_at_hand(folder, fields, name, options)
         particle = particle or load(folder)
-        target = export(particle, folder, name, progress=progress, mesh=mesh, **options)
+        target = export(
+            particle, folder, name, progress=progress, mesh=mesh, voxels=voxels, **options
+        )
     except OSError as error:
         msg = (
             f"{name} cannot be written into {folder} ({reason(error)}); is it writable, is there "
@@ -140,8 +144,13 @@ def add(
         module = import_module(FORMATS[name].module, __package__)
         entries[0]["summary"] = module.summary(target)
     others = [p for p in fields["products"] if p["format"] != name]
-    metadata.write(fields | {"products": [*others, *entries]}, folder)
+    metadata.write(fields | {"products": _in_order([*others, *entries])}, folder)
     return target
+
+
+def _in_order(products: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The recipe, then the others by name: the same whichever was made first."""
+    return sorted(products, key=lambda p: (p["path"] != RECIPE, p["format"], p["path"]))
 
 
 def _mesh_at_hand(
@@ -157,6 +166,21 @@ def _mesh_at_hand(
         same &= all(made.get(key, value) == value for key, value in plain.items())
         if product["format"] == "mesh" and same and _intact(folder, product):
             from .mesh_export import read
+
+            return read(folder / product["path"])
+    return None
+
+
+def _voxels_at_hand(
+    folder: Path, fields: dict[str, Any], name: str, options: dict[str, Any]
+) -> Voxels | None:
+    """The folder's own voxels, if ``name`` is made of labels and they have its spacing."""
+    if name not in FORMATS or not FORMATS[name].labelled:
+        return None
+    for product in fields["products"]:
+        same = product["options"].get("spacing_um") == options.get("spacing_um")
+        if product["format"] == "voxels" and same and _intact(folder, product):
+            from .voxels import read
 
             return read(folder / product["path"])
     return None

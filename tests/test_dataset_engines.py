@@ -1,9 +1,12 @@
 """The same bytes from dask, whose worker is killed, and from a real SLURM."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -161,6 +164,39 @@ def test_an_interrupt_cancels_the_array(config, tmp_path, cluster):
     while jobs(cluster):
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+@pytest.mark.slow
+def test_a_lost_task_of_the_array_is_told_and_the_next_build_makes_its_particles(
+    config, tmp_path, cluster
+):
+    config.write_text(TOML.replace("count = 5", "count = 300"))
+    where = [config, "--out", tmp_path / "d", "--executor", "slurm", "--jobs", "2"]
+    argv = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build", *where]
+    build = subprocess.Popen([*argv, "--hours", "0.1"], env=cluster, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("d/particles/00/p*/recipe.h5")):
+        assert build.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    kill_first_task()
+    told = build.communicate(timeout=300)[1].decode()
+    assert build.returncode == 2
+    assert re.search(r"1 of 2 SLURM jobs failed, \d+_0 the first \(.+\); its log is", told)
+    made_by_the_other = {f"p{index:06d}" for index in range(1, 300, 2)}
+    assert made_by_the_other <= {path.name for path in tmp_path.glob("d/particles/*/p*")}
+    assert main(["dataset", "build", *map(str, where[:3]), "--jobs", "2"]) == 0
+    assert main(["dataset", "verify", str(tmp_path / "d")]) == 0
+
+
+def kill_first_task():
+    """Kill the process of task 0 of the array, as the kernel does when memory runs out."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            names = (process / "environ").read_bytes().split(b"\0")
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"SLURM_ARRAY_TASK_ID=0" in names and b"submitit.core._submit" in words:
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def jobs(cluster):

@@ -9,6 +9,7 @@ import pytest
 from cathodegrain.exporters import metadata, open_dataset
 from cathodegrain.exporters.datasets import manifest
 from cathodegrain.exporters.datasets.access import files_of
+from cathodegrain.exporters.datasets.build import index_folder
 from cathodegrain.exporters.datasets.engines import in_this_process
 from cathodegrain.exporters.datasets.fetch import choose, estimate, fetch
 from cathodegrain.exporters.datasets.http_files import HttpFiles
@@ -134,6 +135,16 @@ def test_a_part_of_a_part_and_a_part_built_to_the_whole(dataset, tmp_path):
     fetched(files_of(tmp_path / "part"), tmp_path / "less", limit=1)
     assert verify(tmp_path / "less", "geometry", in_this_process) == []
     assert contents(make_dataset(tmp_path / "part")) == contents(dataset)
+
+
+def test_the_index_of_a_part_stays_that_of_the_whole(dataset, tmp_path):
+    fetched(files_of(dataset), tmp_path / "part", limit=1)
+    before = contents(tmp_path / "part")
+    with pytest.raises(
+        DatasetError, match=r"part is a part that was fetched.*makes the rest of it"
+    ):
+        index_folder(tmp_path / "part", in_this_process)
+    assert contents(tmp_path / "part") == before
 
 
 def test_of_shards_only_the_parts_that_are_chosen_are_sent(packed, packed_site, tmp_path):

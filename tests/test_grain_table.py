@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import xarray
 
-from cathodegrain.exporters import grain_table, voxels
+from cathodegrain.exporters import grain_table, particle_folder, voxels
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.grid import Grid
 from cathodegrain.generator.morphology import grain_morphology
@@ -37,6 +37,22 @@ def test_volumes_agree_with_those_of_the_voxel_file(tiny_particle, table, tmp_pa
 def test_equal_particles_give_equal_bytes(tiny_particle, table, tmp_path):
     again = grain_table.write(tiny_particle, tmp_path / "grain_table.h5", spacing_um=0.05)
     assert again.read_bytes() == table.read_bytes()
+
+
+def test_the_voxels_of_the_folder_are_measured_if_they_have_the_spacing(
+    tiny_particle, table, tmp_path, monkeypatch
+):
+    folder = particle_folder.create(tiny_particle, tmp_path)
+    particle_folder.add(folder, "voxels", spacing_um=0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(grain_table, "label_slab", lambda *_: pytest.fail("labelled again"))
+        made = particle_folder.add(folder, "grains", spacing_um=0.05)
+    assert made.read_bytes() == table.read_bytes()
+    particle_folder.add(folder, "grains", spacing_um=0.1, overwrite=True)
+    assert grain_table.read(made).spacing_um == 0.1
+    (folder / "voxels.vtkhdf").write_bytes(b"damaged")
+    particle_folder.add(folder, "grains", spacing_um=0.05, overwrite=True)
+    assert made.read_bytes() == table.read_bytes()
 
 
 @pytest.mark.parametrize("product", [grain_table, voxels])

@@ -229,8 +229,15 @@ def index_folder(folder: Path, engine: Engine, show: Show | None = None) -> dict
     Raises
     ------
     DatasetError
-        As `finish`, and if another version of this program made it.
+        As `finish`, if another version of this program made it, or if it is a fetched
+        part: its index describes the whole.
     """
     dataset = read(folder)
+    if dataset.is_part:
+        msg = (
+            f"{folder} is a part that was fetched, its index is that of the whole dataset; "
+            "`cathodegrain dataset build` with the same configuration makes the rest of it"
+        )
+        raise DatasetError(msg)
     prepare(dataset.config, folder)
     return finish(dataset, engine, show)

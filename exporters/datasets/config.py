@@ -61,6 +61,7 @@ VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([-+.][0-9A-Za-z.-]+)?")
 LEAST = {"count": 1, "year": 1900}
 MOST = {"year": 9999, "entropy": 2**128 - 1, "first": 10**9, "count": 10**9}
 GRAINS = "grains"
+SOURCES = ("mesh", "voxels")  # other products are made of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +121,9 @@ class DatasetConfig:
         return range(self.first, self.first + self.count)
 
     def products_of(self, index: int) -> list[ProductPlan]:
-        """Products of the particle number ``index``, meshes first: others are made of them."""
+        """Products of the particle number ``index``, first those that others are made of."""
         wanted = [p for p in self.products if p.count is None or index - self.first < p.count]
-        return sorted(wanted, key=lambda product: product.name != "mesh")
+        return sorted(wanted, key=lambda product: product.name not in SOURCES)
 
     @property
     def document(self) -> dict[str, Any]:

@@ -6,9 +6,12 @@ engine gives the same results, since a task depends on its item only.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +26,7 @@ from .requirements import require
 
 AHEAD = 4  # tasks that are submitted for each worker: enough to keep it busy
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+POLL, ASK_EVERY, GRACE = 2.0, 15.0, 30.0  # s: results, the queue, a file system that lags
 LOST = "its process was killed; probably memory does not suffice"
 
 Item = TypeVar("Item")
@@ -226,25 +230,60 @@ class Slurm:
             jobs = executor.map_array(Share(task), shares)
         failed = []
         try:
-            for job in submitit.helpers.as_completed(jobs):
-                if job.exception() is None:
-                    yield from job.result()
+            for job, why in _ended(jobs):
+                if why:
+                    failed.append((job, why))
                 else:
-                    failed.append(job)
+                    yield from job.result()
         except BaseException:
             for job in jobs:
                 job.cancel(check=False)
             raise
         if failed:
-            raise _slurm_error(failed)
+            raise _slurm_error(failed, len(jobs))
 
 
-def _slurm_error(jobs: list[Any]) -> DatasetError:
-    """Error of the array's tasks that failed, once all others have ended."""
-    reason = str(jobs[0].exception()).strip().splitlines()[-1]
+def _ended(jobs: list[Any]) -> Iterator[tuple[Any, str]]:
+    """Jobs as they end, each with the reason why it has no result, or with "".
+
+    A job whose process is killed leaves none, and where SLURM keeps no accounts submitit
+    waits for it for ever: a job that has left the queue for ``GRACE`` seconds is lost.
+    """
+    left = {job.job_id: job for job in jobs}
+    gone: dict[str, float] = {}
+    asked = -math.inf
+    queued: set[str] | None = None
+    while left:
+        if time.monotonic() - asked > ASK_EVERY:
+            queued, asked = _queued(jobs[0].job_id.partition("_")[0]), time.monotonic()
+        for name, job in list(left.items()):
+            if job.done():
+                error = job.exception()
+                yield job, "" if error is None else str(error).strip().splitlines()[-1]
+                del left[name]
+            elif queued is None or name in queued:
+                gone.pop(name, None)
+            elif time.monotonic() - gone.setdefault(name, time.monotonic()) > GRACE:
+                yield job, LOST
+                del left[name]
+        time.sleep(POLL)
+
+
+def _queued(array: str) -> set[str] | None:
+    """Names of an array's jobs that wait or run; None if SLURM does not say."""
+    argv = ["squeue", "--array", "--noheader", "--format=%i", f"--jobs={array}"]
+    found = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if found.returncode and "Invalid job id" not in found.stderr:
+        return None
+    return set(found.stdout.split())
+
+
+def _slurm_error(failed: list[tuple[Any, str]], of: int) -> DatasetError:
+    """Error of the array's jobs that failed, once all others have ended."""
+    job, why = failed[0]
     return DatasetError(
-        f"{len(jobs)} SLURM jobs failed, {jobs[0].job_id} the first ({reason}); its log is "
-        f"{jobs[0].paths.stderr}. What is finished is kept: the same command goes on from there"
+        f"{len(failed)} of {of} SLURM jobs failed, {job.job_id} the first ({why}); its log is "
+        f"{job.paths.stderr}. What is finished is kept: the same command goes on from there"
     )
 
 
