@@ -14,11 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cathodegrain.exporters import particle_folder
 from cathodegrain.exporters.datasets import build, config
 from cathodegrain.exporters.datasets.engines import Processes
-from cathodegrain.exporters.datasets.folder import prepare
+from cathodegrain.exporters.datasets.folder import prepare, read
 from cathodegrain.exporters.datasets.particle_task import Outcome, ParticleTask
 from cathodegrain.exporters.datasets.verify import verify
+from cathodegrain.generator.generate import generate_particle
 from timing import Result, machine, peak_bytes, table
 
 ENTROPY = 2026
@@ -53,6 +55,18 @@ class MeasuredTask(ParticleTask):
         return Outcome(done.index, done.state, done.reason, float(peak_bytes()))
 
 
+@dataclass(frozen=True)
+class RecipeTask(MeasuredTask):
+    """The particle with its recipe and nothing else, as `cathodegrain generate` makes it."""
+
+    def __call__(self, index: int) -> Outcome:
+        """Outcome of a particle."""
+        config = read(self.folder).config
+        particle = generate_particle(config.card, config.entropy, index)
+        particle_folder.create(particle, self.folder)
+        return Outcome(index, "made", "", float(peak_bytes()))
+
+
 def plan(size: Size, count: int, products: Mapping[str, Any]) -> config.DatasetConfig:
     """Configuration of a measured dataset."""
     fields = {
@@ -66,11 +80,13 @@ def plan(size: Size, count: int, products: Mapping[str, Any]) -> config.DatasetC
     return config.from_fields(fields)
 
 
-def timed_build(what: config.DatasetConfig, jobs: int) -> tuple[float, list[Outcome]]:
+def timed_build(
+    what: config.DatasetConfig, jobs: int, kind: type[MeasuredTask] = MeasuredTask
+) -> tuple[float, list[Outcome]]:
     """Seconds that the particles take in ``jobs`` processes, and what became of each."""
     with TemporaryDirectory() as folder:
         prepare(what, folder)
-        task = MeasuredTask(folder, what.sha256)
+        task = kind(folder, what.sha256)
         start = time.perf_counter()
         outcomes = list(Processes(jobs)(task, what.indices))
         return time.perf_counter() - start, outcomes
@@ -78,14 +94,16 @@ def timed_build(what: config.DatasetConfig, jobs: int) -> tuple[float, list[Outc
 
 def throughput(size: Size) -> Iterator[Result]:
     """Particles a second, use of the second core, memory of a worker."""
-    cases = {
-        "recipes and tables of grains": ({}, RECIPES_BAR),
-        "recipes, tables, voxels of 0.1 um": ({"voxels": {"spacing_um": 0.1}}, VOXELS_BAR),
+    voxels = {"voxels": {"spacing_um": 0.1}}
+    cases: dict[str, tuple[dict[str, Any], float, type[MeasuredTask]]] = {
+        "recipes alone, as generate makes them": ({}, RECIPES_BAR, RecipeTask),
+        "recipes and tables of grains": ({}, RECIPES_BAR, MeasuredTask),
+        "recipes, tables, voxels of 0.1 um": (voxels, VOXELS_BAR, MeasuredTask),
     }
     timed_build(plan(QUICK, 2, {"voxels": {}}), 1)  # compiled kernels are kept on disk
-    for name, (products, bar) in cases.items():
+    for name, (products, bar, kind) in cases.items():
         what = plan(size, size.throughput, products)
-        seconds = {jobs: timed_build(what, jobs) for jobs in (1, 2)}
+        seconds = {jobs: timed_build(what, jobs, kind) for jobs in (1, 2)}
         made = sum(outcome.state == "made" for outcome in seconds[2][1])
         peak = max(outcome.seconds for outcome in seconds[2][1])
         rate = made / seconds[2][0]
