@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -126,7 +127,9 @@ def throughput(size: Size) -> Iterator[Result]:
 
 def whole_build(size: Size, out: Path) -> Iterator[Result]:
     """A dataset with everything: time, size, check, a second build; and larger ones."""
-    products = {"voxels": {"spacing_um": 0.1}, "mesh": {"count": size.meshes, "size_um": 0.2}}
+    products: dict[str, Any] = {"voxels": {"spacing_um": 0.1}}
+    if size.meshes:
+        products["mesh"] = {"count": size.meshes, "size_um": 0.2}
     what = plan(size, size.count, products)
     start = time.perf_counter()
     report = build.build(what, out, Processes(2))
@@ -175,9 +178,8 @@ def larger(size: Size, out: Path) -> Iterator[Result]:
             )
 
 
-def results(size: Size) -> Iterator[Result]:
-    """Measure everything, a result at a time."""
-    yield from throughput(size)
+def large(size: Size) -> Iterator[Result]:
+    """The whole build, and what larger ones take."""
     with TemporaryDirectory() as folder:
         yield from whole_build(size, Path(folder) / "whole")
         yield from larger(size, Path(folder))
@@ -188,10 +190,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few small particles")
     parser.add_argument("--throughput", action="store_true", help="the first part only")
+    parser.add_argument("--build", action="store_true", help="the second part only")
+    parser.add_argument("--meshes", type=int, help="FE meshes in the whole build, 5 by default")
     arguments = parser.parse_args()
+    size = QUICK if arguments.quick else Size()
+    if arguments.meshes is not None:
+        size = replace(size, meshes=arguments.meshes)
+    both = arguments.throughput == arguments.build
     print(machine(), end="\n\n", flush=True)
-    measure = throughput if arguments.throughput else results
-    print(table(measure(QUICK if arguments.quick else Size())))
+    first = throughput(size) if arguments.throughput or both else ()
+    second = large(size) if arguments.build or both else ()
+    print(table(chain(first, second)))
 
 
 if __name__ == "__main__":
