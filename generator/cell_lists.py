@@ -9,8 +9,8 @@ of the cell between q - w_i and q + w_i, so that, with f_i a function of the dis
 * grain i is never best in the cell if f_i(q - w_i) > u + slack.
 
 The second test is made where the box round the ellipsoid {f_i <= max u} reaches. The lists
-are short, about seventy grains in a cell as large as a grain, and what they cost does not
-grow with the number of cells: `gbpd_kernels` goes on from them.
+are short, about seventy grains in a cell as large as a grain: `reach_kernels` goes on from
+them.
 
 A *grid of cells* is three ascending arrays, the centres along x, y and z, and the half widths
 (3,) that no cell exceeds. Arrays over cells have the shape (nz, ny, nx). ``extents`` (n, 3)
@@ -24,6 +24,8 @@ import math
 import numpy as np
 from numba import njit
 
+from .gbpd_kernels import quadratic, width_bound
+
 ROOM = 1.0 + 1e-9  # for the rounding of a box's half widths
 
 
@@ -35,20 +37,7 @@ def _score(distance, offset, squared):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _distance(x, y, z, grains, i):  # type: ignore[no-untyped-def]
     """|x - s_i|_M."""
-    dx, dy, dz = x - grains[i, 0], y - grains[i, 1], z - grains[i, 2]
-    u0 = grains[i, 3] * dx + (grains[i, 4] * dy + grains[i, 5] * dz)
-    u1 = grains[i, 6] * dy + grains[i, 7] * dz
-    u2 = grains[i, 8] * dz
-    return math.sqrt(u0 * u0 + (u1 * u1 + u2 * u2))
-
-
-@njit(cache=True, nogil=True)
-def width_bound(grains, i, hx, hy, hz):  # type: ignore[no-untyped-def]
-    """w_i: |h|_M is at most that for all h with |h_x| <= hx, |h_y| <= hy, |h_z| <= hz."""
-    w0 = abs(grains[i, 3]) * hx + abs(grains[i, 4]) * hy + abs(grains[i, 5]) * hz
-    w1 = abs(grains[i, 6]) * hy + abs(grains[i, 7]) * hz
-    w2 = abs(grains[i, 8]) * hz
-    return math.sqrt(w0 * w0 + w1 * w1 + w2 * w2)
+    return math.sqrt(quadratic(x - grains[i, 0], y - grains[i, 1], z - grains[i, 2], grains, i))
 
 
 @njit(cache=True, nogil=True)

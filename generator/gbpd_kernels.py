@@ -45,7 +45,7 @@ SHELL_HEADER = 3  # lower bound, upper bound, gradient bound
 
 
 @njit(inline="always")
-def _quadratic(dx, dy, dz, grains, i):  # type: ignore[no-untyped-def]
+def quadratic(dx, dy, dz, grains, i):  # type: ignore[no-untyped-def]
     """|U (x - s)|^2 in the order of operations that everything here shares."""
     u0 = grains[i, 3] * dx + (grains[i, 4] * dy + grains[i, 5] * dz)
     u1 = grains[i, 6] * dy + grains[i, 7] * dz
@@ -56,7 +56,7 @@ def _quadratic(dx, dy, dz, grains, i):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def score(x, y, z, grains, i, squared):  # type: ignore[no-untyped-def]
     """f_i(x) of Eq. (8), or its squared variant."""
-    q = _quadratic(x - grains[i, 0], y - grains[i, 1], z - grains[i, 2], grains, i)
+    q = quadratic(x - grains[i, 0], y - grains[i, 1], z - grains[i, 2], grains, i)
     return (q if squared else math.sqrt(q)) - grains[i, 9]
 
 
@@ -79,20 +79,26 @@ def score_gradient(x, y, z, grains, i, squared, out):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
+def width_bound(grains, i, hx, hy, hz):  # type: ignore[no-untyped-def]
+    """w_i: |h|_M is at most that for all h with |h_x| <= hx, |h_y| <= hy, |h_z| <= hz."""
+    w0 = abs(grains[i, 3]) * hx + abs(grains[i, 4]) * hy + abs(grains[i, 5]) * hz
+    w1 = abs(grains[i, 6]) * hy + abs(grains[i, 7]) * hz
+    w2 = abs(grains[i, 8]) * hz
+    return math.sqrt(w0 * w0 + w1 * w1 + w2 * w2)
+
+
+@njit(cache=True, nogil=True)
 def root_candidates(centre, half, grains, squared, slack):  # type: ignore[no-untyped-def]
     """Indices of the grains that a Lipschitz bound leaves on a box, ascending."""
     n = grains.shape[0]
     lower = np.empty(n)
     best = np.inf
     for i in range(n):
-        q = _quadratic(
+        q = quadratic(
             centre[0] - grains[i, 0], centre[1] - grains[i, 1], centre[2] - grains[i, 2], grains, i
         )
         norm = math.sqrt(q)
-        w0 = abs(grains[i, 3]) * half[0] + abs(grains[i, 4]) * half[1] + abs(grains[i, 5]) * half[2]
-        w1 = abs(grains[i, 6]) * half[1] + abs(grains[i, 7]) * half[2]
-        w2 = abs(grains[i, 8]) * half[2]
-        reach = math.sqrt(w0 * w0 + w1 * w1 + w2 * w2)
+        reach = width_bound(grains, i, half[0], half[1], half[2])
         near = max(norm - reach, 0.0)
         far = norm + reach
         if squared:

@@ -150,17 +150,10 @@ def test_slurm_gives_the_same_bytes(config, expected, tmp_path, cluster):
 
 @pytest.mark.slow
 def test_an_interrupt_cancels_the_array(config, tmp_path, cluster):
-    config.write_text(TOML.replace("count = 5", "count = 500"))
-    where = [config, "--out", tmp_path / "d", "--executor", "slurm", "--jobs", "2"]
-    argv = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build", *where]
-    build = subprocess.Popen([*argv, "--hours", "0.1"], env=cluster, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("d/particles/00/p*/recipe.h5")):
-        assert build.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    build = begun(config, 500, tmp_path / "d", cluster)
     build.terminate()
     assert b"interrupted" in build.communicate(timeout=60)[1]
+    deadline = time.monotonic() + 60
     while jobs(cluster):
         assert time.monotonic() < deadline
         time.sleep(0.5)
@@ -170,23 +163,29 @@ def test_an_interrupt_cancels_the_array(config, tmp_path, cluster):
 def test_a_lost_task_of_the_array_is_told_and_the_next_build_makes_its_particles(
     config, tmp_path, cluster
 ):
-    config.write_text(TOML.replace("count = 5", "count = 300"))
-    where = [config, "--out", tmp_path / "d", "--executor", "slurm", "--jobs", "2"]
-    argv = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build", *where]
-    build = subprocess.Popen([*argv, "--hours", "0.1"], env=cluster, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("d/particles/00/p*/recipe.h5")):
-        assert build.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    build = begun(config, 300, tmp_path / "d", cluster)
     kill_first_task()
     told = build.communicate(timeout=300)[1].decode()
     assert build.returncode == 2
     assert re.search(r"1 of 2 SLURM jobs failed, \d+_0 the first \(.+\); its log is", told)
     made_by_the_other = {f"p{index:06d}" for index in range(1, 300, 2)}
     assert made_by_the_other <= {path.name for path in tmp_path.glob("d/particles/*/p*")}
-    assert main(["dataset", "build", *map(str, where[:3]), "--jobs", "2"]) == 0
+    assert main(["dataset", "build", str(config), "--out", str(tmp_path / "d")]) == 0
     assert main(["dataset", "verify", str(tmp_path / "d")]) == 0
+
+
+def begun(config, count, out, cluster):
+    """Build of ``count`` particles in two SLURM tasks that has made the first of them."""
+    config.write_text(TOML.replace("count = 5", f"count = {count}"))
+    where = [config, "--out", out, "--executor", "slurm", "--jobs", "2"]
+    argv = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build", *where]
+    build = subprocess.Popen([*argv, "--hours", "0.1"], env=cluster, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 300
+    while not list(out.glob("particles/00/p*/recipe.h5")):
+        assert build.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return build
 
 
 def kill_first_task():

@@ -266,7 +266,7 @@ def _ended(jobs: list[Any]) -> Iterator[tuple[Any, str]]:
             elif time.monotonic() - gone.setdefault(name, time.monotonic()) > GRACE:
                 yield job, LOST
                 del left[name]
-        time.sleep(POLL)
+        time.sleep(POLL if left else 0)
 
 
 def _queued(array: str) -> set[str] | None:
