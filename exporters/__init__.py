@@ -207,10 +207,10 @@ def export(
         If the format is unknown, needs a package that is not installed, or cannot be
         written as asked.
     """
-    from ..generator.errors import ExportError
+    from ..generator.errors import ExportError, suggestion
 
     if name not in FORMATS:
-        msg = f"unknown format {name!r}; choose one of {sorted(FORMATS)}"
+        msg = f"unknown format {name!r}; {suggestion(name, sorted(FORMATS))}"
         raise ExportError(msg)
     chosen = FORMATS[name]
     if chosen.missing:
@@ -220,7 +220,8 @@ def export(
         )
         raise ExportError(msg)
     if unknown := sorted(set(options) - set(chosen.options)):
-        msg = f"format {name!r} has no option {unknown}; it takes {sorted(chosen.options)}"
+        meant = suggestion(unknown[0], sorted(chosen.options))
+        msg = f"format {name!r} has no option {unknown[0]!r}; {meant}"
         raise ExportError(msg)
     target = Path(folder) / chosen.file
     if chosen.long:

@@ -305,12 +305,12 @@ def parameters(*, model: str = "nmc811", json_output: Json = False) -> None:
 
 
 def _product_names(text: str) -> list[str]:
-    from ..generator.errors import ExportError
+    from ..generator.errors import ExportError, suggestion
     from . import FORMATS
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in FORMATS]:
-        msg = f"unknown product {unknown[0]!r}; choose from {sorted(FORMATS)}"
+        msg = f"unknown product {unknown[0]!r}; {suggestion(unknown[0], sorted(FORMATS))}"
         raise ExportError(msg)
     return names
 

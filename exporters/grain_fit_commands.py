@@ -203,11 +203,12 @@ def _plan(
 def _config(options: TrainingOptions, farthest: float) -> TrainingConfig:
     from dataclasses import replace
 
-    from ..generator.errors import FitError
+    from ..generator.errors import FitError, suggestion
     from ..generator.fitting.training import CONFIGS
 
     if options.config not in CONFIGS:
-        msg = f"unknown configuration {options.config!r}; choose from {sorted(CONFIGS)}"
+        meant = suggestion(options.config, sorted(CONFIGS))
+        msg = f"unknown configuration {options.config!r}; {meant}"
         raise FitError(msg)
     config = replace(CONFIGS[options.config], farthest=farthest)
     if options.steps is None:

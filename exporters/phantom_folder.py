@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..generator.errors import ExportError, FitError
+from ..generator.errors import ExportError, FitError, suggestion
 from ..generator.fitting.phantom import PHANTOMS, PIXEL_UM, phantom_offsets, phantom_series
 from ..generator.fitting.section import MISSING, OUTSIDE, Section
 from ..generator.fitting.section_files import read_section
@@ -54,7 +54,7 @@ class PhantomPlan:
 
     def __post_init__(self) -> None:
         if self.name not in PHANTOMS:
-            msg = f"unknown phantom {self.name!r}; choose from {sorted(PHANTOMS)}"
+            msg = f"unknown phantom {self.name!r}; {suggestion(self.name, sorted(PHANTOMS))}"
             raise FitError(msg)
         if not 1 <= self.n_sections <= 1000:
             msg = f"the number of sections is {self.n_sections}, expected 1 to 1000"

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..generator.errors import ExportError
+from ..generator.errors import ExportError, suggestion
 from ..generator.fitting.section import MISSING, OUTSIDE, Section
 from ..generator.fitting.section_files import read_section
 from .atomic import replacing
@@ -83,7 +83,7 @@ def document_path(path: str | Path) -> Path:
 def require(particle: Particle, format: str) -> None:
     """Refuse a format that is unknown, not installed, or not for this particle."""
     if format not in FORMATS:
-        msg = f"unknown format {format!r}; choose one of {list(FORMATS)}"
+        msg = f"unknown format {format!r}; {suggestion(format, FORMATS)}"
         raise ExportError(msg)
     chosen = FORMATS[format]
     if chosen.package and find_spec(chosen.package) is None:

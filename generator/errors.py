@@ -1,4 +1,9 @@
-"""What can go wrong through a user's input: one tree of exceptions."""
+"""What can go wrong through a user's input: one tree of exceptions, and the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class CathodegrainError(Exception):
@@ -31,3 +36,21 @@ class VolumeFileError(CathodegrainError):
 
 class DatasetError(CathodegrainError):
     """A dataset, or its configuration, that is not valid or is not what was asked for."""
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """What to choose instead of an unknown name: the nearest one, if one is near, and all.
+
+    Examples
+    --------
+    >>> suggestion("Voxel", ["mesh", "voxels"])
+    "did you mean 'voxels'? Choose from ['mesh', 'voxels']"
+    >>> suggestion("colour", ["mesh", "voxels"])
+    "choose from ['mesh', 'voxels']"
+    """
+    listed = list(choices)
+    by_lower_case = {choice.lower(): choice for choice in listed}
+    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
+    if not near:
+        return f"choose from {listed}"
+    return f"did you mean {by_lower_case[near[0]]!r}? Choose from {listed}"

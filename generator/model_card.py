@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import schemas
-from .errors import ModelCardError
+from .errors import ModelCardError, suggestion
 from .marker_law import MarkerLaw, RadialMarkers
 from .marker_net import MarkerNet
 from .shell_model import ShellModel
@@ -80,10 +79,8 @@ class ModelCard:
         try:
             document = json.loads(path.read_text("utf-8"))
         except FileNotFoundError as error:
-            msg = (
-                f"no model card {str(name_or_path)!r}: give the path of a JSON file or one of "
-                f"the shipped cards {shipped_cards()}"
-            )
+            meant = suggestion(str(name_or_path), shipped_cards())
+            msg = f"no model card {str(name_or_path)!r}; {meant}, or give the path of a JSON file"
             raise ModelCardError(msg) from error
         except (OSError, ValueError, RecursionError) as error:
             msg = f"model card {path} cannot be read ({error}); expected a JSON document"
@@ -194,10 +191,7 @@ def _content(path: Path) -> bytes | None:
 
 def _known(key: str) -> str:
     if key not in PARAMETERS:
-        near = difflib.get_close_matches(key, PARAMETERS, n=1, cutoff=0.0)
-        msg = (
-            f"unknown parameter {key!r}; did you mean {near[0]!r}? Choose from {sorted(PARAMETERS)}"
-        )
+        msg = f"unknown parameter {key!r}; {suggestion(key, sorted(PARAMETERS))}"
         raise ModelCardError(msg)
     return key
 

@@ -172,11 +172,13 @@ def test_validate_finds_what_a_killed_process_left(folder, capsys):
         (["generate", "--set", "grains.intensity=-1"], "-1 is less than the minimum"),
         (["generate", "--set", "grains.metric=cubed"], "'cubed' is not one of"),
         (["generate", "--model", "nmc999"], "no model card 'nmc999'"),
+        (["generate", "--model", "nmc-811"], "did you mean 'nmc811'?"),
         (["generate", "--seed", "-3"], "entropy is -3"),
         (["generate", "--seed", "seven"], "seven"),
         (["generate", "--count", "0"], "--count is 0"),
         (["generate", "--colour", "grey"], "colour"),
-        (["generate", "--export", "voxles"], "unknown product 'voxles'"),
+        (["generate", "--sede", "3"], "Did you mean --seed?"),
+        (["generate", "--export", "voxles"], "unknown product 'voxles'; did you mean 'voxels'?"),
         (["generate", *SMALL, "--export", "voxels", "--pitch", "0"], "is 0.0, expected a positive"),
         (
             ["generate", *SMALL, "--export", "voxels", "--pitch", "nan"],
@@ -189,6 +191,7 @@ def test_validate_finds_what_a_killed_process_left(folder, capsys):
             "seed points",
         ),
         (["frobnicate"], "frobnicate"),
+        (["exprot"], 'Did you mean "export"?'),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(argv, message, tmp_path, capsys):
@@ -405,7 +408,8 @@ def test_products_of_the_same_sizes_are_made_of_the_mesh_in_the_folder(meshed, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--for", "nastran"], "unknown solver 'nastran'; choose one of"),
+        (["--for", "nastran"], "unknown solver 'nastran'; choose from"),
+        (["--for", "calculx"], "unknown solver 'calculx'; did you mean 'calculix'?"),
         (["--to", "mesh", "--order", "3", "--overwrite"], "order is 3, expected 1 or 2"),
         (
             ["--to", "vtk-mesh", "--order", "2", "--cohesive", "--overwrite"],

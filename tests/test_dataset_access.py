@@ -132,7 +132,7 @@ def test_what_is_not_there_is_named(place):
         dataset["p000003"].voxels()
     with pytest.raises(DatasetError, match="holds no particle 'p000009'"):
         dataset["p000009"]
-    with pytest.raises(DatasetError, match=r"choose one of \['recipes', 'voxels'\]"):
+    with pytest.raises(DatasetError, match=r"choose from \['recipes', 'voxels'\]"):
         dataset.as_torch("meshes")
     with pytest.raises(DatasetError, match=r"is it (part of this|the address of a) dataset"):
         dataset[0].open("../p000001/recipe.h5x")

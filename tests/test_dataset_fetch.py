@@ -376,7 +376,7 @@ def test_a_file_in_the_way_is_replaced_only_if_asked(site, dataset, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"products": ["voxel"]}, "unknown product 'voxel'; choose from"),
+        ({"products": ["voxel"]}, "unknown product 'voxel'; did you mean 'voxels'"),
         ({"products": ["mesh"]}, "no chosen particle has the product 'mesh'; they have recipe, v"),
         ({"select": "n_grains > 1e9"}, "holds for none of the 4 particles"),
         ({"select": "grains > 1"}, "did you mean 'n_grains'"),

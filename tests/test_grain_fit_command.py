@@ -126,6 +126,7 @@ def test_dry_run_writes_nothing(maps, tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--config", "best"], "unknown configuration 'best'; choose from ['default', 'paper']"),
+        (["--config", "papre"], "unknown configuration 'papre'; did you mean 'paper'?"),
         (["--seeds", "0"], "--seeds is 0, expected 1 to 100"),
         (["--steps", "0"], "--steps is 0, expected 1 or more"),
         (["--centre", "5"], "expected two numbers y,x in pixels"),

@@ -185,7 +185,7 @@ def test_an_interrupted_command_leaves_nothing_behind(tmp_path, capsys, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["elongate"], "unknown phantom 'elongate'; choose from ['compact', 'crowded',"),
+        (["elongate"], "unknown phantom 'elongate'; did you mean 'elongated'? Choose from"),
         (["compact", "--sections", "0"], "the number of sections is 0, expected 1 to 1000"),
         (["compact", "--off-centre", "7"], "7 sections are to miss the centre, expected 0 to 6"),
         (["compact", "--seed", "-1"], "the seed is -1, expected 0 or larger"),

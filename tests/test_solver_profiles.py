@@ -252,7 +252,7 @@ def test_what_cannot_be_written_is_refused_with_what_to_do(crystals, tmp_path):
     q = particle.orientations
     empty = VolumeMesh(np.empty((0, 3)), np.empty((0, 4)), np.empty(0), n_grains=3)
     cases = [
-        (mesh, "ansys", {}, "unknown solver 'ansys'; choose one of .*'abaqus'"),
+        (mesh, "ansys", {}, "unknown solver 'ansys'; choose from .*'abaqus'"),
         (mesh, "abaqus", {"unit": "mm"}, r"unknown unit 'mm'; choose one of \['um', 'm'\]"),
         (mesh, "calculix", {"unit": "m"}, "Jacobian is below 1e-20; choose one of"),
         (second_order(mesh, particle), "openfoam", {}, "four-node tetrahedra only; write order 1"),

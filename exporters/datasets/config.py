@@ -27,7 +27,6 @@ formats`; recipes and the table of grains are always made.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -38,7 +37,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...generator.errors import DatasetError, ModelCardError
+from ...generator.errors import DatasetError, ModelCardError, suggestion
 from ...generator.model_card import PARAMETERS, ModelCard
 from .. import FORMATS
 from ..products import ProductOptions
@@ -273,10 +272,7 @@ def _wrong_fields(fields: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _unknown(name: str, known: Iterable[str], prefix: str = "") -> str:
-    choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.0)
-    meant = f"did you mean {near[0]!r}? " if near else ""
-    return f"{prefix}{name}: unknown; {meant}Choose from {choices}"
+    return f"{prefix}{name}: unknown; {suggestion(name, sorted(known))}"
 
 
 def _is_a(value: Any, kind: type) -> bool:

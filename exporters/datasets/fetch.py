@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...generator.errors import DatasetError
+from ...generator.errors import DatasetError, suggestion
 from .. import FORMATS, Progress, metadata, recipe
 from ..json_documents import document_text, read_document
 from . import layout, manifest
@@ -102,7 +102,8 @@ def choose(
         chosen particle has it.
     """
     if unknown := [name for name in products if name != RECIPE and name not in FORMATS]:
-        msg = f"unknown product {unknown[0]!r}; choose from {sorted([RECIPE, *FORMATS])}"
+        meant = suggestion(unknown[0], sorted([RECIPE, *FORMATS]))
+        msg = f"unknown product {unknown[0]!r}; {meant}"
         raise DatasetError(msg)
     if limit is not None and limit < 1:
         msg = f"--limit is {limit}, expected 1 or more"

@@ -7,13 +7,12 @@ columns: ``diameter_um > 8 and 0.9 < sphericity``. The text is parsed, never run
 from __future__ import annotations
 
 import ast
-import difflib
 import operator
 from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from ...generator.errors import DatasetError
+from ...generator.errors import DatasetError, suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,12 +101,8 @@ class _Condition:
     def column(self, name: str) -> pd.Series[Any]:
         if name in self.index.columns:
             return self.index[name]
-        names = [str(column) for column in self.index.columns]
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        msg = (
-            f"the selection names {name!r}, which is no column of the index; did you mean "
-            f"{near[0]!r}? Choose from {', '.join(sorted(names))}"
-        )
+        meant = suggestion(name, sorted(map(str, self.index.columns)))
+        msg = f"the selection names {name!r}, which is no column of the index; {meant}"
         raise DatasetError(msg)
 
     def compared(self, left: Any, op: ast.cmpop, right: Any) -> pd.Series[bool]:

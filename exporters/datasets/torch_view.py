@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...generator.errors import DatasetError
+from ...generator.errors import DatasetError, suggestion
 
 if TYPE_CHECKING:
     from .access import Dataset, DatasetParticle
@@ -38,7 +38,7 @@ class TorchView:
 
     def __post_init__(self) -> None:
         if self.what not in ITEMS:
-            msg = f"no view {self.what!r} of a dataset; choose one of {sorted(ITEMS)}"
+            msg = f"no view {self.what!r} of a dataset; {suggestion(self.what, sorted(ITEMS))}"
             raise DatasetError(msg)
 
     def __len__(self) -> int:

@@ -28,7 +28,7 @@ from typing import Any
 
 import h5py
 
-from ...generator.errors import CathodegrainError, DatasetError, RecipeError
+from ...generator.errors import CathodegrainError, DatasetError, RecipeError, suggestion
 from .. import metadata
 from ..json_documents import read_document
 from . import layout, manifest
@@ -54,7 +54,7 @@ def verify(folder: str | Path, level: str, engine: Engine, show: Show | None = N
     """
     folder = Path(folder)
     if level not in LEVELS:
-        msg = f"level {level!r}, expected one of {', '.join(LEVELS)}"
+        msg = f"unknown level {level!r}; {suggestion(level, LEVELS)}"
         raise DatasetError(msg)
     if not (folder / layout.DATASET).is_file():
         msg = f"{folder} holds no {layout.DATASET}; expected the folder of a dataset"

@@ -212,10 +212,10 @@ def profile_named(name: str) -> SolverProfile:
     ExportError
         If there is none.
     """
-    from ...generator.errors import ExportError
+    from ...generator.errors import ExportError, suggestion
 
     if name not in PROFILES:
-        msg = f"unknown solver {name!r}; choose one of {list(PROFILES)}"
+        msg = f"unknown solver {name!r}; {suggestion(name, PROFILES)}"
         raise ExportError(msg)
     return PROFILES[name]
 
