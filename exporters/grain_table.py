@@ -33,6 +33,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..generator import hdf5_files
 from ..generator.errors import ExportError
 from ..generator.labelling import label_slab
 from ..generator.morphology import GrainMorphology, grain_morphology
@@ -161,7 +162,7 @@ def read(path: str | Path) -> GrainTable:
         If the file is missing, damaged, or no table of grains.
     """
     try:
-        with h5py.File(path) as file:
+        with hdf5_files.self_contained(path) as file:
             if (found := file.attrs["schema"].decode()) != KIND:
                 msg = f"it holds {found!r}, expected {KIND!r}"
                 raise ValueError(msg)
@@ -171,6 +172,6 @@ def read(path: str | Path) -> GrainTable:
             rows["touches_shell"] = rows["touches_shell"].astype(bool)
             spacing = float(file.attrs["spacing_um"])
             return GrainTable(file.attrs["id"].decode(), spacing, GrainMorphology(**rows))
-    except (OSError, KeyError, ValueError, AttributeError) as error:
+    except hdf5_files.FAILURES as error:
         msg = f"{path} is not a readable table of grains ({error}); export the particle again"
         raise ExportError(msg) from error

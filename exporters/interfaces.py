@@ -14,10 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..generator import hdf5_files
 from ..generator.errors import ExportError
 from ..generator.misorientation import disorientation_deg
 from ..generator.particle import OUTSIDE, Particle
@@ -243,7 +243,7 @@ def read(path: str | Path) -> Interfaces:
         normal = np.stack([columns.pop(f"normal_{axis}") for axis in "xyz"], axis=1)
         columns.setdefault("misorientation_deg", None)
         return Interfaces(normal=normal, **columns)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except hdf5_files.FAILURES as error:
         msg = f"{path} is no readable table of interfaces ({error}); write it again"
         raise ExportError(msg) from error
 
@@ -255,5 +255,5 @@ def _read_csv(path: Path) -> dict[str, Any]:
 
 
 def _read_netcdf(path: Path) -> dict[str, Any]:
-    with h5py.File(path) as file:
+    with hdf5_files.self_contained(path) as file:
         return {name: file[name][()] for name in COLUMNS if name in file}

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
-
+from ..generator import hdf5_files
 from ..generator.errors import ExportError, VolumeFileError
 from ..generator.volume_files import Volume, open_volume
 from .label_volume import LabelVolume, require_memory
@@ -103,11 +102,11 @@ def _cubes(path: Path, volume: Volume) -> float | None:
 def _label_array(path: Path) -> str:
     """Name of ``grain_id``, or of the only array of whole numbers on cells."""
     try:
-        with h5py.File(path) as file:
+        with hdf5_files.measured(path) as file:
             cells = file["VTKHDF"].get("CellData", {})
             whole = [n for n in cells if cells[n].dtype.kind in "iu" and cells[n].ndim == 3]
             names = sorted(cells)
-    except (OSError, KeyError, ValueError, AttributeError) as error:
+    except hdf5_files.FAILURES as error:
         msg = f"{path} cannot be read ({error}); expected a VTKHDF file with an ImageData"
         raise ExportError(msg) from error
     chosen = ["grain_id"] if "grain_id" in names else whole

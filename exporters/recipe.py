@@ -33,6 +33,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..generator import hdf5_files
 from ..generator.errors import CathodegrainError, RecipeError
 from ..generator.model_card import ModelCard
 from ..generator.particle import Derivation, Particle, Provenance
@@ -124,8 +125,8 @@ def read(path: str | Path) -> Particle:
     Raises
     ------
     RecipeError
-        If the file is missing, truncated, not a recipe, or holds values that make no
-        particle.
+        If the file is missing, truncated, not a recipe, holds values that make no particle
+        or takes data from another file.
     """
     if not Path(path).is_file():
         msg = f"{path} does not exist, expected the folder of a particle or a {NAME}"
@@ -145,11 +146,11 @@ def read_stream(source: str | Path | BinaryIO, place: str | Path) -> Particle:
         As `read` does.
     """
     try:
-        with h5py.File(source) as file:
+        with hdf5_files.self_contained(source) as file:
             found = file.attrs.get("schema", b"nothing").decode()
             if found == KIND:
                 return _particle(file)
-    except (OSError, KeyError, ValueError, AttributeError, TypeError, CathodegrainError) as error:
+    except (*hdf5_files.FAILURES, CathodegrainError) as error:
         msg = f"{place} is not a readable recipe ({error}); generate the particle again"
         raise RecipeError(msg) from error
     msg = f"{place} holds {found!r}, expected {KIND!r}: give a {NAME}"

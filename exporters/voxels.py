@@ -48,6 +48,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..generator import hdf5_files
 from ..generator.errors import ExportError
 from ..generator.grid import Grid
 from ..generator.labelling import SLAB, label_slab
@@ -420,12 +421,12 @@ def read(path: str | Path) -> Voxels:
         If the file is missing, truncated, damaged, or no voxel file.
     """
     try:
-        with h5py.File(path) as file:
+        with hdf5_files.self_contained(path) as file:
             image = file["VTKHDF"].attrs
             labels: NDArray[np.int32] = file["grain_id"][:]
             x, y, z = map(float, image["Origin"])
             nz, ny, nx = labels.shape
             return Voxels(labels, Grid((x, y, z), float(image["Spacing"][0]), (nz, ny, nx)))
-    except (OSError, KeyError, ValueError) as error:
+    except hdf5_files.FAILURES as error:
         msg = f"{path} is not a readable voxel file ({error}); export the particle again"
         raise ExportError(msg) from error

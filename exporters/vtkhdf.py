@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..generator import hdf5_files
 from ..generator.errors import ExportError
 from . import cf
 from .cf import set_text
@@ -46,12 +47,12 @@ def existing_file(path: str | Path, schema: str, expected: str) -> Iterator[h5py
         If it is missing, damaged, of another schema, or lacks what the block looks for.
     """
     try:
-        with h5py.File(path) as file:
+        with hdf5_files.self_contained(path) as file:
             if file.attrs.get("schema") != schema.encode("ascii"):
                 msg = f"{path} is no file of {expected}: its schema is not {schema}"
                 raise ExportError(msg)
             yield file
-    except (OSError, KeyError) as error:
+    except hdf5_files.FAILURES as error:
         msg = f"{path} cannot be read ({error}); expected {expected}"
         raise ExportError(msg) from error
 

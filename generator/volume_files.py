@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from . import hdf5_files
 from .errors import VolumeFileError
 from .memory import available_memory
 
@@ -65,13 +67,10 @@ STEP_ERROR = 0.01  # of a step, by which coordinates may miss equal steps: float
 LISTED = 12  # arrays of a file that a message lists
 NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 FAILURES = (  # of the libraries, for damaged files
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
+    *hdf5_files.FAILURES,
+    AssertionError,  # tifffile
     EOFError,
-    RuntimeError,
+    tokenize.TokenError,  # NumPy, for the header of a .npy file
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
@@ -252,7 +251,7 @@ def _readable(source: str, expected: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        msg = f"{source} cannot be read ({error}); expected {expected}"
+        msg = f"{source} cannot be read ({str(error) or type(error).__name__}); expected {expected}"
         raise VolumeFileError(msg) from error
 
 
@@ -396,7 +395,7 @@ def _text(attribute: Any) -> str:
 
 @contextmanager
 def _hdf5(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
-    with h5py.File(path) as file:
+    with hdf5_files.measured(path) as file:
         data = _hdf5_array(path, file, dataset)
         source = f"{path}:{data.name}"
         names = [_text(_dimension_name(dim)) for dim in data.dims]
@@ -406,6 +405,7 @@ def _hdf5(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
 
 def _hdf5_array(path: Path, file: h5py.File, dataset: str | None, n_axes: int = 3) -> h5py.Dataset:
     if dataset is not None and isinstance(file.get(dataset), h5py.Dataset):
+        hdf5_files.require_no_raw_file(file[dataset])  # it may be linked from another file
         return file[dataset]
     arrays: dict[str, h5py.Dataset] = {}
 
@@ -825,7 +825,7 @@ def _load_pillow() -> ModuleType:
 
 @contextmanager
 def _hdf5_image(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
-    with h5py.File(path) as file:
+    with hdf5_files.measured(path) as file:
         data = _hdf5_array(path, file, dataset, n_axes=2)
         yield _layer(f"{path}:{data.name}", data, data.read_direct)
 

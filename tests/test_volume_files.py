@@ -408,6 +408,14 @@ def test_what_is_no_volume_is_refused_in_one_sentence(values, tmp_path):
         assert "\n" not in str(raised.value)
 
 
+def test_a_damaged_header_of_numpy_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(whole.replace(b", }", b", ("))
+    with pytest.raises(VolumeFileError, match="expected a file that numpy"):
+        read_volume(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("part", [0.99, 0.7, 0.3, 0.02])
 @pytest.mark.parametrize("writer", [*WRITERS, "netcdf4", "scipy"])
 def test_files_that_were_cut_off_are_refused(writer, part, tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ... import schemas
+from ...generator import hdf5_files
 from ...generator.errors import DatasetError
 from .. import FORMATS, metadata, recipe
 from . import layout, manifest
@@ -87,10 +88,23 @@ class DatasetParticle:
             return recipe.read_stream(file, f"{self.id}/{recipe.NAME} of {self.files.place}")
 
     def voxels(self) -> xarray.Dataset:
-        """Its voxels; arrays are read when they are used. Close it, or use it in ``with``."""
+        """Its voxels; arrays are read when they are used. Close it, or use it in ``with``.
+
+        Raises
+        ------
+        DatasetError
+            If the file is missing, damaged, or takes data from another file.
+        """
         import xarray
 
         file = self.open(FORMATS["voxels"].file)
+        try:
+            with hdf5_files.self_contained(file):
+                pass  # xarray would follow links and read what others store
+        except hdf5_files.FAILURES as error:
+            file.close()
+            msg = f"voxels of {self.id} of {self.files.place} cannot be read ({error})"
+            raise DatasetError(msg) from error
         opened = xarray.open_dataset(file, engine="h5netcdf")
         opened.set_close(_both(opened._close, file.close))
         return opened

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from ...generator import hdf5_files
 from ...generator.errors import CathodegrainError
 from ...generator.labelling import label_slab
 from ...generator.particle import Particle
@@ -36,7 +36,7 @@ def geometry_problems(folder: Path, name: str, fields: Mapping[str, Any]) -> Ite
                 found = check(path, particle)
                 yield from (f"{name}/{product['path']}: {problem}" for problem in found)
         yield from (f"{name}: {problem}" for problem in _voxels_and_grains(folder))
-    except (CathodegrainError, OSError, KeyError, ValueError) as error:
+    except (CathodegrainError, *hdf5_files.FAILURES) as error:
         yield f"{name}: {error}"
 
 
@@ -70,7 +70,7 @@ def _voxel_problems(path: Path, particle: Particle) -> Iterator[str]:
         yield f"grain ids up to {len(counts)}, the recipe has {particle.n_grains} grains"
         return
     yield from _volume_problem(float(counts.sum()) * grid.voxel_um3, particle, grid.spacing)
-    with h5py.File(path) as file:
+    with hdf5_files.self_contained(path) as file:
         if not np.array_equal(file["grain_voxels"][:], counts):
             yield "grain_voxels are not the numbers of voxels of the grains"
     middle = grid.shape[0] // 2
@@ -108,7 +108,7 @@ def _voxels_and_grains(folder: Path) -> Iterator[str]:
     grid, table = folder / FORMATS["voxels"].file, folder / FORMATS[GRAINS].file
     if not (grid.is_file() and table.is_file()):
         return
-    with h5py.File(grid) as file:
+    with hdf5_files.self_contained(grid) as file:
         spacing = float(file["VTKHDF"].attrs["Spacing"][0])
         counts = file["grain_voxels"][:]
     grains = grain_table.read(table)

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ...generator import hdf5_files
 from ...generator.errors import CathodegrainError, DatasetError
 from .. import FORMATS, grain_table, metadata, recipe
 from ..atomic import replacing
@@ -127,7 +127,7 @@ class PartTask:
             try:
                 _require_finished(folder, dataset, index)
                 row, table = particle_rows(folder, config)
-            except (CathodegrainError, OSError, KeyError) as error:
+            except (CathodegrainError, *hdf5_files.FAILURES) as error:
                 problems.append(str(error))
                 continue
             rows.append(row)
@@ -199,12 +199,12 @@ def particle_rows(folder: Path, config: DatasetConfig) -> tuple[Row, pa.Table]:
 
     Raises
     ------
-    CathodegrainError, OSError, KeyError
+    CathodegrainError, or one of `hdf5_files.FAILURES`
         If its files are damaged.
     """
     fields = metadata.read(folder)
     table = grain_table.read(folder / FORMATS[GRAINS].file)
-    with h5py.File(folder / recipe.NAME) as file:
+    with hdf5_files.self_contained(folder / recipe.NAME) as file:
         found = {name: file[name][:] for name in RECIPE_VARIABLES if name in file}
     row = _identity(fields) | _shell(fields, found) | _grains(table)
     row |= _files(fields, folder, config)

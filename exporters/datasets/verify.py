@@ -26,8 +26,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import h5py
-
+from ...generator import hdf5_files
 from ...generator.errors import CathodegrainError, DatasetError, RecipeError, suggestion
 from .. import metadata
 from ..json_documents import read_document
@@ -215,7 +214,7 @@ def _identity_problems(
             continue
         try:
             found_id, found = _provenance(path)
-        except (OSError, KeyError, ValueError, AttributeError) as error:
+        except hdf5_files.FAILURES as error:
             yield f"{name}/{product['path']}: cannot be read ({error})"
             continue
         if found_id != fields["id"] or any(found[k] != v for k, v in expected.items()):
@@ -228,7 +227,7 @@ def _identity_problems(
 
 def _provenance(path: Path) -> tuple[str, dict[str, Any]]:
     """Id and provenance that an HDF5 file of ours holds."""
-    with h5py.File(path) as file:
+    with hdf5_files.self_contained(path) as file:
         group = file["provenance"]
         text = group["json" if "json" in group else "metadata_json"][()]
         found: dict[str, Any] = json.loads(bytes(text).decode())

@@ -33,6 +33,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import hdf5_files
 from ..errors import FitError
 from ..orientations import multiply
 from ..volume_files import FAILURES, UNITS_UM
@@ -95,7 +96,7 @@ class _Points(NamedTuple):
 
 def manufacturer(path: Path) -> str:
     """The manufacturer that an HDF5 file names; empty if there is none."""
-    with _readable(path), h5py.File(path) as file:
+    with _readable(path), hdf5_files.measured(path) as file:
         for name, node in file.items():
             if name.lower() == "manufacturer" and isinstance(node, h5py.Dataset):
                 value = np.ravel(node[()])[0]
@@ -108,7 +109,7 @@ def _readable(path: Path) -> Iterator[None]:
     """A sentence in place of what the libraries raise."""
     try:
         yield
-    except (*FAILURES, ArithmeticError) as error:
+    except FAILURES as error:
         msg = f"{path} cannot be read ({error}); expected an EBSD map, export it again"
         raise FitError(msg) from error
 
@@ -215,7 +216,7 @@ def _oina(path: Path) -> _Points:
     from orix.crystal_map import Phase
     from orix.quaternion import Rotation
 
-    with h5py.File(path) as file:
+    with hdf5_files.measured(path) as file:
         ebsd = file["1/EBSD"]
         header = ebsd["Header"]
         nx, ny = (int(np.ravel(header[f"{axis} Cells"])[0]) for axis in "XY")
