@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..generator.kernel_cache import find_place
 from .solvers import PROFILES, SolverProfile
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .volume_mesh import VolumeMesh
     from .voxels import Voxels
 
+find_place(Path(__file__).parent)  # before any module imports numba
 
 Progress = Callable[[str, float], None]  # (what is going on, part of the work that is done)
 

@@ -6,3 +6,9 @@ on. Data flows one way::
     ModelCard --ShellModel.sample--> Shell ------------------------------.
         |--sample_poisson--> MarkedPoints --MarkerLaw--> Tessellation --> Particle
 """
+
+from pathlib import Path
+
+from .kernel_cache import find_place
+
+find_place(Path(__file__).parent)  # before any module imports numba
