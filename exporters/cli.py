@@ -10,10 +10,11 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import cyclopts
 from cyclopts import Parameter
@@ -58,31 +59,77 @@ DEFAULTS = ProductOptions()
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 1 for a failed check, 2 for input that cannot be used."""
-    from ..generator.errors import CathodegrainError
+    """Run one command and return its exit code; whatever ends it is said in one sentence.
 
+    0 on success; 1 for a failed check, an interruption or a bug of cathodegrain; 2 for input,
+    or a place to write to, that cannot be used. With ``CATHODEGRAIN_TRACEBACK=1`` in the
+    environment the traceback comes before the sentence.
+    """
     try:
+        _open_closed_streams()
         with _terminable():
             result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
             sys.stdout.flush()  # here a reader that is gone is noticed, not at the very end
     except cyclopts.CycloptsError:
         return 2
-    except CathodegrainError as error:
-        return _failed(str(error), 2)
-    except MemoryError as error:
-        remedy = "choose a larger --pitch or --size, a smaller particle or fewer grains"
-        return _failed(f"memory does not suffice ({error}); {remedy}", 2)
     except KeyboardInterrupt:
         return _failed("interrupted; nothing half-written is left", 1)
     except BrokenPipeError:  # the reader of our output is gone: `cathodegrain formats | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
         return 1
+    except Exception as error:  # the last line of defence
+        return _failed(*_sentence(error))
+    finally:
+        _empty(sys.stdout)
+        _empty(sys.stderr)
     return result if isinstance(result, int) else 0
 
 
+def _sentence(error: Exception) -> tuple[str, int]:
+    """What is said about an error, and the exit code."""
+    from ..generator.errors import CathodegrainError
+    from .atomic import reason
+
+    if isinstance(error, CathodegrainError):
+        return str(error), 2
+    if isinstance(error, MemoryError):
+        remedy = "choose a larger --pitch or --size, a smaller particle or fewer grains"
+        return f"memory does not suffice ({error}); {remedy}", 2
+    if isinstance(error, OSError):
+        place = error.filename or "a file or the standard output"
+        remedy = "correct the path, its permissions or the free space"
+        return f"{place} cannot be read or written ({reason(error)}); {remedy}", 2
+    first_line = str(error).partition("\n")[0]
+    remedy = "please report it with the traceback, which CATHODEGRAIN_TRACEBACK=1 shows"
+    return f"{type(error).__name__} ({first_line}) is a bug of cathodegrain; {remedy}", 1
+
+
 def _failed(message: str, code: int) -> int:
-    print(f"cathodegrain: {message}", file=sys.stderr)
+    with suppress(OSError):  # nobody can be told
+        if os.environ.get("CATHODEGRAIN_TRACEBACK"):
+            traceback.print_exc()
+        print(f"cathodegrain: {message}", file=sys.stderr)
     return code
+
+
+def _open_closed_streams() -> None:
+    """Let standard streams that are closed lead nowhere.
+
+    Python has None in their place, and the next file that is opened would take their number:
+    what a library prints would go into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
+def _empty(stream: TextIO) -> None:
+    """Write what a stream still holds, to nowhere if it takes nothing: Python would complain."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -117,11 +164,12 @@ def generate(
     from ..generator.errors import GenerationError
     from ..generator.generate import generate_particle
     from ..generator.model_card import ModelCard
+    from .datasets.config import MOST
 
     card = ModelCard.load(model).with_parameters(assignments(settings))
     names = _product_names(products)
-    if count < 1:
-        msg = f"--count is {count}, expected 1 or more"
+    if not 1 <= count <= MOST["count"]:
+        msg = f"--count is {count}, expected 1 to {MOST['count']:.4g}"
         raise GenerationError(msg)
     for index in _tracked(range(first, first + count), "particles"):
         particle = generate_particle(card, seed, index)

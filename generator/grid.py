@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 AXES = "xyz"
+LARGEST_UM = 1e9
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Grid:
     Raises
     ------
     ValueError
-        For a spacing that is not positive and finite, or an empty shape.
+        For a spacing that is no positive length, or an empty shape.
 
     Examples
     --------
@@ -40,9 +41,7 @@ class Grid:
     shape: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.spacing) and self.spacing > 0):
-            msg = f"spacing is {self.spacing}, expected a positive length in um"
-            raise ValueError(msg)
+        _require_length(self.spacing)
         if min(self.shape) < 1 or not np.all(np.isfinite(self.origin)):
             msg = f"grid of shape {self.shape} at {self.origin} um holds no voxel"
             raise ValueError(msg)
@@ -76,9 +75,7 @@ class Grid:
         >>> Grid.around(radius=1.0, spacing=0.5)
         Grid(origin=(-1.5, -1.5, -1.5), spacing=0.5, shape=(6, 6, 6))
         """
-        if not (np.isfinite(spacing) and spacing > 0):
-            msg = f"spacing is {spacing}, expected a positive length in um"
-            raise ValueError(msg)
+        _require_length(spacing)
         if not radius / spacing < 2**30:
             msg = (
                 f"spacing is {spacing} um for a radius of {radius:.3g} um, expected less than 2^31 "
@@ -87,3 +84,9 @@ class Grid:
             raise ValueError(msg)
         half = int(np.ceil(radius / spacing)) + 1
         return cls((-half * spacing,) * 3, spacing, (2 * half,) * 3)
+
+
+def _require_length(spacing: float) -> None:
+    if not 0 < spacing <= LARGEST_UM:  # so that its cube is finite
+        msg = f"spacing is {spacing}, expected a positive length in um, at most {LARGEST_UM:g}"
+        raise ValueError(msg)
