@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
-from ..generator.grid import Grid
+from ..generator.grid import LARGEST_UM, Grid
 from ..generator.memory import available_memory
 from ..generator.particle import OUTSIDE
 from . import Progress
@@ -70,8 +70,11 @@ class LabelVolume:
     def __post_init__(self) -> None:
         labels = np.array(grain_ids(self.labels), np.int32, order="C")  # our own copy
         labels.flags.writeable = False
-        if not (np.isfinite(self.pitch_um) and self.pitch_um > 0):
-            msg = f"the pitch is {self.pitch_um}, expected the edge of a voxel in um"
+        if not 0 < self.pitch_um <= LARGEST_UM:
+            msg = (
+                f"the pitch is {self.pitch_um}, expected the edge of a voxel in um, at most "
+                f"{LARGEST_UM:g}"
+            )
             raise ExportError(msg)
         if not np.isfinite(self.corner_um).all():
             msg = f"the first voxel lies at {self.corner_um} um, expected finite numbers"
@@ -403,7 +406,8 @@ def _require_lattice(body: LabelVolume, size_um: float) -> None:
     """Refuse a background lattice of a long body that would not fit, as far as there is a size."""
     if not size_um > 0:
         return
-    points = 2 * (2 * body.radius_um / size_um + 7) ** 3
+    edge = min(2 * body.radius_um / size_um + 7, 1e9)  # its cube is finite
+    points = 2 * edge**3
     needed, available = points * BYTES_PER_LATTICE_POINT, available_memory()
     if needed > MEMORY_SHARE * available:
         msg = (

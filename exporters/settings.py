@@ -31,6 +31,6 @@ def assignments(settings: list[str] | None) -> dict[str, Any]:
             raise ModelCardError(msg)
         try:
             changes[name.strip()] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             changes[name.strip()] = text.strip()
     return changes

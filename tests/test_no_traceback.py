@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cathodegrain.exporters.cli import main
@@ -71,6 +72,22 @@ def test_what_cannot_be_used_is_one_sentence_and_nothing_half_written(
     assert message in err
     left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(left) in ([], ["particle.json", "recipe.h5"])  # whole, before the product
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["mesh", "labels.npy", "--pitch", "1e300"], "the pitch is 1e+300, expected the edge"),
+        (["mesh", "labels.npy", "--pitch", "1", "--size", "1e-300"], "ask for longer edges"),
+        (["generate", "--set", "grains.metric=" + "[" * 9999], "grains.metric: '[[[["),
+    ],
+)
+def test_absurd_values_are_said(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("labels.npy", np.ones((4, 4, 4), np.int32))
+    assert main(argv) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.npy"]
 
 
 @POSIX
