@@ -60,18 +60,19 @@ class Collapsing(NamedTuple):
 @njit(cache=True, nogil=True)
 def collapse(c, settings):  # type: ignore[no-untyped-def]
     """Collapse short edges and edges of bad elements; returns how many vertices are gone."""
+    points, tets, labels, size_at = c.points, c.tets, c.labels, c.size_at
     ring, rows = np.empty(MAX_RING, np.int64), np.empty(MAX_RING, np.int64)
     changes, affected = np.empty(MAX_AFFECTED), np.empty(MAX_AFFECTED, np.int64)
     n_gone = 0
-    for t in range(c.tets.shape[0]):
-        if c.labels[t] == VACANT or is_settled(c, t):
+    for t in range(tets.shape[0]):
+        if labels[t] == VACANT or is_settled(c, t):
             continue
-        own = tet_quality(c, t)
+        own = tet_quality(points, tets, labels, t)
         for e in range(6):
-            if c.labels[t] == VACANT:
+            if labels[t] == VACANT:
                 break
-            a, b = c.tets[t, EDGES[e, 0]], c.tets[t, EDGES[e, 1]]
-            length = np.sqrt(_squared(c, a, b)) / min(c.size_at[a], c.size_at[b])
+            a, b = tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]]
+            length = np.sqrt(_squared(points, a, b)) / min(size_at[a], size_at[b])
             bad = own < settings.bad
             if not (bad or length < settings.short) or not is_first_try(c, a, b, 1):
                 continue
@@ -86,10 +87,10 @@ def collapse(c, settings):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _squared(c, a, b):  # type: ignore[no-untyped-def]
+def _squared(points, a, b):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(3):
-        total += (c.points[a, i] - c.points[b, i]) ** 2
+        total += (points[a, i] - points[b, i]) ** 2
     return total
 
 
@@ -107,7 +108,7 @@ def _collapse_into(  # type: ignore[no-untyped-def]
     if n == 0:
         return False
     if slides and n_materials(c.materials[a]) > 1:
-        slides = _all_around(c, c.materials[a], rows, n)
+        slides = _all_around(c.labels, c.materials[a], rows, n)
     if not slides and not _may_merge(c, a, b, length, settings.merging, rows, n):
         return False
     required = _required_quality(c, a, b, least)
@@ -130,12 +131,12 @@ def _all_at(these, those):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _all_around(c, materials, rows, n):  # type: ignore[no-untyped-def]
+def _all_around(labels, materials, rows, n):  # type: ignore[no-untyped-def]
     """Whether every one of the materials has a tetrahedron among ``rows``."""
     for k in range(n_materials(materials)):
         found = False
         for q in range(n):
-            found = found or c.labels[rows[q]] == materials[k]
+            found = found or labels[rows[q]] == materials[k]
         if not found:
             return False
     return True
@@ -145,18 +146,19 @@ def _all_around(c, materials, rows, n):  # type: ignore[no-untyped-def]
 def _may_merge(c, a, b, length, merging, rows, n):  # type: ignore[no-untyped-def]
     if length > merging:
         return False
-    total = n_materials(c.materials[b])
-    for k in range(n_materials(c.materials[a])):
-        total += int(not has_material(c.materials[b], c.materials[a, k]))
+    labels, at_a, at_b = c.labels, c.materials[a], c.materials[b]
+    total = n_materials(at_b)
+    for k in range(n_materials(at_a)):
+        total += int(not has_material(at_b, at_a[k]))
     if total > MERGED_MATERIALS:
         return False
-    if has_material(c.materials[a], OUTSIDE):  # the shell's vertices stay on it
-        if not has_material(c.materials[b], OUTSIDE):
+    if has_material(at_a, OUTSIDE):  # the shell's vertices stay on it
+        if not has_material(at_b, OUTSIDE):
             return False
         outside, inside = False, False
         for k in range(n):
-            outside = outside or c.labels[rows[k]] == OUTSIDE
-            inside = inside or c.labels[rows[k]] != OUTSIDE
+            outside = outside or labels[rows[k]] == OUTSIDE
+            inside = inside or labels[rows[k]] != OUTSIDE
         return outside and inside
     return True
 
@@ -170,24 +172,25 @@ def _required_quality(c, a, b, least):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _elements_allow(c, a, b, required, longest):  # type: ignore[no-untyped-def]
+    points, tets, labels, members, size_at = c.points, c.tets, c.labels, c.members, c.size_at
     for q in range(c.n_members[a]):
-        t = c.members[a, q]
-        if has_vertex(c, t, b):
+        t = members[a, q]
+        if has_vertex(tets, t, b):
             continue
-        i, j, k, m = _replaced(c, t, a, b)
-        if quality(c, c.labels[t], i, j, k, m) < required:
+        i, j, k, m = _replaced(tets, t, a, b)
+        if quality(points, labels[t], i, j, k, m) < required:
             return False
         for v in (i, j, k, m):
-            size = min(c.size_at[v], c.size_at[b])
-            if v != b and _squared(c, v, b) > (longest * size) ** 2:
+            size = min(size_at[v], size_at[b])
+            if v != b and _squared(points, v, b) > (longest * size) ** 2:
                 return False
     return True
 
 
 @njit(cache=True, nogil=True)
-def _replaced(c, t, a, b):  # type: ignore[no-untyped-def]
+def _replaced(tets, t, a, b):  # type: ignore[no-untyped-def]
     """Vertices of row t with b for a."""
-    i, j, k, m = c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3]
+    i, j, k, m = tets[t, 0], tets[t, 1], tets[t, 2], tets[t, 3]
     return (
         b if i == a else i,
         b if j == a else j,
@@ -199,12 +202,13 @@ def _replaced(c, t, a, b):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _link_condition(c, a, b, ring, n):  # type: ignore[no-untyped-def]
     """Whether all common neighbours of a and b are in the ring of their edge."""
-    for q in range(c.n_members[a]):
-        t = c.members[a, q]
-        if has_vertex(c, t, b):
+    tets, members, n_members = c.tets, c.members, c.n_members
+    for q in range(n_members[a]):
+        t = members[a, q]
+        if has_vertex(tets, t, b):
             continue
         for k in range(4):
-            w = c.tets[t, k]
+            w = tets[t, k]
             if w == a:
                 continue
             inside = False
@@ -212,8 +216,8 @@ def _link_condition(c, a, b, ring, n):  # type: ignore[no-untyped-def]
                 inside = inside or ring[r] == w
             if inside:
                 continue
-            for r in range(c.n_members[b]):
-                if has_vertex(c, c.members[b, r], w):
+            for r in range(n_members[b]):
+                if has_vertex(tets, members[b, r], w):
                     return False
     return True
 
@@ -221,10 +225,11 @@ def _link_condition(c, a, b, ring, n):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _boundaries_stay_apart(c, a, b, ring, rows, n):  # type: ignore[no-untyped-def]
     """Whether no boundaries at (a, w) and (b, w) are joined that have no face (a, b, w)."""
+    labels = c.labels
     for k in range(n):
         before = rows[k - 1 if k else n - 1]
         if (
-            c.labels[rows[k]] == c.labels[before]
+            labels[rows[k]] == labels[before]
             and _on_boundary(c, a, ring[k])
             and _on_boundary(c, b, ring[k])
         ):
@@ -235,24 +240,26 @@ def _boundaries_stay_apart(c, a, b, ring, rows, n):  # type: ignore[no-untyped-d
 @njit(cache=True, nogil=True)
 def _on_boundary(c, v, w):  # type: ignore[no-untyped-def]
     """Whether tetrahedra of different labels meet at the edge (v, w)."""
+    tets, labels, members = c.tets, c.labels, c.members
     label = NONE
     for q in range(c.n_members[v]):
-        t = c.members[v, q]
-        if has_vertex(c, t, w):
-            if label != NONE and c.labels[t] != label:
+        t = members[v, q]
+        if has_vertex(tets, t, w):
+            if label != NONE and labels[t] != label:
                 return True
-            label = c.labels[t]
+            label = labels[t]
     return False
 
 
 @njit(cache=True, nogil=True)
 def _grains_stay(c, a, b, rows, n):  # type: ignore[no-untyped-def]
     """Whether each label of the edge's tetrahedra keeps one at b."""
+    tets, labels, members, n_members = c.tets, c.labels, c.members, c.n_members
     for k in range(n):
         found = False
-        for q in range(c.n_members[b]):
-            t = c.members[b, q]
-            found = found or (c.labels[t] == c.labels[rows[k]] and not has_vertex(c, t, a))
+        for q in range(n_members[b]):
+            t = members[b, q]
+            found = found or (labels[t] == labels[rows[k]] and not has_vertex(tets, t, a))
         if not found:
             return False
     return True
@@ -260,27 +267,30 @@ def _grains_stay(c, a, b, rows, n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _volumes_allow(c, a, b, changes, affected):  # type: ignore[no-untyped-def]
+    points, tets, labels, members = c.points, c.tets, c.labels, c.members
     affected[:] = NONE
     fits = True
     for q in range(c.n_members[a]):
-        t = c.members[a, q]
-        fits = fits and book(changes, affected, c.labels[t], -tet_volume(c, t))
-        if not has_vertex(c, t, b):
-            i, j, k, m = _replaced(c, t, a, b)
-            fits = fits and book(changes, affected, c.labels[t], volume_of(c.points, i, j, k, m))
+        t = members[a, q]
+        fits = fits and book(changes, affected, labels[t], -tet_volume(points, tets, t))
+        if not has_vertex(tets, t, b):
+            i, j, k, m = _replaced(tets, t, a, b)
+            fits = fits and book(changes, affected, labels[t], volume_of(points, i, j, k, m))
     return fits and admitted(c, changes, affected)
 
 
 @njit(cache=True, nogil=True)
 def _carry_out(c, a, b):  # type: ignore[no-untyped-def]
-    while c.n_members[a] > 0:
-        t = c.members[a, c.n_members[a] - 1]
-        kept = not has_vertex(c, t, b)
-        label = c.labels[t]
-        i, j, k, m = _replaced(c, t, a, b)
+    tets, labels, members, n_members = c.tets, c.labels, c.members, c.n_members
+    while n_members[a] > 0:
+        t = members[a, n_members[a] - 1]
+        kept = not has_vertex(tets, t, b)
+        label = labels[t]
+        i, j, k, m = _replaced(tets, t, a, b)
         erase(c, t)
         if kept:
             place(c, label, i, j, k, m)
-    for k in range(n_materials(c.materials[a])):
-        add_material(c.materials[b], c.materials[a, k])
+    at_a, at_b = c.materials[a], c.materials[b]
+    for k in range(n_materials(at_a)):
+        add_material(at_b, at_a[k])
     return True

@@ -29,17 +29,20 @@ from .tetrahedra import FACES
 @njit(cache=True, nogil=True)
 def hand_over(c, threshold, largest):  # type: ignore[no-untyped-def]
     """Relabel elements worse than ``threshold`` and below a volume; returns how many."""
+    points, tets, labels = c.points, c.tets, c.labels
+    volumes, materials = c.volumes, c.materials
+    changed, this_round = c.changed, c.round[0]
     ring, rows = np.empty(MAX_RING, np.int64), np.empty(MAX_RING, np.int64)
     changes, affected = np.empty(MAX_AFFECTED), np.empty(MAX_AFFECTED, np.int64)
     across = np.empty(4, np.int64)
     n_changed = 0
-    for t in range(c.tets.shape[0]):
-        if c.labels[t] == VACANT or tet_quality(c, t) >= threshold:
+    for t in range(tets.shape[0]):
+        if labels[t] == VACANT or tet_quality(points, tets, labels, t) >= threshold:
             continue
-        volume = tet_volume(c, t)
+        volume = tet_volume(points, tets, t)
         if volume > largest or not _labels_across(c, t, across):
             continue
-        label = c.labels[t]
+        label = labels[t]
         other = _receiver(c, t, label, across, ring, rows)
         if other == NONE:
             continue
@@ -48,25 +51,24 @@ def hand_over(c, threshold, largest):  # type: ignore[no-untyped-def]
         book(changes, affected, other, volume)
         if not admitted(c, changes, affected):
             continue
-        c.volumes[label] -= volume
-        c.volumes[other] += volume
-        c.labels[t] = other
+        volumes[label] -= volume
+        volumes[other] += volume
+        labels[t] = other
         for k in range(4):
-            add_material(c.materials[c.tets[t, k]], other)
-            c.changed[c.tets[t, k]] = c.round[0]
+            add_material(materials[tets[t, k]], other)
+            changed[tets[t, k]] = this_round
         n_changed += 1
     return n_changed
 
 
 @njit(cache=True, nogil=True)
 def _labels_across(c, t, out):  # type: ignore[no-untyped-def]
+    tets, labels = c.tets, c.labels
     for f in range(4):
-        s = across_face(
-            c, t, c.tets[t, FACES[f, 0]], c.tets[t, FACES[f, 1]], c.tets[t, FACES[f, 2]]
-        )
+        s = across_face(c, t, tets[t, FACES[f, 0]], tets[t, FACES[f, 1]], tets[t, FACES[f, 2]])
         if s < 0:
             return False
-        out[f] = c.labels[s]
+        out[f] = labels[s]
     return True
 
 
@@ -95,9 +97,10 @@ def _receiver(c, t, label, across, ring, rows):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _is_inner(c, t, f, g, label, ring, rows):  # type: ignore[no-untyped-def]
     """Whether the edge opposite to the fold lies inside the material."""
+    labels = c.labels
     n = ring_around(c, c.tets[t, f], c.tets[t, g], ring, rows)
     for k in range(n):
-        if c.labels[rows[k]] != label:
+        if labels[rows[k]] != label:
             return False
     return n > 0
 
@@ -105,8 +108,8 @@ def _is_inner(c, t, f, g, label, ring, rows):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _is_apex(c, t, f, label):  # type: ignore[no-untyped-def]
     """Whether the element is the only one of its material at its vertex f."""
-    v = c.tets[t, f]
+    labels, members, v = c.labels, c.members, c.tets[t, f]
     for q in range(c.n_members[v]):
-        if c.members[v, q] != t and c.labels[c.members[v, q]] == label:
+        if members[v, q] != t and labels[members[v, q]] == label:
             return False
     return True

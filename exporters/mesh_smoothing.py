@@ -59,19 +59,21 @@ def trial_offsets() -> NDArray[np.float64]:
 @njit(cache=True, nogil=True)
 def smooth(c, field, settings, offsets):  # type: ignore[no-untyped-def]
     """Move vertices in place, one after the other; returns how many are better off."""
+    n_members, materials, fixed = c.n_members, c.materials, c.fixed
+    changed, this_round = c.changed, c.round[0]
     changes, affected = np.empty(MAX_AFFECTED), np.empty(MAX_AFFECTED, np.int64)
     work = np.empty((4, 3))
     n_better = 0
-    for v in range(c.points.shape[0]):
-        if c.n_members[v] == 0 or c.fixed[v]:
+    for v in range(n_members.size):
+        if n_members[v] == 0 or fixed[v]:
             continue
-        settled = c.changed[v] < c.round[0] - 1
+        settled = changed[v] < this_round - 1
         if settled and star_quality(c, v, settings.hopeful) >= settings.hopeful:
             continue
         before = star_quality(c, v, -np.inf)
         reach = _mean_edge(c, v)
         now = before
-        if settings.floor < 1.0 and n_materials(c.materials[v]) > 1:
+        if settings.floor < 1.0 and n_materials(materials[v]) > 1:
             now = _onto_interface(c, field, v, reach, before, settings, work, changes, affected)
         if now < settings.threshold:
             now = _climb(c, field, v, reach, now, settings, offsets, work, changes, affected)
@@ -83,16 +85,17 @@ def smooth(c, field, settings, offsets):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _mean_edge(c, v):  # type: ignore[no-untyped-def]
+    points, tets, members = c.points, c.tets, c.members
     total, n = 0.0, 0
     for q in range(c.n_members[v]):
-        t = c.members[v, q]
+        t = members[v, q]
         for k in range(4):
-            w = c.tets[t, k]
+            w = tets[t, k]
             if w != v:
                 total += math.sqrt(
-                    (c.points[w, 0] - c.points[v, 0]) ** 2
-                    + (c.points[w, 1] - c.points[v, 1]) ** 2
-                    + (c.points[w, 2] - c.points[v, 2]) ** 2
+                    (points[w, 0] - points[v, 0]) ** 2
+                    + (points[w, 1] - points[v, 1]) ** 2
+                    + (points[w, 2] - points[v, 2]) ** 2
                 )
                 n += 1
     return total / n
@@ -103,9 +106,10 @@ def _onto_interface(  # type: ignore[no-untyped-def]
     c, field, v, reach, before, settings, work, changes, affected
 ):
     """Go towards the boundaries as far as the elements allow; returns the quality then."""
+    points = c.points
     old, target = work[0], work[1]
     for i in range(3):
-        old[i] = c.points[v, i]
+        old[i] = points[v, i]
     distance = nearest_on_interface(old, c.materials[v], reach, field, target)
     if distance < 1e-4 * reach:
         return before
@@ -113,12 +117,12 @@ def _onto_interface(  # type: ignore[no-untyped-def]
     part = min(1.0, reach / distance)
     for _ in range(HALVINGS):
         for i in range(3):
-            c.points[v, i] = old[i] + part * (target[i] - old[i])
+            points[v, i] = old[i] + part * (target[i] - old[i])
         now = star_quality(c, v, limit)
         if now >= limit and _volumes_allow(c, v, old, changes, affected):
             return now
         for i in range(3):
-            c.points[v, i] = old[i]
+            points[v, i] = old[i]
         part /= 2
     return before
 
@@ -128,17 +132,18 @@ def _climb(  # type: ignore[no-untyped-def]
     c, field, v, reach, before, settings, offsets, work, changes, affected
 ):
     """Try places around the vertex; keep the best; returns the quality there."""
+    points, materials, this_round = c.points, c.materials[v], c.round[0]
     start, best, candidate, place = work[0], work[1], work[2], work[3]
     for i in range(3):
-        start[i] = c.points[v, i]
+        start[i] = points[v, i]
         best[i] = start[i]
     now, radius = before, FIRST_RADIUS * reach
-    bound = n_materials(c.materials[v])
+    bound = n_materials(materials)
     for k in range(settings.tries):
         if k == 0:
             _towards_neighbours(c, v, best, 1.0 if bound == 1 else 0.5, candidate)
         else:
-            offset = offsets[(v * 31 + c.round[0] * settings.tries + k) % N_OFFSETS]
+            offset = offsets[(v * 31 + this_round * settings.tries + k) % N_OFFSETS]
             for i in range(3):
                 candidate[i] = best[i] + radius * offset[i]
         if bound > 1:
@@ -148,12 +153,12 @@ def _climb(  # type: ignore[no-untyped-def]
             tolerance = 0.0
             if relaxed:
                 tolerance = settings.tolerance * (2.0 if now < WORST else 1.0)
-            nearest_on_interface(candidate, c.materials[v], reach, field, place)
+            nearest_on_interface(candidate, materials, reach, field, place)
             _within(place, tolerance, candidate)
         if _distance(candidate, start) > FARTHEST * reach:
             continue
         for i in range(3):
-            c.points[v, i] = candidate[i]
+            points[v, i] = candidate[i]
         quality = star_quality(c, v, GAIN * now)
         if quality > GAIN * now and (bound == 1 or _volumes_allow(c, v, best, changes, affected)):
             now = quality
@@ -162,24 +167,25 @@ def _climb(  # type: ignore[no-untyped-def]
         else:
             radius *= SHRINKING
             for i in range(3):
-                c.points[v, i] = best[i]
+                points[v, i] = best[i]
     return now
 
 
 @njit(cache=True, nogil=True)
 def _towards_neighbours(c, v, origin, part, out):  # type: ignore[no-untyped-def]
     """Write the place a part of the way from ``origin`` to the mean of the neighbours."""
+    points, tets, members = c.points, c.tets, c.members
     n = 0
     for i in range(3):
         out[i] = 0.0
     for q in range(c.n_members[v]):
-        t = c.members[v, q]
+        t = members[v, q]
         for k in range(4):
-            w = c.tets[t, k]
+            w = tets[t, k]
             if w != v:
                 n += 1
                 for i in range(3):
-                    out[i] += c.points[w, i]
+                    out[i] += points[w, i]
     for i in range(3):
         out[i] = origin[i] + part * (out[i] / n - origin[i])
 
@@ -201,23 +207,25 @@ def _distance(a, b):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _volumes_allow(c, v, old, changes, affected):  # type: ignore[no-untyped-def]
     """Whether the move of v from ``old`` keeps the volumes; if so they are brought up to date."""
+    points, tets, labels, volumes = c.points, c.tets, c.labels, c.volumes
+    members, n = c.members[v], c.n_members[v]
     affected[:] = NONE
-    new = (c.points[v, 0], c.points[v, 1], c.points[v, 2])
+    new = (points[v, 0], points[v, 1], points[v, 2])
     fits = True
-    for q in range(c.n_members[v]):
-        t = c.members[v, q]
-        fits = fits and book(changes, affected, c.labels[t], tet_volume(c, t))
+    for q in range(n):
+        t = members[q]
+        fits = fits and book(changes, affected, labels[t], tet_volume(points, tets, t))
     for i in range(3):
-        c.points[v, i] = old[i]
-    for q in range(c.n_members[v]):
-        t = c.members[v, q]
-        fits = fits and book(changes, affected, c.labels[t], -tet_volume(c, t))
+        points[v, i] = old[i]
+    for q in range(n):
+        t = members[q]
+        fits = fits and book(changes, affected, labels[t], -tet_volume(points, tets, t))
     for i in range(3):
-        c.points[v, i] = new[i]
+        points[v, i] = new[i]
     if not (fits and admitted(c, changes, affected)):
         return False
     for k in range(MAX_AFFECTED):
         if affected[k] == NONE:
             break
-        c.volumes[affected[k]] += changes[k]
+        volumes[affected[k]] += changes[k]
     return True

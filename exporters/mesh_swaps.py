@@ -40,19 +40,22 @@ SPLIT_ROWS = 40  # vacant rows that must be there
 @njit(cache=True, nogil=True)
 def swap(c, threshold):  # type: ignore[no-untyped-def]
     """Exchange edges and faces of elements worse than ``threshold``; returns how many."""
+    points, tets, labels = c.points, c.tets, c.labels
     ring, rows = np.empty(MAX_RING, np.int64), np.empty(MAX_RING, np.int64)
     best = np.empty((LONGEST_RING, LONGEST_RING))
     apex = np.empty((LONGEST_RING, LONGEST_RING), np.int64)
     changes, affected = np.empty(MAX_AFFECTED), np.empty(MAX_AFFECTED, np.int64)
     n_swaps = 0
-    for t in range(c.tets.shape[0]):
-        if c.labels[t] == VACANT or is_settled(c, t) or tet_quality(c, t) >= threshold:
+    for t in range(tets.shape[0]):
+        if labels[t] == VACANT or is_settled(c, t):
+            continue
+        if tet_quality(points, tets, labels, t) >= threshold:
             continue
         if c.vacant[0] < SPLIT_ROWS:
             break
         done = False
         for e in range(6):
-            a, b = c.tets[t, EDGES[e, 0]], c.tets[t, EDGES[e, 1]]
+            a, b = tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]]
             if not is_first_try(c, a, b, 0):
                 continue
             n = ring_around(c, a, b, ring, rows)
@@ -69,18 +72,19 @@ def swap(c, threshold):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _remove_edge(c, a, b, n, ring, rows, best, apex, changes, affected):  # type: ignore[no-untyped-def]
+    points, tets, labels = c.points, c.tets, c.labels
     first, second, n_borders = 0, 0, 0  # places in the ring where the label changes
     worst = np.inf
     for k in range(n):
-        worst = min(worst, tet_quality(c, rows[k]))
-        if c.labels[rows[k]] != c.labels[rows[k - 1 if k else n - 1]]:
+        worst = min(worst, tet_quality(points, tets, labels, rows[k]))
+        if labels[rows[k]] != labels[rows[k - 1 if k else n - 1]]:
             n_borders += 1
             if n_borders == 1:
                 first = k
             second = k
     if n_borders == 0:
-        label = c.labels[rows[0]]
-        _triangulate(c, a, b, ring, n, 0, n, label, best, apex)
+        label = labels[rows[0]]
+        _triangulate(points, a, b, ring, n, 0, n, label, best, apex)
         if best[0, n - 1] <= GAIN * worst:
             return False
         return _rebuild(c, a, b, ring, rows, n, 0, n - 1, n, label, label, apex, apex)
@@ -101,9 +105,9 @@ def _swap_interface(  # type: ignore[no-untyped-def]
     m = second - first  # label of rows 0..m-1, the other one of rows m..n-1
     one, other = c.labels[turned_rows[0]], c.labels[turned_rows[m]]
     other_apex = np.empty_like(apex)
-    _triangulate(c, a, b, turned, n, 0, m + 1, one, best, apex)
+    _triangulate(c.points, a, b, turned, n, 0, m + 1, one, best, apex)
     least = best[0, m]
-    _triangulate(c, a, b, turned, n, m, n - m + 1, other, best, other_apex)
+    _triangulate(c.points, a, b, turned, n, m, n - m + 1, other, best, other_apex)
     least = min(least, best[0, n - m])
     if least <= INTERFACE_GAIN * worst:
         return False
@@ -114,7 +118,9 @@ def _swap_interface(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _triangulate(c, a, b, ring, n, start, size, label, best, apex):  # type: ignore[no-untyped-def]
+def _triangulate(  # type: ignore[no-untyped-def]
+    points, a, b, ring, n, start, size, label, best, apex
+):
     """Best triangulation of the vertices ring[start], ... (``size`` of them, cyclic).
 
     best[i, j] is the worst quality over the triangles between i and j, apex[i, j] the third
@@ -132,9 +138,9 @@ def _triangulate(c, a, b, ring, n, start, size, label, best, apex):  # type: ign
                 if limit <= best[i, j]:
                     continue
                 x, y, z = ring[(start + i) % n], ring[(start + k) % n], ring[(start + j) % n]
-                worst = min(limit, quality(c, label, x, y, z, b))
+                worst = min(limit, quality(points, label, x, y, z, b))
                 if worst > best[i, j]:
-                    worst = min(worst, quality(c, label, x, z, y, a))
+                    worst = min(worst, quality(points, label, x, z, y, a))
                 if worst > best[i, j]:
                     best[i, j], apex[i, j] = worst, k
 
@@ -144,9 +150,10 @@ def _balance(  # type: ignore[no-untyped-def]
     c, a, b, ring, rows, n, m, one, other, apex, other_apex, changes, affected
 ):
     """Whether the exchange of a boundary's edge keeps the volumes."""
+    points, tets, labels = c.points, c.tets, c.labels
     affected[:] = NONE
     for k in range(n):
-        book(changes, affected, c.labels[rows[k]], -tet_volume(c, rows[k]))
+        book(changes, affected, labels[rows[k]], -tet_volume(points, tets, rows[k]))
     triangles = np.empty((n, 3), np.int64)
     for side in range(2):
         start, size = (0, m + 1) if side == 0 else (m, n - m + 1)
@@ -156,7 +163,7 @@ def _balance(  # type: ignore[no-untyped-def]
             x = ring[(start + triangles[q, 0]) % n]
             y = ring[(start + triangles[q, 1]) % n]
             z = ring[(start + triangles[q, 2]) % n]
-            volume = volume_of(c.points, x, y, z, b) + volume_of(c.points, x, z, y, a)
+            volume = volume_of(points, x, y, z, b) + volume_of(points, x, z, y, a)
             book(changes, affected, label, volume)
     return admitted(c, changes, affected)
 
@@ -184,8 +191,9 @@ def _triangles(apex, size, out):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _rebuild(c, a, b, ring, rows, n, low, high, end, one, other, apex, other_apex):  # type: ignore[no-untyped-def]
     """Put the new tetrahedra in the place of those around (a, b); false without room."""
+    n_members, room = c.n_members, c.members.shape[1]
     for k in range(n):
-        if c.n_members[ring[k]] + n > c.members.shape[1]:
+        if n_members[ring[k]] + n > room:
             return False
     triangles = np.empty((n, 3), np.int64)
     for k in range(n):
@@ -208,26 +216,28 @@ def _rebuild(c, a, b, ring, rows, n, low, high, end, one, other, apex, other_ape
 @njit(cache=True, nogil=True)
 def _remove_face_of(c, t):  # type: ignore[no-untyped-def]
     """Exchange a face of the element for an edge: two tetrahedra become three."""
-    label = c.labels[t]
-    own = tet_quality(c, t)
+    points, tets, labels = c.points, c.tets, c.labels
+    n_members, room = c.n_members, c.members.shape[1]
+    label = labels[t]
+    own = tet_quality(points, tets, labels, t)
     for f in range(4):
-        x, y, z = c.tets[t, FACES[f, 0]], c.tets[t, FACES[f, 1]], c.tets[t, FACES[f, 2]]
+        x, y, z = tets[t, FACES[f, 0]], tets[t, FACES[f, 1]], tets[t, FACES[f, 2]]
         s = across_face(c, t, x, y, z)
-        if s < 0 or c.labels[s] != label:
+        if s < 0 or labels[s] != label:
             continue
-        d, e = c.tets[t, f], 0
+        d, e = tets[t, f], 0
         for k in range(4):
-            v = c.tets[s, k]
+            v = tets[s, k]
             if v != x and v != y and v != z:
                 e = v
-        limit = GAIN * min(own, tet_quality(c, s))
+        limit = GAIN * min(own, tet_quality(points, tets, labels, s))
         if (
-            quality(c, label, x, y, d, e) <= limit
-            or quality(c, label, y, z, d, e) <= limit
-            or quality(c, label, z, x, d, e) <= limit
+            quality(points, label, x, y, d, e) <= limit
+            or quality(points, label, y, z, d, e) <= limit
+            or quality(points, label, z, x, d, e) <= limit
         ):
             continue
-        if max(c.n_members[d], c.n_members[e]) + 2 > c.members.shape[1]:
+        if max(n_members[d], n_members[e]) + 2 > room:
             continue
         erase(c, t)
         erase(c, s)

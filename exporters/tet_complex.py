@@ -6,6 +6,9 @@ the hull, whose vertices never change.
 
 Each grain has a volume that it should have; an operation may take a grain farther from it
 only within a margin (`admitted`).
+
+A kernel takes the arrays that it loops over out of the complex first: in a loop or an inlined
+function numba counts the references to all of its arrays each time.
 """
 
 from __future__ import annotations
@@ -107,25 +110,29 @@ def complex_of(
 
 @njit(cache=True, nogil=True)
 def _register(c, m):  # type: ignore[no-untyped-def]
+    points, tets, labels = c.points, c.tets, c.labels
+    members, n_members, volumes = c.members, c.n_members, c.volumes
     for t in range(m):
         for k in range(4):
-            v = c.tets[t, k]
-            c.members[v, c.n_members[v]] = t
-            c.n_members[v] += 1
-        c.volumes[c.labels[t]] += tet_volume(c, t)
+            v = tets[t, k]
+            members[v, n_members[v]] = t
+            n_members[v] += 1
+        volumes[labels[t]] += tet_volume(points, tets, t)
 
 
 @njit(cache=True, nogil=True)
 def update_materials(c):  # type: ignore[no-untyped-def]
     """Write the labels of the tetrahedra around each vertex to ``materials``."""
-    c.materials[:] = NONE
-    c.size_at[:] = np.inf
-    for t in range(c.tets.shape[0]):
-        if c.labels[t] != VACANT:
+    tets, labels, materials = c.tets, c.labels, c.materials
+    sizes, size_at = c.sizes, c.size_at
+    materials[:] = NONE
+    size_at[:] = np.inf
+    for t in range(tets.shape[0]):
+        if labels[t] != VACANT:
             for k in range(4):
-                v = c.tets[t, k]
-                add_material(c.materials[v], c.labels[t])
-                c.size_at[v] = min(c.size_at[v], c.sizes[c.labels[t]])
+                v = tets[t, k]
+                add_material(materials[v], labels[t])
+                size_at[v] = min(size_at[v], sizes[labels[t]])
 
 
 @njit(cache=True, nogil=True)
@@ -138,18 +145,20 @@ def next_round(c):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def is_settled(c, t):  # type: ignore[no-untyped-def]
     """Whether nothing at the vertices of row t has changed since the last round began."""
-    latest = c.changed[c.tets[t, 0]]
+    tets, changed = c.tets, c.changed
+    latest = changed[tets[t, 0]]
     for k in range(1, 4):
-        latest = max(latest, c.changed[c.tets[t, k]])
+        latest = max(latest, changed[tets[t, k]])
     return latest < c.round[0] - 1
 
 
 @njit(cache=True, nogil=True)
 def mark_changed(c, v):  # type: ignore[no-untyped-def]
     """Note that the elements at a vertex have changed, and so those at its neighbours."""
+    tets, members, changed, this_round = c.tets, c.members, c.changed, c.round[0]
     for q in range(c.n_members[v]):
         for k in range(4):
-            c.changed[c.tets[c.members[v, q], k]] = c.round[0]
+            changed[tets[members[v, q], k]] = this_round
 
 
 @njit(cache=True, nogil=True)
@@ -196,46 +205,47 @@ def volume_of(points, i, j, k, m):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def tet_volume(c, t):  # type: ignore[no-untyped-def]
+def tet_volume(points, tets, t):  # type: ignore[no-untyped-def]
     """Volume of the tetrahedron in row t."""
-    return volume_of(c.points, c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3])
+    return volume_of(points, tets[t, 0], tets[t, 1], tets[t, 2], tets[t, 3])
 
 
 @njit(inline="always")
-def quality(c, label, i, j, k, m):  # type: ignore[no-untyped-def]
+def quality(points, label, i, j, k, m):  # type: ignore[no-untyped-def]
     """Cube of the mean ratio of a tetrahedron; outside it counts as better than it is."""
-    ratio = cubed_mean_ratio(c.points, i, j, k, m)
+    ratio = cubed_mean_ratio(points, i, j, k, m)
     return min(1.0, OUTSIDE_WEIGHT * ratio) if label == OUTSIDE else ratio
 
 
 @njit(inline="always")
-def tet_quality(c, t):  # type: ignore[no-untyped-def]
+def tet_quality(points, tets, labels, t):  # type: ignore[no-untyped-def]
     """Quality of the tetrahedron in row t."""
-    return quality(c, c.labels[t], c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3])
+    return quality(points, labels[t], tets[t, 0], tets[t, 1], tets[t, 2], tets[t, 3])
 
 
 @njit(cache=True, nogil=True)
 def star_quality(c, v, enough):  # type: ignore[no-untyped-def]
     """Lowest quality of the tetrahedra at a vertex; some value below ``enough`` if it is below."""
+    points, tets, labels, members = c.points, c.tets, c.labels, c.members
     worst = np.inf
     for q in range(c.n_members[v]):
-        worst = min(worst, tet_quality(c, c.members[v, q]))
+        worst = min(worst, tet_quality(points, tets, labels, members[v, q]))
         if worst < enough:
             break
     return worst
 
 
 @njit(inline="always")
-def has_vertex(c, t, v):  # type: ignore[no-untyped-def]
+def has_vertex(tets, t, v):  # type: ignore[no-untyped-def]
     """Whether the tetrahedron in row t has the vertex v."""
-    return c.tets[t, 0] == v or c.tets[t, 1] == v or c.tets[t, 2] == v or c.tets[t, 3] == v
+    return tets[t, 0] == v or tets[t, 1] == v or tets[t, 2] == v or tets[t, 3] == v
 
 
 @njit(cache=True, nogil=True)
-def local_index(c, t, v):  # type: ignore[no-untyped-def]
+def local_index(tets, t, v):  # type: ignore[no-untyped-def]
     """Place of the vertex v in row t."""
     for k in range(3):
-        if c.tets[t, k] == v:
+        if tets[t, k] == v:
             return k
     return 3
 
@@ -243,31 +253,37 @@ def local_index(c, t, v):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def erase(c, t):  # type: ignore[no-untyped-def]
     """Remove the tetrahedron in row t."""
-    c.volumes[c.labels[t]] -= tet_volume(c, t)
+    tets, labels, vacant = c.tets, c.labels, c.vacant
+    members, n_members = c.members, c.n_members
+    changed, this_round = c.changed, c.round[0]
+    c.volumes[labels[t]] -= tet_volume(c.points, tets, t)
     for k in range(4):
-        v = c.tets[t, k]
-        c.changed[v] = c.round[0]
-        for q in range(c.n_members[v]):
-            if c.members[v, q] == t:
-                c.members[v, q] = c.members[v, c.n_members[v] - 1]
-                c.n_members[v] -= 1
+        v = tets[t, k]
+        changed[v] = this_round
+        for q in range(n_members[v]):
+            if members[v, q] == t:
+                members[v, q] = members[v, n_members[v] - 1]
+                n_members[v] -= 1
                 break
-    c.labels[t] = VACANT
-    c.vacant[0] += 1
-    c.vacant[c.vacant[0]] = t
+    labels[t] = VACANT
+    vacant[0] += 1
+    vacant[vacant[0]] = t
 
 
 @njit(cache=True, nogil=True)
 def place(c, label, i, j, k, m):  # type: ignore[no-untyped-def]
     """Add a tetrahedron; a row and room at its vertices must be there."""
-    t = c.vacant[c.vacant[0]]
-    c.vacant[0] -= 1
-    c.tets[t, 0], c.tets[t, 1], c.tets[t, 2], c.tets[t, 3] = i, j, k, m
+    tets, vacant = c.tets, c.vacant
+    members, n_members = c.members, c.n_members
+    changed, this_round = c.changed, c.round[0]
+    t = vacant[vacant[0]]
+    vacant[0] -= 1
+    tets[t, 0], tets[t, 1], tets[t, 2], tets[t, 3] = i, j, k, m
     c.labels[t] = label
     for v in (i, j, k, m):
-        c.members[v, c.n_members[v]] = t
-        c.n_members[v] += 1
-        c.changed[v] = c.round[0]
+        members[v, n_members[v]] = t
+        n_members[v] += 1
+        changed[v] = this_round
     c.volumes[label] += volume_of(c.points, i, j, k, m)
 
 
@@ -278,17 +294,18 @@ def ring_around(c, a, b, ring, rows):  # type: ignore[no-untyped-def]
     Writes the vertices of the ring and the tetrahedra to ``ring`` and ``rows`` (`MAX_RING`):
     the tetrahedron k has the vertices a, b, ring[k], ring[k + 1], positively oriented.
     """
+    tets, members = c.tets, c.members
     n = 0
     following = np.empty(MAX_RING, np.int64)
     for q in range(c.n_members[a]):
-        t = c.members[a, q]
-        if has_vertex(c, t, b):
+        t = members[a, q]
+        if has_vertex(tets, t, b):
             if n == MAX_RING:
                 return 0
-            i, j = local_index(c, t, a), local_index(c, t, b)
+            i, j = local_index(tets, t, a), local_index(tets, t, b)
             rows[n] = t
-            ring[n] = c.tets[t, OPPOSITE[i, j, 0]]
-            following[n] = c.tets[t, OPPOSITE[i, j, 1]]
+            ring[n] = tets[t, OPPOSITE[i, j, 0]]
+            following[n] = tets[t, OPPOSITE[i, j, 1]]
             n += 1
     for k in range(n - 1):
         found = False
@@ -323,9 +340,10 @@ def is_first_try(c, a, b, kind):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def across_face(c, t, i, j, k):  # type: ignore[no-untyped-def]
     """The other tetrahedron with the face (i, j, k) of row t; -1 if there is none."""
+    tets, members = c.tets, c.members
     for q in range(c.n_members[i]):
-        s = c.members[i, q]
-        if s != t and has_vertex(c, s, j) and has_vertex(c, s, k):
+        s = members[i, q]
+        if s != t and has_vertex(tets, s, j) and has_vertex(tets, s, k):
             return s
     return -1
 
@@ -346,13 +364,14 @@ def book(changes, materials, label, volume):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def admitted(c, changes, materials):  # type: ignore[no-untyped-def]
     """Whether the changes of volume leave every grain near its target, or bring it nearer."""
+    volumes, targets = c.volumes, c.targets
     for k in range(MAX_AFFECTED):
         if materials[k] == NONE:
             break
         label = materials[k]
         if label != OUTSIDE:
-            before = abs(c.volumes[label] - c.targets[label])
-            after = abs(c.volumes[label] + changes[k] - c.targets[label])
-            if after > before and after > VOLUME_MARGIN * c.targets[label]:
+            before = abs(volumes[label] - targets[label])
+            after = abs(volumes[label] + changes[k] - targets[label])
+            if after > before and after > VOLUME_MARGIN * targets[label]:
                 return False
     return True

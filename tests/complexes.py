@@ -61,7 +61,9 @@ def alive(c):
 
 def qualities(c):
     """Quality of every tetrahedron that is there."""
-    return np.array([tet_quality(c, t) for t in np.flatnonzero(c.labels != VACANT)])
+    return np.array(
+        [tet_quality(c.points, c.tets, c.labels, t) for t in np.flatnonzero(c.labels != VACANT)]
+    )
 
 
 @dataclass(frozen=True)
