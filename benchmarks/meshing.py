@@ -7,10 +7,11 @@ the shipped card with consecutive seeds, none picked, at the default size of 3 p
 * ``--cost``: particles of about 1000 and 3000 grains, the cohesive split, and a finer mesh.
 * ``--against``: one small particle by our mesher, by fTetWild and by gmsh's Delaunay, all
   judged by our certificate.
+* ``--kernels``: whether a kernel pays for arrays of the mesh that it does not use.
 * ``--particles``: many particles, hours; ``--out`` keeps the results, a JSON object for
   each line, and a later run goes on from there.
 
-Without any of them, the first two.
+Without any of them, the first three.
 """
 
 from __future__ import annotations
@@ -21,22 +22,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 
 from campaign import DIAMETERS_UM, Case, Row, apart, figures, line, run, warm_up
 from cathodegrain.exporters.body import ParticleBody
+from cathodegrain.exporters.lattice import body_centred_lattice
 from cathodegrain.exporters.mesh_certificate import certify
 from cathodegrain.exporters.mesher import DEFAULT_SIZE_UM
+from cathodegrain.exporters.tet_complex import MAX_RING, complex_of, ring_around
+from cathodegrain.exporters.tetrahedra import EDGES
 from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.particle import Particle
 from meshers import ftetwild, gmsh_delaunay, ours
-from timing import Result, in_one_thread, machine, peak_bytes, ratio, table
+from timing import Result, alternating, in_one_thread, machine, peak_bytes, ratio, table
 
 FINE_SIZE_UM = 0.1  # 2 px
 FINE_SEEDS = 5  # particles meshed so finely
 NETS_UM = 0.1  # edge of the voxels that surface nets are made from
 PATIENCE_S = 1800.0  # after which another mesher is given up
+RING_RADIUS = 12.0  # of the ball of lattice cells whose rings are timed
+MOST_FOR_UNUSED = 3.0  # times as long may a ring take among arrays that it does not use
 COUNTS = {300: 100, 1000: 20, 6000: 1}  # of particles, by number of grains
 COSTS = (
     ("CPU time of a mesh", "cpu_s", " s", 1.0),
@@ -200,6 +209,55 @@ def fine_results(rows: Sequence[Row]) -> Iterator[Result]:
         yield worst_of(meshed, Bar(name, BARS[5].value, high=0.7, unit=" %"))
 
 
+class RingArrays(NamedTuple):
+    """The arrays of a `TetComplex` that `ring_around` reads."""
+
+    tets: NDArray[np.int64]
+    members: NDArray[np.int32]
+    n_members: NDArray[np.int32]
+
+
+@njit(nogil=True)  # not cached: numba would not notice that `ring_around` has changed
+def all_rings(c, n_tets):  # type: ignore[no-untyped-def]
+    """Number of tetrahedra in the rings of all six edges of every tetrahedron."""
+    tets = c.tets
+    ring, rows = np.empty(MAX_RING, np.int64), np.empty(MAX_RING, np.int64)
+    total = 0
+    for t in range(n_tets):
+        for e in range(6):
+            total += ring_around(c, tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]], ring, rows)
+    return total
+
+
+def kernels(quick: bool) -> Iterator[Result]:
+    """Time the rings of a lattice with the whole complex, and with the arrays of a ring only."""
+    points, tets = body_centred_lattice(
+        lambda x: np.linalg.norm(x, axis=-1) < RING_RADIUS, RING_RADIUS
+    )
+    whole = complex_of(points, tets, np.ones(len(tets), np.int32), np.ones(2), np.ones(2))
+    few = RingArrays(whole.tets, whole.members, whole.n_members)
+    tasks = {
+        "all": partial(all_rings, whole, len(tets)),
+        "few": partial(all_rings, few, len(tets)),
+    }
+    if len({task() for task in tasks.values()}) != 1:
+        msg = "the rings found with all arrays and with few are not the same"
+        raise RuntimeError(msg)
+    seconds = alternating(tasks, 1 if quick else 7)
+    yield ring_result({name: s / (6 * len(tets)) for name, s in seconds.items()})
+
+
+def ring_result(seconds: Mapping[str, float]) -> Result:
+    """Bar for the seconds of one ring with all arrays and with few."""
+    each = ", ".join(f"{name} {1e9 * s:.3g} ns" for name, s in seconds.items())
+    return Result(
+        name="ring of an edge, all arrays of the mesh / its own",
+        value=seconds["all"] / seconds["few"],
+        high=MOST_FOR_UNUSED,
+        details=each,
+    )
+
+
 def cost(quick: bool) -> Iterator[Result]:
     """Measure a small and a large particle, and finer meshes of still smaller ones."""
     sizes = (100, 300) if quick else (1000, 3000)
@@ -239,6 +297,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and smaller particles")
     parser.add_argument("--cost", action="store_true", help="time, memory and their growth")
     parser.add_argument("--against", action="store_true", help="other meshers")
+    parser.add_argument("--kernels", action="store_true", help="cost of arrays that are not used")
     parser.add_argument("--particles", action="store_true", help="many particles, hours")
     for n_grains, count in COUNTS.items():
         text = f"particles of about {n_grains} grains, {count} by default"
@@ -253,7 +312,7 @@ def main() -> None:
     """Print what is measured, then the table."""
     chosen = parsed()
     print(machine(), end="\n\n", flush=True)
-    everything = not (chosen.cost or chosen.against or chosen.particles)
+    everything = not (chosen.cost or chosen.against or chosen.kernels or chosen.particles)
     found: list[Result] = []
     if chosen.particles:
         usual = dict.fromkeys(COUNTS, 0) | {300: 3} if chosen.quick else COUNTS
@@ -264,6 +323,8 @@ def main() -> None:
         found += cost(chosen.quick)
     if chosen.against or everything:
         found += against(chosen.quick)
+    if chosen.kernels or everything:
+        found += kernels(chosen.quick)
     print(f"\n{table(found)}")
 
 

@@ -121,6 +121,17 @@ def test_cost_for_a_thousand_grains_is_in_proportion():
     assert growth.value == pytest.approx(1.1)
 
 
+def test_a_ring_that_pays_for_arrays_it_does_not_use_misses_its_bar():
+    assert meshing.ring_result({"all": 200e-9, "few": 140e-9}).verdict == "met"
+    assert meshing.ring_result({"all": 1800e-9, "few": 140e-9}).verdict == "missed"
+
+
+def test_rings_are_timed_on_the_same_mesh_with_all_arrays_and_with_few(monkeypatch):
+    monkeypatch.setattr(meshing, "RING_RADIUS", 2.0)
+    (result,) = meshing.kernels(quick=True)
+    assert result.value > 0
+
+
 def test_connected_pieces_of_a_grain_are_numbered_apart(card):
     particle = ball(card, [[-0.8, 0, 0], [0.8, 0, 0], [0, 0.1, 0]])
     pieces, grain_of_piece, grid = meshers.connected_voxels(particle, 0.1)
