@@ -70,6 +70,7 @@ FAILURES = (  # of the libraries, for damaged files
     *hdf5_files.FAILURES,
     AssertionError,  # tifffile
     EOFError,
+    SyntaxError,  # Pillow, and NumPy for the header of a .npy file
     tokenize.TokenError,  # NumPy, for the header of a .npy file
     struct.error,
     zlib.error,
@@ -276,7 +277,7 @@ def _axes(source: str, shape: Sequence[int], dtype: Any, names: Sequence[str] = 
     if not _is_numeric(dtype):
         msg = f"{source}: the values are of type {dtype}, expected whole numbers or fractions"
         raise VolumeFileError(msg)
-    if 0 in shape:
+    if min(shape, default=1) < 1:
         msg = f"{source}: there is no voxel of shape {tuple(shape)}, expected some; export it again"
         raise VolumeFileError(msg)
     axes = _spatial(shape, names)

@@ -1,6 +1,7 @@
 import itertools
 import sys
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -448,6 +449,73 @@ def test_stacks_whose_last_pages_are_lost_are_refused(options, part, tmp_path):
     except VolumeFileError:
         return
     assert_same(read, values.astype("u2"))  # what OME writes after the last page can be lost
+
+
+def with_tag(path, tag, value):
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[tag].overwrite(value)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "damaged"),
+    [
+        ("tif", lambda path: with_tag(path, "ImageWidth", 0)),
+        ("tif", lambda path: with_tag(path, "BitsPerSample", 0)),
+        ("npy", lambda path: path.write_bytes(path.read_bytes().replace(b"5, 6)", b"5, 6("))),
+    ],
+)
+def test_headers_that_libraries_stumble_over_are_refused(form, damaged, values, tmp_path):
+    path = WRITERS[form](tmp_path, values)
+    damaged(path)
+    with pytest.raises(
+        VolumeFileError, match=rf"a.{form} cannot be read \(.+\); expected "
+    ) as found:
+        read_volume(path)
+    assert "\n" not in str(found.value)
+
+
+def test_an_axis_of_negative_length_is_refused(values, tmp_path):
+    np.save(tmp_path / "a.npy", values)
+    header = (tmp_path / "a.npy").read_bytes().replace(b"(7, 5,", b"(-7,5,")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", header)
+    with pytest.raises(VolumeFileError, match=r"there is no voxel of shape \(-7, 5, 6\)"):
+        read_volume(tmp_path / "a.npz")
+
+
+def damage(raw, rng):
+    """The bytes cut off, or with a few changed, most often at the beginning, or some taken out."""
+    raw, at = bytearray(raw), int(rng.integers(len(raw)))
+    match rng.integers(4):
+        case 0:
+            del raw[at:]
+        case 1:
+            del raw[at : at + 4]
+        case _:
+            for k in rng.integers(min(len(raw), 400), size=3):
+                raw[k] = rng.choice([0, 255, raw[k] ^ (1 << rng.integers(8))])
+    return bytes(raw)
+
+
+@pytest.mark.filterwarnings("ignore")  # libraries warn of what they then refuse
+@pytest.mark.parametrize(
+    "writer", [*(name for name in WRITERS if name != "folder"), "netcdf4", "scipy"]
+)
+def test_whatever_is_damaged_a_file_is_read_or_refused_in_one_sentence(writer, values, tmp_path):
+    if writer in WRITERS:
+        path = WRITERS[writer](tmp_path, values)
+    else:
+        path = write_netcdf(tmp_path / "a.nc", values.astype(np.int16), engine=writer)
+    whole, rng, told = path.read_bytes(), np.random.default_rng(1), []
+    for _ in range(60):
+        path.write_bytes(damage(whole, rng))
+        try:
+            read_volume(path)
+        except VolumeFileError as error:
+            told.append(str(error))
+    assert len(told) > 10
+    assert not any("\n" in text for text in told)
 
 
 def test_tiff_without_tifffile_names_what_to_install(values, tmp_path, monkeypatch):
