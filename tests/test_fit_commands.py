@@ -1,9 +1,11 @@
 import json
 from importlib import util
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.fit_commands import model_name
@@ -78,6 +80,66 @@ def test_a_dry_run_tells_the_steps_and_writes_nothing(scan, tmp_path, capsys, mo
     steps = json.loads(capsys.readouterr().out)["grey.npy"]
     assert [step.split(":")[0] for step in steps] == ["phase", "watershed", "merging", "border"]
     assert list(tmp_path.iterdir()) == []
+
+
+def four_balls():
+    """(48, 48, 48) labels of four balls of 9 voxels radius, apart from each other."""
+    grid, labels = np.indices((48, 48, 48)), np.zeros((48, 48, 48), np.uint8)
+    for label, centre in enumerate([(14, 14, 14), (34, 34, 14), (14, 34, 34), (34, 14, 34)], 1):
+        distance2 = sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True))
+        labels[distance2 < 9**2] = label
+    return labels
+
+
+def write_labels(folder, suffix, labels):
+    path = folder / f"labels{suffix}"
+    match suffix:
+        case ".tif":
+            tifffile.imwrite(path, labels, photometric="minisblack")
+        case ".npy":
+            np.save(path, labels)
+        case ".h5":
+            with h5py.File(path, "w") as file:
+                file["labels"] = labels
+        case ".raw":
+            labels.tofile(path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">u2", "uint32", "int32", "int64"])
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".h5", ".raw"])
+def test_labelled_particles_are_counted(suffix, dtype, tmp_path, capsys):
+    path = write_labels(tmp_path, suffix, four_balls().astype(dtype))
+    raw = ["--shape", "48,48,48", "--type", dtype] if suffix == ".raw" else []
+    arguments = ["fit", "shell", str(path), "--labelled", "--voxel", "0.3", *raw]
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    steps = json.loads(capsys.readouterr().out)[path.name]
+    counts = [step.split(" components")[0] for step in steps]
+    assert counts == ["pieces: 4", "merging: 4", "border: 4"]
+
+
+def test_labels_of_particles_give_the_laws_of_their_segmented_volume(scan, fitted, tmp_path):
+    """The shells of the scene do not touch: both ways find the same voxels of each."""
+    labels, n = ndimage.label(tifffile.imread(scan / "mask.tif"))
+    path, out = write_labels(tmp_path, ".tif", labels.astype(np.uint16)), tmp_path / "card.json"
+    assert main(["fit", "shell", str(path), "--labelled", *LIGHT, "--out", str(out)]) == 0
+    one, other = (ModelCard.load(card).document["shell"] for card in (out, fitted))
+    assert one["fit"]["settings"]["input"] == "labelled"
+    assert one["fit"]["n_particles"] + one["fit"]["n_not_star_shaped"] == n
+    assert (one["size"], one["orders"]) == (other["size"], other["orders"])
+
+
+def test_a_card_says_which_half_was_fitted_here(fitted):
+    document = ModelCard.load(fitted).document
+    n = document["shell"]["fit"]["n_particles"]
+    assert document["fitted_on"].startswith(
+        f"Shell: {n} whole particles of mask.tif, voxels of {VOXEL_UM} um. Grains, as in the model "
+        "nmc811: 3198 grains in 6 sections of the phantom"
+    )
+    headings = {limit.partition(": ")[0] for limit in document["limits"]}
+    assert headings == {"Shell", "Grains, as in the model nmc811"}
+    of_phantoms = [limit for limit in document["limits"] if "phantom" in limit]
+    assert all(limit.startswith("Grains, as in the model nmc811: ") for limit in of_phantoms)
 
 
 def test_raw_numbers_need_the_right_shape(scan, tmp_path, capsys, monkeypatch):

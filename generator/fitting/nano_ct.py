@@ -223,7 +223,8 @@ def connected(labels: NDArray[Any]) -> tuple[NDArray[np.int32], Step]:
     import cc3d
 
     before = int(np.count_nonzero(np.unique(labels)))
-    found: Any = cc3d.connected_components(np.ascontiguousarray(labels), connectivity=6)
+    own = np.require(labels, requirements=["C", "W"])  # cc3d refuses read-only memory
+    found: Any = cc3d.connected_components(own, connectivity=6)
     pieces: NDArray[np.int32] = found.astype(np.int32)
     n = int(pieces.max())
     return pieces, Step("pieces", n, f"{n - before} more than labels: disconnected pieces")
