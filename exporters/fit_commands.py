@@ -15,7 +15,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from .grain_fit_commands import grains
-from .products import progress_bar, tell
+from .products import progress_bar, row_names, tell
 
 if TYPE_CHECKING:
     from ..generator.fitting.shell_fit import FitSettings, Measured, ShellFit
@@ -116,6 +116,7 @@ def shell(
     from ..generator.model_card import ModelCard
 
     _require_packages()
+    model = named(name, out)
     report = out.with_name(f"{out.stem}-report")
     if not dry_run:
         _require_free([out, report], overwrite)
@@ -135,13 +136,13 @@ def shell(
         n_bootstrap=bootstrap,
     )
     found = _measure_all(volumes, first, settings, options)
-    rows = _volume_rows(found)
+    rows = _volume_rows(volumes, found)
     if dry_run:
         tell(rows, json_output)
         return
     with progress_bar("fit") as show:
         fit = fit_shells(found, settings, show or _quiet)
-    card = fitted_card(fit, name or model_name(out.stem), base, software())
+    card = fitted_card(fit, model, base, software())
     if card.own_weights and base.folder.resolve() != out.parent.resolve():
         _require_free([out.with_name(card.grains["markers"]["weights"])], overwrite)
     _write(card, fit, out, report, overwrite)
@@ -215,8 +216,20 @@ def _measure_all(
             raise FitError(msg)
         with progress_bar(path.name) as show:
             found.append(measured(volume.values, path.name, settings, index, show or _quiet))
+        _require_other_voxels(paths, found)
         volume = None
     return found
+
+
+def _require_other_voxels(paths: Sequence[Path], found: Sequence[Measured]) -> None:
+    """Refuse a volume that was measured before: its particles would count twice."""
+    from ..generator.errors import FitError
+
+    hashes = [volume.sha256 for volume in found]
+    k, first = len(found) - 1, hashes.index(hashes[-1])
+    if first < k:
+        msg = f"{paths[k]} holds the same voxels as {paths[first]}; give each volume once"
+        raise FitError(msg)
 
 
 def _quiet(message: str, part: float) -> None:
@@ -236,6 +249,19 @@ def model_name(stem: str) -> str:
     """Name of a model after its file, of the letters that names have."""
     letters = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower())
     return "".join(letters).strip("._-")[:64] or "fitted"
+
+
+def named(name: str | None, out: Path) -> str:
+    """Name of the model in the card ``out``; `FitError` if it is one that cards cannot hold."""
+    from ..generator.errors import FitError
+
+    if name is not None and name != model_name(name):
+        msg = (
+            f"--name is {name!r}, expected up to 64 small letters, digits, '.', '_' and '-', "
+            f"as {model_name(name)}"
+        )
+        raise FitError(msg)
+    return name or model_name(out.stem)
 
 
 def software() -> str:
@@ -260,15 +286,15 @@ def _write(card: ModelCard, fit: ShellFit, out: Path, report: Path, overwrite: b
         temporary.write_text(text + "\n", "utf-8")
 
 
-def _volume_rows(found: Sequence[Measured]) -> dict[str, Any]:
+def _volume_rows(paths: Sequence[Path], found: Sequence[Measured]) -> dict[str, Any]:
     """A row for each step of each volume."""
     return {
-        volume.name: [
+        name: [
             f"{step.name}: {f'{step.n_components} components; ' if step.n_components else ''}"
             f"{step.remark}"
             for step in volume.steps
         ]
-        for volume in found
+        for name, volume in zip(row_names(paths), found, strict=True)
     }
 
 

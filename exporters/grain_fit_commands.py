@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..generator.fitting.section import Section
     from ..generator.fitting.section_descriptors import Alignment
     from ..generator.fitting.training import TrainingConfig
-    from ..generator.fitting.virtual_sections import GrainModel
     from .grain_fit_folder import GrainFitPlan
 
 PACKAGES = {"torch": "torch", "skimage": "fit", "tifffile": "fit", "matplotlib": "view"}
@@ -76,10 +75,12 @@ def grains(
     A fit that was stopped goes on where it was when the command is given again.
     """
     from ..generator.model_card import ModelCard
+    from .fit_commands import named
 
     _require_packages(maps)
-    places = Places(out)
-    base, law = ModelCard.load(shell), _truth(truth)
+    _require_usable(training)
+    places, model = Places(out), named(name, out)
+    base, phantom = ModelCard.load(shell), _phantom(truth)
     found = read_all(maps, sections)
     verdicts = verdicts_of(found, sections)
     rows = section_rows(found, verdicts)
@@ -91,9 +92,9 @@ def grains(
     places.prepare(overwrite)
     started = time.perf_counter()
     fit = _fitted(found, verdicts, plan, places, training)
-    evaluation = _evaluated(fit, law, training.seed)
-    _write(fit, evaluation, base, places, name, overwrite)
-    rows |= _fit_rows(fit, evaluation, law)
+    evaluation = _evaluated(fit, phantom, training.seed)
+    _write(fit, evaluation, base, places, model, phantom, overwrite)
+    rows |= _fit_rows(fit, evaluation, phantom)
     rows["cost"] = f"{time.perf_counter() - started:.0f} s; this process: {cost(0.0)}"
     tell(rows | places.rows, json_output)
 
@@ -169,6 +170,31 @@ def _require_packages(maps: Sequence[Path]) -> None:
         raise FitError(msg)
 
 
+def _require_usable(options: TrainingOptions) -> None:
+    """Refuse, before anything is read, what would end a fit that has begun; with all reasons."""
+    from ..generator.errors import FitError
+
+    problems = []
+    if not 1 <= options.seeds <= 100:
+        problems.append(f"--seeds is {options.seeds}, expected 1 to 100 nets")
+    for name, least in {"steps": 1, "planar_steps": 1, "jobs": 1, "seed": 0}.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            problems.append(f"--{name.replace('_', '-')} is {value}, expected {least} or more")
+    if options.device not in (devices := _devices()):
+        problems.append(f"--device is {options.device!r}, expected {' or '.join(devices)}")
+    if problems:
+        msg = "; ".join(problems)
+        raise FitError(msg)
+
+
+def _devices() -> list[str]:
+    """What nets can be trained on here."""
+    import torch
+
+    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
 def _plan(
     sections: Sequence[Section], verdicts: Sequence[Alignment], options: TrainingOptions
 ) -> GrainFitPlan:
@@ -188,9 +214,6 @@ def _plan(
         )
         raise FitError(msg)
     require_fittable(kept)
-    if not 1 <= options.seeds <= 100:
-        msg = f"--seeds is {options.seeds}, expected 1 to 100 nets"
-        raise FitError(msg)
     return GrainFitPlan(
         sections=tuple(kept),
         planar=PlanarFitSettings(steps=options.planar_steps),
@@ -213,21 +236,23 @@ def _config(options: TrainingOptions, farthest: float) -> TrainingConfig:
     config = replace(CONFIGS[options.config], farthest=farthest)
     if options.steps is None:
         return config
-    if options.steps < 1:
-        msg = f"--steps is {options.steps}, expected 1 or more"
-        raise FitError(msg)
     epochs = max(1, round(options.steps / config.steps))
     return replace(config, epochs=epochs, steps=-(-options.steps // epochs))
 
 
-def _truth(path: Path | None) -> GrainModel | None:
-    """The law of a phantom."""
+def _phantom(path: Path | None) -> str | None:
+    """Name of the phantom that ``path`` describes."""
     if path is None:
         return None
+    from ..generator.errors import FitError
     from ..generator.fitting.phantom import PHANTOMS
     from .json_documents import read_document
 
-    return PHANTOMS[read_document(path, "phantom")["name"]]
+    name: str = read_document(path, "phantom")["name"]
+    if name not in PHANTOMS:
+        msg = f"{path} is of the phantom {name!r}, expected one of {sorted(PHANTOMS)}"
+        raise FitError(msg)
+    return name
 
 
 def _fitted(
@@ -266,13 +291,15 @@ def _quiet(message: str, part: float) -> None:
     """No progress is shown."""
 
 
-def _evaluated(fit: GrainFit, law: GrainModel | None, entropy: int) -> Evaluation:
+def _evaluated(fit: GrainFit, phantom: str | None, entropy: int) -> Evaluation:
     from ..generator.fitting.grain_evaluation import against_sections, against_truth
+    from ..generator.fitting.phantom import PHANTOMS
 
     with progress_bar("comparison") as show:
         tell_part = show or _quiet
-        if law is None:
+        if phantom is None:
             return against_sections(fit.model, fit.untrained, fit.kept, entropy, tell_part)
+        law = PHANTOMS[phantom]
         return against_truth(fit.model, fit.untrained, law, entropy, tell_part)
 
 
@@ -281,13 +308,14 @@ def _write(
     evaluation: Evaluation,
     base: Any,
     places: Places,
-    name: str | None,
+    name: str,
+    phantom: str | None,
     overwrite: bool,
 ) -> None:
     """Report, weights and card; the card last, since it names the others."""
     from ..generator.fitting.grain_model_fit import fitted_card
     from .atomic import replacing
-    from .fit_commands import model_name
+    from .fit_commands import software
     from .grain_fit_report import write_report
     from .metadata import sha256
 
@@ -296,35 +324,10 @@ def _write(
     with replacing(places.weights) as temporary:
         fit.best.net.save(temporary)
     weights = places.weights.name, sha256(places.weights)
-    card = fitted_card(
-        fit, evaluation, base, _texts(fit, base, name or model_name(places.out.stem)), weights
-    )
+    card = fitted_card(fit, evaluation, base, name, phantom, software(), weights)
     with replacing(places.out) as temporary:
         text = json.dumps(card.document, indent=1, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", "utf-8")
-
-
-def _texts(fit: GrainFit, base: Any, name: str) -> dict[str, Any]:
-    """Words of the card."""
-    from .fit_commands import software
-
-    files = ", ".join(Path(section.source).name for section in fit.kept)
-    n_grains = sum(section.n_grains for section in fit.kept)
-    return {
-        "name": name,
-        "title": f"Grains fitted to {files}",
-        "description": (
-            f"A marker net fitted to {n_grains} grains in {len(fit.kept)} sections ({files}); "
-            f"shells and orientations as in the model {base.name}."
-        ),
-        "fitted_on": (
-            f"Grains: {n_grains} grains in {len(fit.kept)} sections, {files}, pixels of "
-            f"{fit.sections[0].pixel_um:g} um. Shell, as in the model {base.name}: "
-            f"{base.document['fitted_on']}"
-        ),
-        "limits": list(base.document["limits"]),
-        "software": software(),
-    }
 
 
 def _plan_rows(plan: GrainFitPlan, places: Places) -> dict[str, Any]:
@@ -337,10 +340,12 @@ def _plan_rows(plan: GrainFitPlan, places: Places) -> dict[str, Any]:
     }
 
 
-def _fit_rows(fit: GrainFit, evaluation: Evaluation, law: GrainModel | None) -> dict[str, Any]:
+def _fit_rows(fit: GrainFit, evaluation: Evaluation, phantom: str | None) -> dict[str, Any]:
     """What came out, in lines."""
+    from ..generator.fitting.phantom import PHANTOMS
+
     agreement = ", ".join(f"{one.agreement:.1%}" for one in fit.planar)
-    truth = "" if law is None else f", {law.intensity:g} in truth"
+    truth = f", {PHANTOMS[phantom].intensity:g} in truth" if phantom else ""
     rows: dict[str, Any] = {
         "2D fits": f"{agreement} of the labelled pixels as in the map",
         "runs": [_run_line(fit, k) for k in range(len(fit.runs))],

@@ -63,6 +63,7 @@ def page(numbers: Numbers) -> str:
 
 def _what_was_fitted(numbers: Numbers) -> Iterator[str]:
     fit = numbers["fit"]
+    kept = next(one for one in fit["sections"] if one["alignment"]["kept"])
     yield from map(warning, numbers["warnings"])
     yield table(
         "",
@@ -72,7 +73,7 @@ def _what_was_fitted(numbers: Numbers) -> Iterator[str]:
             ("grains in the kept ones", f"{numbers['n_grains']}"),
             ("pixels with a grain", f"{numbers['n_pixels']}"),
             ("pixels whose grain is missing", f"{numbers['n_missing']}"),
-            ("edge of a pixel", f"{fit['sections'][0]['pixel_um']:g} µm"),
+            ("edge of a pixel", f"{kept['pixel_um']:g} µm"),
         ],
     )
     yield figure(

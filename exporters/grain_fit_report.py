@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from ..generator.errors import ExportError
-from ..generator.fitting.cutouts import SIZE
 from ..generator.fitting.grain_comparison import Comparison, Samples, Unit
 from ..generator.fitting.grain_evaluation import Evaluation
 from ..generator.fitting.grain_fit import GrainRun
@@ -127,7 +126,7 @@ def document(
         "verdicts": [verdict.sentence for verdict in fit.alignments],
         "warnings": [*warnings(fit.kept), *_bound_warnings(fit)],
         "intensity": _intensity(fit),
-        "reach_um": _reach_um(fit),
+        "reach_um": fit.reach_um,
         "training": [_course(run) for run in fit.runs],
         "samples": {
             "planar": _samples(evaluation.sections),
@@ -163,7 +162,7 @@ def _bound_warnings(fit: GrainFit) -> Iterator[str]:
 
 def _intensity(fit: GrainFit) -> dict[str, Any]:
     """The fitted lambda in several units."""
-    pixel, intensity = fit.sections[0].pixel_um, fit.best.intensity
+    pixel, intensity = fit.pixel_um, fit.best.intensity
     return {
         "per_cubic_pixel": intensity,
         "per_cubic_um": intensity / pixel**3,
@@ -171,11 +170,6 @@ def _intensity(fit: GrainFit) -> dict[str, Any]:
         "first": fit.runs[fit.chosen].config.intensity,
         "bounds": list(INTENSITIES),
     }
-
-
-def _reach_um(fit: GrainFit) -> float:
-    """Distance of the farthest edge of a cutout from the centre, um."""
-    return (fit.runs[fit.chosen].config.farthest + SIZE) * fit.sections[0].pixel_um
 
 
 def _course(run: GrainRun) -> dict[str, Any]:

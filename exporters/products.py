@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,6 +217,18 @@ def file_rows(products: list[dict[str, Any]]) -> dict[str, str]:
         path: f"{sum(n):,} bytes" + (f" in {len(n)} files" if path.endswith("/") else "")
         for path, n in sizes.items()
     }
+
+
+def row_names(paths: Sequence[Path]) -> list[str]:
+    """Names of the files; whole paths if two have the same name.
+
+    Examples
+    --------
+    >>> row_names([Path("a/map.ctf"), Path("b/other.ctf")])
+    ['map.ctf', 'other.ctf']
+    """
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def tell(rows: dict[str, Any], json_output: bool) -> None:

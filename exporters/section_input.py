@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .products import row_names
+
 if TYPE_CHECKING:
     from ..generator.fitting.grain_reconstruction import ReconstructionSettings
     from ..generator.fitting.section import Section
@@ -122,8 +124,12 @@ def verdicts_of(sections: Sequence[Section], options: SectionOptions) -> list[Al
     """Whether each section is kept."""
     from dataclasses import replace
 
+    from ..generator.errors import FitError
     from ..generator.fitting.section_descriptors import alignment, section_descriptors
 
+    if not 0 <= options.relative_alignment <= 1:  # true for NaN
+        msg = f"--relative-alignment is {options.relative_alignment}, expected 0 to 1"
+        raise FitError(msg)
     found = [
         alignment(
             section_descriptors(section),
@@ -143,12 +149,13 @@ def section_rows(sections: Sequence[Section], verdicts: Sequence[Alignment]) -> 
     """Grains and verdict of each section, and warnings."""
     from ..generator.fitting.grain_model_fit import warnings
 
+    names = row_names([Path(section.source) for section in sections])
     rows: dict[str, Any] = {
-        Path(section.source).name: [
+        name: [
             f"{section.n_grains} grains, {section.missing_part:.1%} missing",
             verdict.sentence,
         ]
-        for section, verdict in zip(sections, verdicts, strict=True)
+        for name, section, verdict in zip(names, sections, verdicts, strict=True)
     }
     kept = [s for s, verdict in zip(sections, verdicts, strict=True) if verdict.kept]
     if found := warnings(kept):

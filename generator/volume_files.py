@@ -70,8 +70,8 @@ FAILURES = (  # of the libraries, for damaged files
     *hdf5_files.FAILURES,
     AssertionError,  # tifffile
     EOFError,
-    SyntaxError,  # Pillow, and NumPy for the header of a .npy file
-    tokenize.TokenError,  # NumPy, for the header of a .npy file
+    SyntaxError,  # Pillow; Python, which reads headers of .npy files
+    tokenize.TokenError,  # the same
     struct.error,
     zlib.error,
     zipfile.BadZipFile,

@@ -170,6 +170,8 @@ def test_raw_numbers_need_the_right_shape(scan, tmp_path, capsys, monkeypatch):
         (np.zeros((9, 9, 9)), ["--voxel", "-1"], "the edge of a voxel is -1.0 um"),
         (np.zeros((9, 9, 9)), ["--sigma", "99"], "sigma is 99.0, expected 0 to 20"),
         (np.zeros((9, 9, 9)), ["--max-degree", "0"], "the largest degree is 0, expected 1 to 20"),
+        (np.zeros((9, 9, 9)), ["--seed", "-1"], "the seed is -1, expected 0 or more"),
+        (np.zeros((9, 9, 9)), ["--name", "My scan"], "--name is 'My scan', expected up to 64"),
         (np.zeros((9, 9)), [], "bad.npy"),
     ],
 )
@@ -209,6 +211,18 @@ def test_few_particles_are_too_few(tmp_path, capsys):
     assert main([*arguments, "--out", str(tmp_path / "card.json")]) == 2
     assert "particles are not enough" in told(capsys)
     assert not (tmp_path / "card.json").exists()
+
+
+def test_volumes_of_one_name_are_told_apart_and_none_counts_twice(tmp_path, capsys):
+    paths = [tmp_path / folder / "scan.npy" for folder in "ab"]
+    for path, labels in zip(paths, [four_balls(), 2 * four_balls()], strict=True):
+        path.parent.mkdir()
+        np.save(path, labels)
+    flags = ["--labelled", "--voxel", "0.3", "--dry-run", "--json"]
+    assert main(["fit", "shell", *map(str, paths), *flags]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == [str(path) for path in paths]
+    assert main(["fit", "shell", *map(str, [*paths, paths[0]]), *flags]) == 2
+    assert f"holds the same voxels as {paths[0]}; give each volume once" in told(capsys)
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path, capsys, monkeypatch):

@@ -66,9 +66,29 @@ def test_a_fit_is_a_card_that_particles_are_generated_from(phantom, maps, tmp_pa
     assert found["distances"]["reference"] == "phantom"
     assert len(found["runs"]) == 2
     assert all(run["tuning"]["score"] <= run["tuning"]["score_before"] for run in found["runs"])
+    assert "Grains: " in card.document["fitted_on"]
+    assert "of the phantom 'elongated', section-000.tif, pixels" in card.document["fitted_on"]
+    assert card.document["limits"][0].startswith("Grains: the sections are of the phantom")
     particle = generate_particle(card.with_parameters({"shell.diameter_um": 2}), 1, 0)
     assert particle.n_grains > 10
     assert (tmp_path / "Own grains-report" / "index.html").is_file()
+
+
+def test_a_card_says_what_this_fit_was_made_of(maps, tmp_path):
+    """The shells are of a card whose grains were fitted to a phantom; the maps lie in "phantom"."""
+    out = tmp_path / "own.json"
+    assert fit(*maps, "--out", out, "--shell", "nmc811") == 0
+    document = ModelCard.load(out).document
+    found = document["grains"]["fit"]["sections"]
+    assert [section["file"] for section in found] == ["section-000.tif", "section-001.tif"]
+    assert document["fitted_on"].startswith(
+        f"Grains: {found[0]['n_grains']} grains in 1 sections, section-000.tif, pixels of 0.05 um. "
+        "Shell, as in the model nmc811: Table 1 of Fuchs et al. (2025), 1590 particles"
+    )
+    shell = [limit for limit in document["limits"] if not limit.startswith("Grains: ")]
+    assert [limit.partition(": ")[0] for limit in shell] == ["Shell, as in the model nmc811"] * 2
+    assert any("1 of 2 sections do not show" in limit for limit in document["limits"])
+    assert "phantom" not in json.dumps(document)
 
 
 def test_a_stopped_fit_goes_on_to_the_same_bytes(maps, tmp_path, capsys):
@@ -129,6 +149,14 @@ def test_dry_run_writes_nothing(maps, tmp_path, capsys):
         (["--config", "papre"], "unknown configuration 'papre'; did you mean 'paper'?"),
         (["--seeds", "0"], "--seeds is 0, expected 1 to 100"),
         (["--steps", "0"], "--steps is 0, expected 1 or more"),
+        (
+            ["--planar-steps", "0", "--jobs", "-1", "--seed", "-1"],
+            "--planar-steps is 0, expected 1 or more; --jobs is -1, expected 1 or more; "
+            "--seed is -1, expected 0 or more",
+        ),
+        (["--device", "gpu"], "--device is 'gpu', expected cpu"),
+        (["--name", "Own grains"], "--name is 'Own grains', expected up to 64 small letters"),
+        (["--relative-alignment", "nan"], "--relative-alignment is nan, expected 0 to 1"),
         (["--centre", "5"], "expected two numbers y,x in pixels"),
         (["--centre", "1,2", "--centre", "3,4"], "--centre is given 2 times for 1 maps"),
         (["--centre", "0,0", "--all-sections"], "pixels from its centre, expected at least 56"),
@@ -143,6 +171,23 @@ def test_bad_input_is_said_before_anything_is_fitted(maps, tmp_path, capsys, arg
     assert fit(maps[0], *out, *arguments) == 2
     assert words in capsys.readouterr().err.replace("\n", " ")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_section_counts_once_and_maps_of_one_name_are_told_apart(maps, tmp_path, capsys):
+    twin = tmp_path / Path(maps[0]).name
+    shutil.copy(maps[0], twin)
+    assert fit(maps[0], twin, "--dry-run") == 2
+    assert "shows the same grains as" in capsys.readouterr().err
+    shutil.copy(maps[1], twin)
+    assert fit(maps[0], twin, "--dry-run", "--json") == 0
+    assert list(json.loads(capsys.readouterr().out))[:2] == [maps[0], str(twin)]
+
+
+def test_the_phantom_of_a_truth_must_be_known(phantom, maps, tmp_path, capsys):
+    text = (phantom / "phantom.json").read_text("utf-8")
+    (tmp_path / "other.json").write_text(text.replace('"elongated"', '"flat"'), "utf-8")
+    assert fit(maps[0], "--truth", tmp_path / "other.json", "--dry-run") == 2
+    assert "is of the phantom 'flat', expected one of ['" in capsys.readouterr().err
 
 
 def disc(values, radius):

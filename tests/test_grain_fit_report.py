@@ -27,7 +27,11 @@ from cathodegrain.exporters.grain_fit_words import (  # noqa: E402
 from cathodegrain.generator.errors import ExportError  # noqa: E402
 from cathodegrain.generator.fitting import grain_evaluation, grain_fit, training  # noqa: E402
 from cathodegrain.generator.fitting.grain_comparison import comparisons  # noqa: E402
-from cathodegrain.generator.fitting.grain_model_fit import GrainFit, fit_document  # noqa: E402
+from cathodegrain.generator.fitting.grain_model_fit import (  # noqa: E402
+    GrainFit,
+    fit_document,
+    fitted_card,
+)
 from cathodegrain.generator.fitting.last_layer import Tuning  # noqa: E402
 from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section  # noqa: E402
 from cathodegrain.generator.fitting.section_descriptors import (  # noqa: E402
@@ -40,6 +44,7 @@ from cathodegrain.generator.fitting.tessellation_2d import (  # noqa: E402
     fit_section,
 )
 from cathodegrain.generator.fitting.virtual_sections import block  # noqa: E402
+from cathodegrain.generator.model_card import ModelCard  # noqa: E402
 from cathodegrain.generator.streams import stream  # noqa: E402
 from sections import voronoi  # noqa: E402
 
@@ -479,3 +484,19 @@ def test_numbers_that_json_cannot_hold_are_refused_by_name(fit, measured, tmp_pa
     with pytest.raises(ExportError, match=r"grains_per_area\.floor: nan is not a finite number"):
         write_report(fit, replace(measured, count=count), tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lengths_are_in_pixels_of_the_kept_sections(fit, measured):
+    first = replace(fit.sections[1], pixel_um=0.2)  # rejected
+    order = (1, 0, 2)
+    mixed = replace(
+        fit,
+        sections=(first, *(fit.sections[k] for k in order[1:])),
+        alignments=tuple(fit.alignments[k] for k in order),
+    )
+    weights = "own.safetensors", "0" * 64
+    base = ModelCard.load("nmc811")
+    card = fitted_card(mixed, measured, base, "own", None, "cathodegrain 0", weights).document
+    assert card["grains"]["pixel_um"] == 0.05
+    assert "pixels of 0.05 um" in card["fitted_on"]
+    assert mixed.reach_um == fit.reach_um

@@ -89,8 +89,37 @@ def test_the_card_says_where_its_numbers_come_from(fit, volumes):
     for law, degree in zip(card.document["shell"]["orders"], told["degrees"][1:], strict=True):
         for name, (low, high) in degree["interval_99"].items():
             assert low <= law[name] <= high
-    assert "part0.tif" in card.document["fitted_on"]
-    assert "nmc811" in card.document["fitted_on"]
+    assert card.document["fitted_on"].startswith(
+        f"Shell: {told['n_particles']} whole particles of part0.tif, part1.tif, voxels of 0.5 um. "
+        "Grains, as in the model nmc811: 3198 grains in 6 sections of the phantom"
+    )
+
+
+def test_limits_are_those_of_the_fit_and_of_the_grains_that_were_taken(fit):
+    unseen = replace(fit, shapes=replace(fit.shapes, volumes=np.full_like(fit.shapes.volumes, 1e5)))
+    card = shell_fit.fitted_card(unseen, "my-scan", ModelCard.load("nmc811"), "cathodegrain 0")
+    told = card.document["limits"]
+    own = [limit for limit in told if limit.startswith("Shell: ")]
+    assert f"the {len(fit.shapes.volumes)} particles have diameters of 28.8 to 28.8 um" in own[0]
+    assert any("less than 90 % is seen" in limit for limit in own)  # a warning of the fit
+    assert not any("phantom" in limit for limit in own)
+    taken = [limit for limit in told if limit not in own]
+    assert taken
+    assert all(limit.startswith("Grains, as in the model nmc811: ") for limit in taken)
+
+
+def test_a_card_without_a_phantom_s_half_says_nothing_of_one(fit):
+    base = ModelCard.load("nmc811")
+    document = dict(base.document) | {
+        "name": "my-grains",
+        "fitted_on": "Grains: 400 grains in a.ctf. Shell, as in the model x: a phantom.",
+        "limits": ["Grains: a single map.", "Shell, as in the model x: a phantom."],
+    }
+    grains = ModelCard(document, base.folder)
+    card = shell_fit.fitted_card(fit, "my-scan", grains, "cathodegrain 0").document
+    texts = [card[key] for key in ("title", "description", "fitted_on")] + card["limits"]
+    assert card["limits"][-1] == "Grains, as in the model my-grains: a single map."
+    assert not any("phantom" in text for text in texts)
 
 
 def test_the_hash_is_of_the_voxels_and_not_of_their_byte_order():

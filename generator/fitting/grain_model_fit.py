@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..errors import FitError
 from ..marker_law import MarkerLaw
 from ..model_card import ModelCard
 from ..streams import stream
+from . import card_provenance
 from .cutouts import FARTHEST, SIZE
 from .grain_comparison import Comparison, CountComparison
 from .grain_evaluation import Evaluation
@@ -66,6 +68,16 @@ class GrainFit:
         return [section for section, verdict in pairs if verdict.kept]
 
     @property
+    def pixel_um(self) -> float:
+        """Edge of a pixel of the kept sections, um; others may have another one."""
+        return self.kept[0].pixel_um
+
+    @property
+    def reach_um(self) -> float:
+        """Distance from the centre that no cutout goes beyond, um."""
+        return (self.runs[self.chosen].config.farthest + SIZE) * self.pixel_um
+
+    @property
     def chosen(self) -> int:
         """Number of the run with the least final score."""
         return int(np.argmin(self.final_scores))
@@ -105,12 +117,14 @@ def require_fittable(sections: Sequence[Section]) -> None:
     Raises
     ------
     FitError
-        If there is none, pixels differ, or grains do not fit the cutouts of 32 pixels.
+        If there is none, one is given twice, pixels differ, or grains do not fit the cutouts of
+        32 pixels.
     """
     if not sections:
         msg = "no section is kept, expected one or more: look at the picture of the sections"
         raise FitError(msg)
-    if problems := [*_pixel_problems(sections), *_size_problems(sections)]:
+    found = [_pixel_problems(sections), _size_problems(sections), _twin_problems(sections)]
+    if problems := [problem for one in found for problem in one]:
         msg = "the sections cannot be fitted:\n  " + "\n  ".join(problems)
         raise FitError(msg)
 
@@ -143,6 +157,15 @@ def _size_problems(sections: Sequence[Section]) -> list[str]:
                 f"least {NEAREST + SIZE:g}: check the centre, or measure with a smaller step"
             )
     return found
+
+
+def _twin_problems(sections: Sequence[Section]) -> list[str]:
+    hashes = [labels_sha256(section) for section in sections]
+    return [
+        f"{section.source} shows the same grains as {sections[first].source}; give each once"
+        for k, section in enumerate(sections)
+        if (first := hashes.index(hashes[k])) < k
+    ]
 
 
 def _reach(section: Section) -> float:
@@ -180,35 +203,91 @@ def fitted_card(
     fit: GrainFit,
     evaluation: Evaluation,
     base: ModelCard,
-    document: Mapping[str, Any],
+    name: str,
+    phantom: str | None,
+    software: str,
     weights: tuple[str, str],
 ) -> ModelCard:
     """Model card with the fitted grains, and shell and orientations of another card.
 
     Parameters
     ----------
-    document
-        Texts: ``name``, ``title``, ``description``, ``fitted_on``, ``limits``, ``software``.
+    phantom
+        Name of the phantom that the sections are of, if they are not measured.
     weights
         Name of the file with the weights, and its sha256.
     """
+    fit = _by_name(fit)
     card = copy.deepcopy(dict(base.document))
-    card |= {k: document[k] for k in ("name", "title", "description", "fitted_on", "limits")}
+    card |= {"name": name, **_texts(fit, base, phantom)}
     card["assumptions"] = [
         *(a for a in card["assumptions"] if not a["field"].startswith("grains")),
         *_assumptions(fit),
     ]
     law = {**fit.best.net.fields(), "weights": weights[0], "weights_sha256": weights[1]}
     card["grains"] = {
-        "pixel_um": fit.sections[0].pixel_um,
+        "pixel_um": fit.pixel_um,
         "intensity": fit.best.intensity,
         "metric": "norm",
         "elongation": 1.0,
         "offset_scale": 1.0,
         "markers": law,
-        "fit": _shortened(fit_document(fit, evaluation, document["software"])),
+        "fit": _shortened(fit_document(fit, evaluation, software)),
     }
     return ModelCard(card, base.folder)
+
+
+def _by_name(fit: GrainFit) -> GrainFit:
+    """The fit with sections named as their files, wherever those lay."""
+    sections = [replace(one, source=Path(one.source).name) for one in fit.sections]
+    return replace(fit, sections=tuple(sections))
+
+
+def _texts(fit: GrainFit, base: ModelCard, phantom: str | None) -> dict[str, Any]:
+    """Words of the card."""
+    files = card_provenance.listed([section.source for section in fit.kept])
+    n_grains = sum(section.n_grains for section in fit.kept)
+    of_phantom = f" of the phantom {phantom!r}" if phantom else ""
+    return {
+        "title": f"Grains fitted to {files}",
+        "description": (
+            f"A marker net fitted to {n_grains} grains in {len(fit.kept)} sections ({files}); "
+            f"shells and orientations as in the model {base.name}."
+        ),
+        "fitted_on": (
+            f"Grains: {n_grains} grains in {len(fit.kept)} sections{of_phantom}, {files}, pixels "
+            f"of {fit.pixel_um:g} um. {card_provenance.fitted_on(base, 'Shell')}"
+        ),
+        "limits": [
+            *(f"Grains: {text}" for text in _limits(fit, phantom)),
+            *card_provenance.limits(base, "Shell"),
+        ],
+    }
+
+
+def _limits(fit: GrainFit, phantom: str | None) -> Iterator[str]:
+    """What the fitted grains do not describe."""
+    if phantom:
+        yield (
+            f"the sections are of the phantom {phantom!r}: the fit shows how well a known law is "
+            "found, and is not a model of a material."
+        )
+    else:
+        yield "measured in sections only; nothing in space could be compared."
+    yield (
+        "several laws in space give nearly the same sections, and the fit ends at one of them; "
+        "how flat grains are across the radius is the least certain."
+    )
+    yield (
+        "one law for all places, which follows the direction to the centre and the nearest seeds; "
+        f"beyond {fit.reach_um:.3g} um from the centre it is continued unseen."
+    )
+    if n_left_out := len(fit.sections) - len(fit.kept):
+        yield (
+            f"{n_left_out} of {len(fit.sections)} sections do not show radial grains through the "
+            "centre, and are left out."
+        )
+    yield from warnings(fit.kept)
 
 
 def _assumptions(fit: GrainFit) -> list[dict[str, str]]:

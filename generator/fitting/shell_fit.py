@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from ..laws import law_fields
 from ..model_card import ModelCard
 from ..shell_model import ShellModel
 from ..streams import stream
-from . import nano_ct
+from . import card_provenance, nano_ct
 from .nano_ct import Progress, Segmentation, SegmentationSettings
 from .shell_distribution import (
     N_BOOTSTRAP,
@@ -77,6 +77,9 @@ class FitSettings:
             raise FitError(msg)
         if self.max_degree not in range(1, 21):
             msg = f"the largest degree is {self.max_degree}, expected 1 to 20; the paper has 9"
+            raise FitError(msg)
+        if self.entropy < 0:
+            msg = f"the seed is {self.entropy}, expected 0 or more"
             raise FitError(msg)
         if self.n_bootstrap < 100:
             msg = (
@@ -284,7 +287,7 @@ def fit_shells(volumes: Sequence[Measured], settings: FitSettings, progress: Pro
 
 def fitted_card(fit: ShellFit, name: str, base: ModelCard, software: str) -> ModelCard:
     """Model card with the fitted shell, and grains and orientations of another card."""
-    files = ", ".join(volume.name for volume in fit.volumes)
+    files = card_provenance.listed([volume.name for volume in fit.volumes])
     document = copy.deepcopy(dict(base.document))
     document |= {
         "name": name,
@@ -295,9 +298,12 @@ def fitted_card(fit: ShellFit, name: str, base: ModelCard, software: str) -> Mod
         ),
         "fitted_on": (
             f"Shell: {len(fit.shapes.volumes)} whole particles of {files}, voxels of "
-            f"{fit.settings.voxel_um:g} um. Grains, as in the model {base.name}: "
-            f"{base.document['fitted_on']}"
+            f"{fit.settings.voxel_um:g} um. {card_provenance.fitted_on(base, 'Grains')}"
         ),
+        "limits": [
+            *(f"Shell: {text}" for text in _limits(fit)),
+            *card_provenance.limits(base, "Grains"),
+        ],
         "assumptions": [
             *_assumptions(fit),
             *(a for a in base.document["assumptions"] if not a["field"].startswith("shell")),
@@ -305,6 +311,29 @@ def fitted_card(fit: ShellFit, name: str, base: ModelCard, software: str) -> Mod
         "shell": {**fit.shell_fields(), "fit": fit_document(fit, software)},
     }
     return ModelCard(document, base.folder)
+
+
+def _limits(fit: ShellFit) -> Iterator[str]:
+    """What the fitted shells do not describe."""
+    n, n_left_out = len(fit.shapes.volumes), fit.n_not_star_shaped
+    diameters = 2 * fit.settings.voxel_um * np.cbrt(3 * fit.shapes.volumes / (4 * math.pi))
+    yield (
+        f"the {n} particles have diameters of {diameters.min():.3g} to {diameters.max():.3g} um "
+        "(of the ball of their volume); what is drawn outside continues the law."
+    )
+    yield "particles that the border of a volume cuts, more often large ones, are left out."
+    yield (
+        f"spherical harmonics up to degree {fit.settings.max_degree}, voxels of "
+        f"{fit.settings.voxel_um:g} um: what is finer is lost."
+    )
+    yield "star-shaped: no re-entrant surface, no internal pores, no cracks."
+    if n_left_out:
+        yield f"{n_left_out} of {n + n_left_out} whole particles are not star-shaped, left out."
+    yield (
+        "size and roughness are drawn independently; how far measured ones are not is in "
+        "shell.fit.dependence."
+    )
+    yield from fit.warnings
 
 
 def _assumptions(fit: ShellFit) -> list[dict[str, str]]:
