@@ -102,15 +102,22 @@ def _as_compiled(*axes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
 def run_all(
     task: Callable[[tuple[int, ...]], None], items: Iterable[tuple[int, ...]], threads: int | None
 ) -> None:
-    """Call ``task`` on all items with a pool of threads; the kernels release the GIL."""
+    """Call ``task`` on all items with a pool of threads; the kernels release the GIL.
+
+    If anything is raised, an interrupt included, what has not started is not done any more.
+    """
     n = threads or usable_cores()
     if n == 1:
         for item in items:
             task(item)
         return
     with ThreadPoolExecutor(n) as pool:
-        for _ in pool.map(task, items):
-            pass
+        try:
+            for _ in pool.map(task, items):
+                pass
+        except BaseException:  # `map` alone forgets what it submitted before an interrupt
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def usable_cores() -> int:

@@ -303,8 +303,11 @@ def test_an_interrupted_export_leaves_nothing_behind(folder, capsys, monkeypatch
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
     before = contents(folder)
-    command = [sys.executable, "-m", "cathodegrain.exporters.cli", "export", folder, "--to",
-               "vti", "--pitch", "0.001"]  # fmt: skip
+    script = (  # a command that is started in the background of a script ignores SIGINT
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from cathodegrain.exporters.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", script, "export", folder, "--to", "vti", "--pitch", "0.001"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not list(folder.glob(".voxels-*.tmp.vti")):
         time.sleep(0.02)

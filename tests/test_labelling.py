@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,17 +10,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
+from cathodegrain.generator import labelling
 from cathodegrain.generator.grid import Grid
 from cathodegrain.generator.labelling import (
     label_axes,
     label_brute_force,
     label_grid,
     label_slab,
+    run_all,
 )
 from cathodegrain.generator.tessellation import Tessellation
 from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 
 EYE = np.eye(3)
+
+
+def test_an_interrupt_while_work_is_handed_out_leaves_the_rest_undone(monkeypatch):
+    ended, ran = threading.Event(), []
+
+    class Held(ThreadPoolExecutor):  # its threads do not get on until the pool is shut down
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            ended.set()
+            super().shutdown(wait)
+
+    def items():
+        yield from ((k,) for k in range(100))
+        raise KeyboardInterrupt
+
+    def task(item):
+        ran.append(item)
+        ended.wait()
+
+    monkeypatch.setattr(labelling, "ThreadPoolExecutor", Held)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(task, items(), 2)
+    assert len(ran) <= 2
 
 
 def assert_exact(gbpd, x, y, z):
