@@ -221,38 +221,56 @@ def test_a_build_killed_at_fifty_moments_resumes_to_the_same_bytes(expected, tmp
 
 DEADLY = """
 import json, os, signal, sys
-from cathodegrain.exporters.datasets import config
+from pathlib import Path
+from cathodegrain.exporters.datasets import build, config
 from cathodegrain.exporters.datasets.engines import Processes
-from cathodegrain.exporters.datasets.folder import prepare
-from cathodegrain.exporters.datasets.particle_task import ParticleTask
 from datasets import FIELDS
 
-class Deadly(ParticleTask):  # dies as the system kills what takes too much memory
+class Deadly(build.ParticleTask):  # dies as the system kills what takes too much memory
     def __call__(self, index):
-        if index == 2:
+        if (index, sys.argv[2]) == (2, "before"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().__call__(index)
+        outcome = super().__call__(index)
+        if (index, outcome.state, sys.argv[2]) == (2, "made", "after"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcome
 
 if __name__ == "__main__":
-    plan = config.from_fields(FIELDS)
-    prepare(plan, sys.argv[1])
-    task = Deadly(sys.argv[1], plan.sha256)
-    print(json.dumps({o.index: o.state for o in Processes(2)(task, plan.indices)}))
+    build.ParticleTask = Deadly
+    report = build.build(config.from_fields(FIELDS), Path(sys.argv[1]), Processes(2))
+    print(json.dumps([report.made, report.present, [o.index for o in report.failed]]))
 """
 
 
-def test_a_worker_that_dies_costs_one_particle_only(tmp_path):
-    (tmp_path / "deadly.py").write_text(DEADLY)
-    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+def deadly_build(folder, moment):
+    """Numbers made and present, and failed particles, if a process dies at the third one."""
+    folder.with_name("deadly.py").write_text(DEADLY)
     done = subprocess.run(
-        [sys.executable, "deadly.py", str(tmp_path / "d")],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
+        [sys.executable, "deadly.py", str(folder), moment],
+        cwd=folder.parent, env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
+        capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    states = json.loads(done.stdout)
-    assert states == {"0": "made", "1": "made", "2": "failed", "3": "made", "4": "made"}
+    return json.loads(done.stdout)
+
+
+def test_a_worker_that_dies_costs_one_particle_only(tmp_path):
+    assert deadly_build(tmp_path / "d", "before") == [4, 0, [2]]
     assert made(tmp_path / "d").failed == ()
     assert not (tmp_path / "d/failures").exists()
+
+
+def test_a_particle_whose_worker_dies_before_it_can_answer_was_not_there_before(tmp_path, expected):
+    made(tmp_path / "d", {**FIELDS, "count": 2})
+    assert deadly_build(tmp_path / "d", "after") == [3, 2, []]
+    assert contents(tmp_path / "d") == expected
+
+
+def test_a_particle_that_is_made_again_was_not_there_before(tmp_path, expected):
+    made(tmp_path / "d")
+    (tmp_path / "d/particles/00/p000002/voxels.vtkhdf").unlink()
+    assert deadly_build(tmp_path / "d", "after") == [1, 4, []]
+    assert contents(tmp_path / "d") == expected
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

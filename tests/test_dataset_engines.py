@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +31,29 @@ def expected(tmp_path_factory):
 def config(tmp_path):
     (tmp_path / "c.toml").write_text(TOML)
     return tmp_path / "c.toml"
+
+
+class Deadly:
+    """Task that writes down what is run, and whose process dies at the last item, once."""
+
+    def __init__(self, folder, last):
+        self.folder, self.last = folder, last
+
+    def __call__(self, item):
+        runs = self.folder / f"{item}"
+        first = not runs.exists()
+        runs.write_text("once" if first else "again")
+        if first and item == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+
+def test_results_that_came_before_a_worker_died_are_kept(tmp_path, monkeypatch):
+    """Also if this process is so slow that it finds them together with the death."""
+    monkeypatch.setattr(engines, "AHEAD", 12)
+    monkeypatch.setattr(engines, "wait", lambda futures, return_when: wait(futures))
+    assert sorted(engines.Processes(1)(Deadly(tmp_path, 11), range(12))) == list(range(12))
+    assert [p.name for p in tmp_path.iterdir() if p.read_text() == "again"] == ["11"]
 
 
 CLUSTER = """

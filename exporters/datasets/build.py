@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Report:
     Parameters
     ----------
     made, present
-        Particles made now, and found finished.
+        Particles made during this build, and finished before it.
     failed
         Those that could not be made.
     stopped
@@ -104,11 +105,12 @@ def build(
 def _run(
     task: ParticleTask, indices: range, engine: Engine, strict: bool, show: Show | None
 ) -> Report:
-    counts = {"made": 0, "present": 0, "failed": 0}
+    before = _folders(task)
+    found: list[Outcome] = []
     failed: list[Outcome] = []
     outcomes: Iterator[Outcome] = iter(engine(task, indices))
     for done, outcome in enumerate(outcomes, 1):
-        counts[outcome.state] += 1
+        found.append(outcome)
         if show is not None:
             show(f"particle {done} of {len(indices)}", done / len(indices))
         if outcome.state == "failed":
@@ -116,8 +118,25 @@ def _run(
             if strict:
                 getattr(outcomes, "close", lambda: None)()
                 break
+    after = _folders(task)
+    names = [layout.particle_id(outcome.index) for outcome in found if outcome.state == "present"]
+    present = sum(before.get(name) == after.get(name) for name in names)
     ordered = tuple(sorted(failed, key=lambda outcome: outcome.index))
-    return Report(counts["made"], counts["present"], ordered, strict and bool(failed))
+    return Report(len(found) - len(failed) - present, present, ordered, strict and bool(failed))
+
+
+def _folders(task: ParticleTask) -> dict[str, int]:
+    """Inodes of the particles' folders by their names: one that is made again has another.
+
+    The task alone cannot say what was there before: if the process that made a particle is
+    killed before it can answer, the next one finds it finished.
+    """
+    root = Path(task.folder, layout.PARTICLE_FOLDER)
+    if not root.is_dir():
+        return {}
+    with on_disk(root):
+        hundreds = [entry.path for entry in os.scandir(root) if entry.is_dir()]
+        return {e.name: e.inode() for hundred in hundreds for e in os.scandir(hundred)}
 
 
 def _is_current(dataset: Dataset, report: Report) -> bool:

@@ -77,10 +77,10 @@ class Processes:
                         done.add(item)
                         yield result
             except BrokenProcessPool:
-                lost = [item for item in running.values() if item not in done]
-                for item in lost:
-                    yield self._alone(task, item)
-                done |= set(lost)
+                for future, item in running.items():
+                    arrived = future.done() and not future.exception()
+                    yield future.result() if arrived else self._alone(task, item)
+                    done.add(item)
             except BaseException:
                 for item in running.values():
                     task.sweep(item)
