@@ -52,6 +52,7 @@ from ..generator import hdf5_files
 from ..generator.errors import ExportError
 from ..generator.grid import Grid
 from ..generator.labelling import SLAB, label_slab
+from ..generator.memory import available_memory
 from . import Progress, recipe
 from .cf import attach, dimension, new_file, set_text, variable
 from .software import version
@@ -148,14 +149,14 @@ def _file_bytes(particle: Particle, grid: Grid) -> int:
 
 def require_room(needed: Plan, folder: Path) -> None:
     """Raise an ExportError if memory or disk are too small for the plan."""
-    memory, disk = _physical_memory(), shutil.disk_usage(folder).free
+    memory, disk = available_memory(), shutil.disk_usage(folder).free
     needs = (
         f"{needed.voxels:.3g} voxels of {needed.grid.spacing:g} um need "
         f"{readable_bytes(needed.memory_bytes)} of memory and about "
         f"{readable_bytes(needed.file_bytes)} of disk"
     )
-    if memory is not None and needed.memory_bytes > memory:
-        msg = f"{needs}; this computer has {readable_bytes(memory)}; choose a larger spacing"
+    if needed.memory_bytes > memory:
+        msg = f"{needs}; {readable_bytes(memory)} of memory are free; choose a larger spacing"
         raise ExportError(msg)
     if needed.file_bytes > disk:
         msg = (
@@ -178,13 +179,6 @@ def readable_bytes(n: float) -> str:
     return (
         f"{value:.2g} {BYTE_UNITS[power]}" if value < 99.5 else f"{value:.0f} {BYTE_UNITS[power]}"
     )
-
-
-def _physical_memory() -> int | None:
-    """Bytes of memory of this computer, None where the system does not say."""
-    if not hasattr(os, "sysconf"):
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def write(

@@ -2,17 +2,79 @@
 
 from __future__ import annotations
 
+import math
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+PROCESSES, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+class _Files(NamedTuple):
+    """Names of what a version of cgroups says in the folder of a group."""
+
+    limit: str
+    usage: str
+    idle_cache: str  # a line of memory.stat, with the groups below
+
+
+VERSION_1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+VERSION_2 = _Files("memory.max", "memory.current", "inactive_file")
 
 
 def available_memory() -> float:
-    """Bytes of memory that can be had without swapping; all there is where that is not told."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text("ascii").splitlines():
+    """Bytes of memory that can be had without swapping: of the computer, or of a container.
+
+    On Linux the computer has ``MemAvailable`` of ``/proc/meminfo``, elsewhere all its memory is
+    taken as free. A container or a batch job is a control group whose limit may be less, as may
+    those of the groups around it: the least counts (kernel documentation, ``cgroup-v2`` and
+    ``cgroup-v1/memory``). What is left of a limit is the limit without the working set, which is
+    the usage without file pages that were not used lately, as Kubernetes reckons
+    ``memory.available`` ("Node-pressure eviction").
+    """
+    return min([_of_computer(), *_of_groups()])
+
+
+def _of_computer() -> float:
+    with suppress(OSError):
+        for line in (PROCESSES / "meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return 1024.0 * float(line.split()[1])
     if hasattr(os, "sysconf"):
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return 8e9
+
+
+def _of_groups() -> Iterator[float]:
+    """What is left to each group that this process is in, from its own to the outermost.
+
+    In a container the group may have its name outside, and lie at the root all the same:
+    folders that are not there have no limit.
+    """
+    try:
+        lines = (PROCESSES / "self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, files = (GROUPS / "memory", VERSION_1) if controllers else (GROUPS, VERSION_2)
+        group = PurePosixPath(name.lstrip("/"))
+        yield from (_left(root / part, files) for part in (group, *group.parents))
+
+
+def _left(group: Path, files: _Files) -> float:
+    """What is left of the limit of a group; infinite if it has none, or if it has gone."""
+    try:
+        limit, usage, statistics = (
+            (group / name).read_text("ascii") for name in (files.limit, files.usage, "memory.stat")
+        )
+    except OSError:
+        return math.inf
+    if limit.strip() == "max":
+        return math.inf
+    idle = dict(line.split() for line in statistics.splitlines()).get(files.idle_cache, 0)
+    return max(0.0, float(limit) - max(0.0, float(usage) - float(idle)))
