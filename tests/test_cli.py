@@ -12,6 +12,7 @@ import pytest
 
 from cathodegrain.exporters import FORMATS, grain_surfaces, interfaces, mesh_export, metadata
 from cathodegrain.exporters.cli import main
+from processes import started
 
 SMALL = ["--set", "shell.diameter_um=1.4", "--set", "grains.intensity=0.002"]
 
@@ -308,11 +309,11 @@ def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
         "from cathodegrain.exporters.cli import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", script, "export", folder, "--to", "vti", "--pitch", "0.001"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list(folder.glob(".voxels-*.tmp.vti")):
-        time.sleep(0.02)
-    process.send_signal(signal.Signals[name])
-    _, err = process.communicate(timeout=60)
+    with started(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(folder.glob(".voxels-*.tmp.vti")):
+            time.sleep(0.02)
+        process.send_signal(signal.Signals[name])
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (
         1, "cathodegrain: interrupted; nothing half-written is left\n",
     )  # fmt: skip
@@ -321,11 +322,10 @@ def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
 
 def test_a_reader_that_goes_away_is_no_crash():
     command = [sys.executable, "-m", "cathodegrain.exporters.cli", "formats"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 1
-    process.stderr.close()
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of file size")

@@ -20,6 +20,7 @@ from cathodegrain.generator.errors import DatasetError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.morphology import grain_morphology
 from datasets import FAILING, FIELDS, TOML, contents, made
+from processes import started
 
 
 @pytest.fixture(scope="module")
@@ -181,12 +182,10 @@ def killed_build(tmp_path, name, jobs, after):
     """Folder of a build that was killed, with all of its processes or only the first."""
     (tmp_path / "c.toml").write_text(TOML)
     argv = command("build", tmp_path / "c.toml", "--out", tmp_path / name, "--jobs", jobs)
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / name).exists() and process.poll() is None:
-        time.sleep(0.002)
-    time.sleep(after)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not (tmp_path / name).exists() and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(after)
     return tmp_path / name
 
 
@@ -277,11 +276,11 @@ def test_a_particle_that_is_made_again_was_not_there_before(tmp_path, expected):
 def test_an_interrupt_leaves_nothing_half_written(tmp_path, expected, jobs):
     (tmp_path / "c.toml").write_text(TOML.replace("count = 5", "count = 100"))
     argv = command("build", tmp_path / "c.toml", "--out", tmp_path / "d", "--jobs", jobs)
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not list(tmp_path.glob("d/particles/00/p000001")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=60)[1].startswith("cathodegrain: interrupted")
+    with started(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob("d/particles/00/p000001")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60)[1].startswith("cathodegrain: interrupted")
     assert process.returncode == 1
     left = contents(tmp_path / "d")
     assert not [name for name in left if "/." in name]

@@ -11,6 +11,7 @@ import pytest
 
 from cathodegrain.exporters import open_dataset
 from cathodegrain.exporters.cli import main
+from processes import started
 from small_datasets import contents, make_dataset
 from web_server import serving
 
@@ -101,7 +102,7 @@ def in_a_process(*argv, limit=None):
         program += f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2); "
     program += "sys.exit(main(['dataset', *sys.argv[1:]]))"
     command = [sys.executable, "-c", program, *map(str, argv)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return started(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of processes there")
@@ -113,8 +114,8 @@ def test_without_room_the_message_says_so_and_the_next_call_goes_on(
     dataset, tmp_path, capsys, verb, options, limit
 ):
     argv = [verb, dataset, "--out", tmp_path / "out", *options]
-    process = in_a_process(*argv, limit=limit)
-    _, err = process.communicate(timeout=100)
+    with in_a_process(*argv, limit=limit) as process:
+        _, err = process.communicate(timeout=100)
     assert process.returncode == 2, err
     assert "cannot be written (File too large)" in err
     assert "Traceback" not in err
@@ -131,14 +132,12 @@ def test_a_killed_fetch_leaves_nothing_wrong_and_the_next_goes_on(dataset, tmp_p
     with serving(dataset) as site:
         argv = ["fetch", site.address, "--products", "recipe,voxels", "--out"]
         site.fail(name, ("stall", 30_000))
-        process = in_a_process(*argv, out)
-        deadline = time.monotonic() + 60
-        while name not in site.names() or not any(p.stat().st_size for p in out.glob(".*.tmp")):
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.02)
-        process.kill()
-        process.communicate()
+        with in_a_process(*argv, out) as process:
+            deadline = time.monotonic() + 60
+            while name not in site.names() or not any(p.stat().st_size for p in out.glob(".*.tmp")):
+                assert time.monotonic() < deadline
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.02)
         whole = contents(dataset)
         there = {n: c for n, c in contents(out).items() if not n.startswith(".")}
         assert there.pop("fetched.json")

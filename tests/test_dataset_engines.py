@@ -16,6 +16,7 @@ import slurm
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.datasets import engines, requirements
 from datasets import TOML, contents, made
+from processes import started
 
 SCRIPT = Path(__file__).parent.parent / "scripts/dataset-array.sbatch"
 
@@ -135,11 +136,9 @@ def test_processes_end_with_the_process_that_started_them(tmp_path):
         "        print(pool.submit(os.getpid).result(), flush=True)\n"
         "        time.sleep(60)\n"
     )
-    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE)
-    child = int(parent.stdout.readline())
-    assert Path(f"/proc/{child}").exists()
-    parent.kill()
-    parent.communicate()
+    with started([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE) as parent:
+        child = int(parent.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
     for _ in range(200):
         if not running(child):
             return
