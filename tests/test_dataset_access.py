@@ -1,5 +1,6 @@
 import pickle
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,21 @@ def test_what_is_not_there_is_named(place):
         dataset.as_torch("meshes")
     with pytest.raises(DatasetError, match=r"is it (part of this|the address of a) dataset"):
         dataset[0].open("../p000001/recipe.h5x")
+
+
+def test_voxels_that_cannot_be_read_are_left_closed(folder, tmp_path, monkeypatch):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / "particles/00/p000000/voxels.vtkhdf").write_bytes(b"damaged")
+    particle, opened = open_dataset(copy)[0], []
+
+    def kept(name):
+        opened.append(particle.files.open(f"{particle.folder}/{name}"))
+        return opened[-1]
+
+    monkeypatch.setattr(type(particle), "open", lambda _, name: kept(name))
+    with pytest.raises(DatasetError, match=r"voxels of p000000 of .* cannot be read"):
+        particle.voxels()
+    assert [file.closed for file in opened] == [True]
 
 
 @pytest.mark.parametrize("what", ["nowhere", ".", "small_datasets.py", "ftp://host/x"])
