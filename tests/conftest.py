@@ -1,11 +1,20 @@
 """Particles that several test files look at; made once per session."""
 
+import gc
+
 import numpy as np
 import pytest
 
 from cathodegrain.exporters.mesher import volume_mesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_left_open_fails_here():
+    """A ResourceWarning comes in the module that is to blame, not in one that runs later."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
