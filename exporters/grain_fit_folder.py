@@ -1,9 +1,9 @@
 """The folder of a fit of grains: what is kept on the way, so that nothing is done twice.
 
-``plan.json`` says what is fitted to what; ``section-000.safetensors``, ... hold the fitted
-tessellations, ``run-0.safetensors``, ... the training of each seed as of its last score. A fit
-that was stopped goes on from there, to the bit, whatever the number of processes: each trains
-one seed on one thread.
+``plan.json`` says what is fitted to what (``schemas/grain_fit_plan-1.0.0.schema.json``);
+``section-000.safetensors``, ... hold the fitted tessellations, ``run-0.safetensors``, ... the
+training of each seed as of its last score. A fit that was stopped goes on from there, to the
+bit, whatever the number of processes: each trains one seed on one thread.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ..generator.fitting.section_tessellations import SectionTessellation
 from ..generator.fitting.tessellation_2d import PlanarFitSettings, fit_section
 from ..generator.fitting.training import TrainingConfig
 from .atomic import replacing
+from .json_documents import document_text
 
 NAME = "plan.json"
 POLL_S = 0.5
@@ -91,7 +92,7 @@ def open_folder(plan: GrainFitPlan, folder: Path) -> bool:
     if not folder.exists():
         folder.mkdir(parents=True)
         with replacing(folder / NAME) as temporary:
-            temporary.write_text(json.dumps(plan.document, indent=1, allow_nan=False), "utf-8")
+            temporary.write_text(document_text(plan.document, "grain_fit_plan"), "utf-8")
         return False
     try:
         found = json.loads((folder / NAME).read_text("utf-8"))

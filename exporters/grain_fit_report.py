@@ -34,7 +34,7 @@ from .grain_fit_page import page
 from .html_page import write_text
 from .json_documents import document_text
 
-PAGE, NUMBERS, SCHEMA = "index.html", "fit.json", "grain_fit_report"
+PAGE, NUMBERS = "index.html", "fit.json"
 N_PAIRS = 3  # kept sections that are drawn beside generated ones
 FAR = 2.0  # times the floor above which a distance is called far
 MEASURES = ("ks", "wasserstein")
@@ -78,7 +78,7 @@ def write_report(
     pairs = twins(fit)
     numbers = document(fit, evaluation, pairs, cost)
     with replacing_folder(folder) as temporary:
-        write_text(temporary / NUMBERS, document_text(numbers, SCHEMA))
+        write_text(temporary / NUMBERS, document_text(numbers, "grain_fit_report"))
         write_text(temporary / PAGE, page(numbers))
         write_figures(
             fit, evaluation, pairs, temporary, lambda text, part: show(text, 0.2 + 0.8 * part)
@@ -113,7 +113,7 @@ def document(
 ) -> dict[str, Any]:
     """JSON values: every number of the report."""
     return {
-        "schema": f"cathodegrain/{SCHEMA}",
+        "schema": "cathodegrain/grain_fit_report",
         "schema_version": "1.0.0",
         "fit": fit_document(fit, evaluation, f"cathodegrain {version('cathodegrain')}"),
         "paper_config": {

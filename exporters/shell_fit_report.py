@@ -3,15 +3,14 @@
 ``index.html`` opens in any browser, without scripts and without a network. The figures are
 files beside it: they can be taken as they are into a talk, and the page stays small enough to
 read as text; the folder is what is sent on. ``fit.json`` holds every number that the page
-shows: ``fit`` as in the ``shell.fit`` of a model card, ``shell`` the laws, ``comparison`` the
-distances between measured and generated shells, ``held_out`` those of a model to particles
-that it has not seen, ``shells_shown`` which ones are drawn. Equal fits give equal bytes with
-one version of matplotlib.
+shows, by ``schemas/shell_fit_report-1.0.0.schema.json``: ``fit`` as in the ``shell.fit`` of a
+model card, ``shell`` the laws, ``comparison`` the distances between measured and generated
+shells, ``held_out`` those of a model to particles that it has not seen, ``shells_shown`` which
+ones are drawn. Equal fits give equal bytes with one version of matplotlib.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -39,6 +38,7 @@ from ..generator.shell import Shell
 from ..generator.streams import stream
 from .atomic import replacing_folder
 from .html_page import write_text
+from .json_documents import document_text
 from .shell_fit_figures import ShownShells, write_figures
 from .shell_fit_page import page
 
@@ -71,8 +71,7 @@ def write_report(
     judged = judge(fit, lambda text, part: show(text, 0.7 * part))
     numbers = document(fit, judged)
     with replacing_folder(folder) as temporary:
-        text = json.dumps(numbers, indent=1, ensure_ascii=False, allow_nan=False)
-        write_text(temporary / NUMBERS, text + "\n")
+        write_text(temporary / NUMBERS, document_text(numbers, "shell_fit_report"))
         write_text(temporary / PAGE, page(numbers))
         samples = (descriptors(judged.measured), descriptors(judged.generated))
         shown = _shown_shells(judged)
@@ -185,18 +184,11 @@ def _shown_shells(judged: Judgement) -> ShownShells:
 
 
 def document(fit: ShellFit, judged: Judgement) -> dict[str, Any]:
-    """JSON values: every number of the report.
-
-    Raises
-    ------
-    ExportError
-        If one of them is not finite.
-    """
-    shell = fit.shell_fields()
-    numbers = {
-        "schema": "cathodegrain/shell-fit-report",
+    """JSON values: every number of the report."""
+    return {
+        "schema": "cathodegrain/shell_fit_report",
         "schema_version": "1.0.0",
-        "shell": shell,
+        "shell": fit.shell_fields(),
         "fit": fit_document(fit, f"cathodegrain {version('cathodegrain')}"),
         "n_whole": sum(len(volume.shapes.volumes) for volume in fit.volumes),
         "warnings": fit.warnings,
@@ -206,7 +198,7 @@ def document(fit: ShellFit, judged: Judgement) -> dict[str, Any]:
             "n_left_out": judged.n_left_out,
             "n_generated": len(judged.generated),
             "n_rejected": judged.n_rejected,
-            "descriptors": [asdict(found) for found in judged.comparisons],
+            "descriptors": [_distances(found) for found in judged.comparisons],
         },
         "held_out": [
             {
@@ -225,21 +217,16 @@ def document(fit: ShellFit, judged: Judgement) -> dict[str, Any]:
             ],
         },
     }
-    if wrong := _not_finite(numbers):
-        msg = f"the report's {', '.join(wrong)} are not finite, expected numbers; fit again"
-        raise ExportError(msg)
-    return numbers
+
+
+def _distances(found: Comparison) -> dict[str, Any]:
+    intervals = {
+        "ks_interval": list(found.ks_interval),
+        "energy_interval": list(found.energy_interval),
+    }
+    return {**asdict(found), **intervals}
 
 
 def family_of_least_aic(order: OrderFit) -> str:
     """Family that Akaike's criterion would choose."""
     return min(order.candidates, key=lambda candidate: candidate.aic).law.family
-
-
-def _not_finite(value: Any, place: str = "") -> list[str]:
-    """Places of the numbers in JSON values that JSON cannot hold."""
-    if isinstance(value, dict):
-        return [p for key, v in value.items() for p in _not_finite(v, f"{place}.{key}".strip("."))]
-    if isinstance(value, list | tuple):
-        return [p for k, v in enumerate(value) for p in _not_finite(v, f"{place}[{k}]")]
-    return [place] if isinstance(value, float) and not np.isfinite(value) else []

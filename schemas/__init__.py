@@ -15,12 +15,14 @@ SCHEMAS = {
     "dataset_card": "dataset_card-1.0.0.schema.json",
     "failure": "failure-1.0.0.schema.json",
     "fetched": "fetched-1.0.0.schema.json",
+    "grain_fit_plan": "grain_fit_plan-1.0.0.schema.json",
     "grain_fit_report": "grain_fit_report-1.0.0.schema.json",
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",
     "phantom": "phantom-1.0.0.schema.json",
     "section": "section-1.0.0.schema.json",
     "shards": "shards-1.0.0.schema.json",
+    "shell_fit_report": "shell_fit_report-1.0.0.schema.json",
     "solver": "solver-1.0.0.schema.json",
 }
 

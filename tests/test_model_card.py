@@ -4,7 +4,6 @@ import json
 import numpy as np
 import pytest
 
-from cathodegrain import schemas
 from cathodegrain.generator.errors import ModelCardError
 from cathodegrain.generator.marker_law import RadialMarkers
 from cathodegrain.generator.marker_net import MarkerNet
@@ -177,10 +176,3 @@ def test_weights_cannot_be_a_path_elsewhere(net_card):
     document["grains"]["markers"]["weights"] = "../net.safetensors"
     with pytest.raises(ModelCardError, match="does not match"):
         ModelCard(document, net_card.parent)
-
-
-def test_schemas_are_valid_schemas():
-    from jsonschema import Draft202012Validator
-
-    for name in schemas.SCHEMAS:
-        Draft202012Validator.check_schema(schemas.load(name))
