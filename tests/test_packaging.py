@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -93,6 +94,22 @@ def test_the_wheel_works_in_an_empty_environment_outside_the_repository(wheel, t
     assert "torch" not in listed.stdout
     assert "gmsh" not in listed.stdout
     run(python, "-I", "-c", PROGRAM, cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone of the repository")
+@pytest.mark.parametrize("source", ["archive", "shallow clone"])
+def test_sources_without_history_build_with_a_version(tmp_path, source):
+    tree = tmp_path / "tree"
+    if source == "archive":
+        tree.mkdir()
+        archive = run("git", "archive", "HEAD", cwd=ROOT, stdout=subprocess.PIPE).stdout
+        run("tar", "-x", cwd=tree, input=archive)
+    else:
+        run("git", "clone", "--quiet", "--depth=1", "--no-tags", ROOT.as_uri(), tree, cwd=tmp_path)
+    run(sys.executable, "-m", "build", "--outdir", tmp_path / "dist", tree, cwd=tmp_path)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")  # made of the source distribution
+    assert Version(wheel.name.split("-")[1]) >= Version("0.2.0.dev0")
 
 
 @pytest.mark.slow
