@@ -396,7 +396,7 @@ def _tracked(items: Any, what: str) -> Any:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from .software import version
 
     return version("cathodegrain")
 

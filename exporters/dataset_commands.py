@@ -117,7 +117,7 @@ def _plan(config: Path | None, parent: Path | None, settings: list[str] | None) 
     """What to make: of a TOML file, or another dataset with changes."""
     from ..generator.errors import DatasetError
     from .datasets import config as configuration
-    from .datasets.folder import read
+    from .datasets.folder import derived
 
     if (config is None) == (parent is None):
         msg = "give a CONFIG.toml, or --from DATASET with --set NAME=VALUE, one of the two"
@@ -127,7 +127,7 @@ def _plan(config: Path | None, parent: Path | None, settings: list[str] | None) 
             msg = f"--set goes with --from; write {settings[0]!r} under [parameters] of {config}"
             raise DatasetError(msg)
         return configuration.load(config)
-    return read(parent or Path()).config.derived(assignments(settings))
+    return derived(parent or Path(), assignments(settings))
 
 
 def _engine(

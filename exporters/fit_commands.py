@@ -114,6 +114,7 @@ def shell(
     from ..generator.fitting.nano_ct import SegmentationSettings
     from ..generator.fitting.shell_fit import FitSettings, fit_shells, fitted_card
     from ..generator.model_card import ModelCard
+    from .software import generator_name
 
     _require_packages()
     model = named(name, out)
@@ -142,7 +143,7 @@ def shell(
         return
     with progress_bar("fit") as show:
         fit = fit_shells(found, settings, show or _quiet)
-    card = fitted_card(fit, model, base, software())
+    card = fitted_card(fit, model, base, generator_name())
     if card.own_weights and base.folder.resolve() != out.parent.resolve():
         _require_free([out.with_name(card.grains["markers"]["weights"])], overwrite)
     _write(card, fit, out, report, overwrite)
@@ -262,13 +263,6 @@ def named(name: str | None, out: Path) -> str:
         )
         raise FitError(msg)
     return name or model_name(out.stem)
-
-
-def software() -> str:
-    """Name and version of this program."""
-    from importlib.metadata import version
-
-    return f"cathodegrain {version('cathodegrain')}"
 
 
 def _write(card: ModelCard, fit: ShellFit, out: Path, report: Path, overwrite: bool) -> None:

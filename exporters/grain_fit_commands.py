@@ -315,16 +315,15 @@ def _write(
     """Report, weights and card; the card last, since it names the others."""
     from ..generator.fitting.grain_model_fit import fitted_card
     from .atomic import replacing
-    from .fit_commands import software
     from .grain_fit_report import write_report
-    from .metadata import sha256
+    from .software import generator_name, sha256
 
     with progress_bar("report") as show:
         write_report(fit, evaluation, places.report, overwrite=overwrite, progress=show)
     with replacing(places.weights) as temporary:
         fit.best.net.save(temporary)
     weights = places.weights.name, sha256(places.weights)
-    card = fitted_card(fit, evaluation, base, name, phantom, software(), weights)
+    card = fitted_card(fit, evaluation, base, name, phantom, generator_name(), weights)
     with replacing(places.out) as temporary:
         text = json.dumps(card.document, indent=1, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", "utf-8")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from .grain_fit_figures import Pair, write_figures
 from .grain_fit_page import page
 from .html_page import write_text
 from .json_documents import document_text
+from .software import generator_name
 
 PAGE, NUMBERS = "index.html", "fit.json"
 N_PAIRS = 3  # kept sections that are drawn beside generated ones
@@ -115,7 +115,7 @@ def document(
     return {
         "schema": "cathodegrain/grain_fit_report",
         "schema_version": "1.0.0",
-        "fit": fit_document(fit, evaluation, f"cathodegrain {version('cathodegrain')}"),
+        "fit": fit_document(fit, evaluation, generator_name()),
         "paper_config": {
             k: list(v) if isinstance(v, tuple) else v for k, v in asdict(PAPER).items()
         },

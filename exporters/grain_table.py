@@ -39,7 +39,7 @@ from ..generator.labelling import label_slab
 from ..generator.morphology import GrainMorphology, grain_morphology
 from . import Progress, recipe
 from .cf import dimension, new_file, set_text, variable
-from .software import version
+from .software import source_text
 from .voxels import Voxels, plan, require_voxels
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _describe(file: h5py.File, particle: Particle, spacing_um: float) -> None:
         schema_version=VERSION,
         Conventions="CF-1.11 ACDD-1.3",
         title=f"Grains of the virtual NMC811 particle {particle.id}",
-        source=f"cathodegrain {version('cathodegrain')}",
+        source=source_text(particle.provenance.draws),
         history=recipe.HISTORY,
         references=recipe.REFERENCE,
         id=particle.id,

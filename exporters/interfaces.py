@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +219,7 @@ def _write_netcdf(table: Interfaces, path: Path) -> None:
             schema_version=VERSION,
             Conventions="CF-1.11",
             title="Interfaces between the grains of a virtual NMC811 particle",
-            source=f"cathodegrain {version('cathodegrain')}",
+            source="cathodegrain",
         )
         numbers = np.arange(1, len(table) + 1, dtype=np.int32)
         dimension(file, "interface", numbers, long_name="number of the interface")

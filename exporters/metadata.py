@@ -6,7 +6,6 @@ presence says that the folder is complete.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from importlib.metadata import PackageNotFoundError
@@ -19,7 +18,7 @@ from ..generator.particle import Particle
 from ..generator.shell import Shell
 from .atomic import replacing
 from .recipe import derivation_fields
-from .software import version
+from .software import generator_name, sha256, version
 
 NAME = "particle.json"
 PACKAGES = ("numpy", "scipy", "numba", "h5py")
@@ -36,9 +35,10 @@ def document(particle: Particle) -> dict[str, Any]:
         "n_grains": particle.n_grains,
         "shell": _shell_fields(particle.shell),
         "provenance": {
-            "generator": f"cathodegrain {version('cathodegrain')}",
+            "generator": generator_name(),
             "model": source.card.name,
             "model_sha256": source.card.sha256,
+            "draws": source.draws,
             "entropy": source.entropy,
             "index": source.index,
             "bit_generator": "Philox",
@@ -86,12 +86,6 @@ def product(folder: Path, path: Path, name: str, options: dict[str, Any]) -> dic
         "sha256": sha256(path),
         "options": options,
     }
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write(fields: dict[str, Any], folder: Path) -> Path:

@@ -12,6 +12,7 @@ from ..generator.errors import ExportError, RecipeError
 from ..generator.particle import Particle
 from . import FORMATS, MESH_SIZES, Progress, export, metadata, recipe
 from .atomic import reason, replacing_folder
+from .software import sha256
 
 if TYPE_CHECKING:
     from .volume_mesh import VolumeMesh
@@ -188,7 +189,7 @@ def _voxels_at_hand(
 
 def _intact(folder: Path, product: dict[str, Any]) -> bool:
     path = folder / product["path"]
-    return path.is_file() and metadata.sha256(path) == product["sha256"]
+    return path.is_file() and sha256(path) == product["sha256"]
 
 
 def problems(folder: str | Path) -> list[str]:

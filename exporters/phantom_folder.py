@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from ..generator.fitting.virtual_sections import GrainModel
 from . import section_report
 from .atomic import replacing_folder
 from .json_documents import document_text, read_document
-from .metadata import sha256
 from .section_image import write_tif
+from .software import generator_name, sha256
 
 NAME, PICTURE = "phantom.json", "sections.png"
 NEEDS = {"tifffile": "fit", "matplotlib": "view"}
@@ -179,7 +178,7 @@ def _fields(plan: PhantomPlan, model: GrainModel, entries: list[dict[str, Any]])
     return {
         "schema": "cathodegrain/phantom",
         "schema_version": "1.0.0",
-        "generator": f"cathodegrain {version('cathodegrain')}",
+        "generator": generator_name(),
         "name": plan.name,
         "law": model.law.fields(),
         "intensity": model.intensity,

@@ -18,9 +18,10 @@ grain_point               grain, point_key              1       identity of the 
 grain_orientation         grain, quaternion             1       crystal to sample, if there is
 ========================= ============================= ======= ==============================
 
-``/provenance/json`` holds what the particle was made from: model card, entropy, index,
-accepted draw, derivation; ``/provenance/weights`` the file of a marker net that does not come
-with the package, byte by byte. No time stamps: equal particles are equal files.
+``/provenance/json`` holds what the particle was made from: model card, number of the draws,
+entropy, index, accepted draw, derivation; ``/provenance/weights`` the file of a marker net that
+does not come with the package, byte by byte. No time stamps, no version of the program: equal
+particles are equal files.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from ..generator.particle import Derivation, Particle, Provenance
 from ..generator.shell import Shell
 from ..generator.tessellation import Tessellation
 from .cf import dimension, new_file, set_text, variable
-from .software import version
+from .software import source_text
 
 KIND = "cathodegrain/recipe"
 VERSION = "1.0.0"
@@ -60,7 +61,7 @@ def write(particle: Particle, path: str | Path) -> Path:
             schema_version=VERSION,
             Conventions="CF-1.11 ACDD-1.3",
             title=f"Recipe of the virtual NMC811 particle {particle.id}",
-            source=f"cathodegrain {version('cathodegrain')}",
+            source=source_text(particle.provenance.draws),
             references=REFERENCE,
             history=HISTORY,
             id=particle.id,
@@ -198,6 +199,7 @@ def provenance_fields(provenance: Provenance) -> dict[str, Any]:
     derivation = provenance.derivation
     return {
         "model_card": dict(provenance.card.document),
+        "draws": provenance.draws,
         "entropy": provenance.entropy,
         "index": provenance.index,
         "shell_attempt": provenance.shell_attempt,
@@ -230,4 +232,5 @@ def provenance_from_fields(fields: dict[str, Any], weights: bytes | None = None)
         shell_attempt=fields["shell_attempt"],
         shells_rejected=fields["shells_rejected"],
         derivation=derivation,
+        draws=fields.get("draws"),
     )

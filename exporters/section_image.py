@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from ..generator.fitting.section import MISSING, OUTSIDE, Section
 from ..generator.fitting.section_files import read_section
 from .atomic import replacing
 from .json_documents import document_text, read_document
-from .metadata import sha256
+from .software import generator_name, sha256
 
 if TYPE_CHECKING:
     from ..generator.fitting.plane_cut import PlaneCut
@@ -162,7 +161,7 @@ def _fields(
     return {
         "schema": "cathodegrain/section",
         "schema_version": "1.0.0",
-        "generator": f"cathodegrain {version('cathodegrain')}",
+        "generator": generator_name(),
         "particle": {
             "id": particle.id,
             "model": source.card.name,

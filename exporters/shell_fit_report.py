@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from .html_page import write_text
 from .json_documents import document_text
 from .shell_fit_figures import ShownShells, write_figures
 from .shell_fit_page import page
+from .software import generator_name
 
 PAGE, NUMBERS = "index.html", "fit.json"
 N_SHOWN = 8  # shells of each kind that are drawn
@@ -189,7 +189,7 @@ def document(fit: ShellFit, judged: Judgement) -> dict[str, Any]:
         "schema": "cathodegrain/shell_fit_report",
         "schema_version": "1.0.0",
         "shell": fit.shell_fields(),
-        "fit": fit_document(fit, f"cathodegrain {version('cathodegrain')}"),
+        "fit": fit_document(fit, generator_name()),
         "n_whole": sum(len(volume.shapes.volumes) for volume in fit.volumes),
         "warnings": fit.warnings,
         "family_of_least_aic": [family_of_least_aic(order) for order in fit.orders],

@@ -55,7 +55,7 @@ from ..generator.labelling import SLAB, label_slab
 from ..generator.memory import available_memory
 from . import Progress, recipe
 from .cf import attach, dimension, new_file, set_text, variable
-from .software import version
+from .software import source_text
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
@@ -227,7 +227,7 @@ def _describe(file: h5py.File, particle: Particle) -> None:
         summary="Grain id on a regular grid and a table of the grains of one simulated "
         "secondary particle of a lithium-ion battery cathode. Lengths in micrometres.",
         keywords="NMC811, lithium-ion battery, cathode, microstructure, grains, tessellation",
-        source=f"cathodegrain {version('cathodegrain')}",
+        source=source_text(particle.provenance.draws),
         history=recipe.HISTORY,
         references=recipe.REFERENCE,
         id=particle.id,

@@ -17,7 +17,7 @@ from .particle import Derivation, Particle, Provenance
 from .point_process import CELL, MarkedPoints, sample_poisson
 from .radial_frame import marker_matrices
 from .shell import Shell
-from .streams import stream
+from .streams import DRAWS, stream
 from .tessellation import Tessellation
 
 SMALLEST_HALF_WIDTH = 128  # pixels: the paper's window
@@ -55,12 +55,13 @@ def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
     ------
     GenerationError
         If the changed parameters make the shell invalid: another draw would be another
-        particle.
+        particle. If it was drawn by a version of other draws.
     ModelCardError
         For unknown parameters or values that are not allowed.
     """
     source = particle.provenance
     card = source.card.with_parameters(changes)
+    _require_same_draws(particle)
     pairs = {key: (source.card.parameter(key), card.parameter(key)) for key in changes}
     derivation = Derivation(
         parent=source.id,
@@ -75,6 +76,35 @@ def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
             "kept; change less, or generate other particles with these parameters"
         )
         raise GenerationError(msg) from error
+
+
+def _require_same_draws(particle: Particle) -> None:
+    """Raise a GenerationError unless this program draws a particle as it was drawn."""
+    source = particle.provenance
+    if source.draws == DRAWS or (source.draws is None and _is_drawn_alike(particle)):
+        return
+    found = "version 0.1.0 and other draws" if source.draws is None else f"draws {source.draws}"
+    msg = (
+        f"{source.id} is of {found}, this program has draws {DRAWS}: it cannot make what differs "
+        "by a change only. Regenerate it with the version of cathodegrain that made it "
+        "(particle.json says which), or generate it again with this one, from the same model, "
+        "entropy and index, and regenerate that"
+    )
+    raise GenerationError(msg)
+
+
+def _is_drawn_alike(particle: Particle) -> bool:
+    """Whether this program draws a particle to the bit as it is."""
+    source = particle.provenance
+    again = _build(source.card, source.entropy, source.index, source.shell_attempt)
+    old, new = particle.tessellation, again.tessellation
+    return (
+        np.array_equal(particle.shell.coefficients, again.shell.coefficients)
+        and np.array_equal(particle.origin, again.origin)
+        and np.array_equal(old.seeds, new.seeds)
+        and np.array_equal(old.matrices, new.matrices)
+        and np.array_equal(old.offsets, new.offsets)
+    )
 
 
 def _build(

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from .candidates import CandidateCells
 from .model_card import ModelCard
 from .shell import Shell
+from .streams import DRAWS
 from .tessellation import Tessellation
 
 OUTSIDE = 0  # grain ids are 1..n_grains, the rows of the grain table counted from one
@@ -44,6 +45,8 @@ class Provenance:
         Draws rejected before it, by reason.
     derivation
         Set for a regenerated particle.
+    draws
+        `streams.DRAWS` of the program that drew it; None for version 0.1.0, which gave none.
     """
 
     card: ModelCard
@@ -52,6 +55,7 @@ class Provenance:
     shell_attempt: int = 0
     shells_rejected: Mapping[str, int] = field(default_factory=dict)
     derivation: Derivation | None = None
+    draws: int | None = DRAWS
 
     @property
     def id(self) -> str:

@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from cathodegrain.exporters import metadata, particle_folder, voxels
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.datasets import build, config, layout, manifest
 from cathodegrain.exporters.datasets.engines import Processes
+from cathodegrain.exporters.datasets.folder import derived
+from cathodegrain.exporters.software import sha256
 from cathodegrain.generator.errors import DatasetError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.morphology import grain_morphology
@@ -88,7 +91,7 @@ def test_the_index_says_what_the_files_say(whole):
         assert row.grain_diameter_q50_um == pytest.approx(np.median(diameters))
         assert row.grain_volume_mean_um3 == pytest.approx(grains.volume_um3[there].mean())
         assert row.bytes == sum(p.stat().st_size for p in folder.iterdir())
-        assert row.voxels_sha256 == metadata.sha256(folder / "voxels.vtkhdf")
+        assert row.voxels_sha256 == sha256(folder / "voxels.vtkhdf")
         assert row.shell_draws == 1 + sum(fields["provenance"]["shells_rejected"].values())
 
 
@@ -351,12 +354,45 @@ def test_a_dataset_can_grow_and_change_its_description(expected, tmp_path):
     assert contents(tmp_path / "d") == expected
 
 
-def test_a_dataset_of_another_version_is_refused(tmp_path):
+def with_document(folder, old, new):
+    """Change the text of dataset.json."""
+    path = folder / "dataset.json"
+    text = path.read_text()
+    assert len(re.findall(old, text)) == 1
+    path.write_text(re.sub(old, new, text))
+
+
+def test_a_dataset_of_another_version_with_the_same_draws_is_taken_up(tmp_path):
+    made(tmp_path / "d", {**FIELDS, "count": 3})
+    with_document(tmp_path / "d", '"cathodegrain [^"]*"', '"cathodegrain 99.0"')
+    before = contents(tmp_path / "d")
+    report = made(tmp_path / "d", {**FIELDS, "count": 3})
+    assert (report.made, report.present) == (0, 3)
+    assert contents(tmp_path / "d") == before
+    report = made(tmp_path / "d")
+    assert (report.made, report.present) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ('"draws": 99,', "is of draws 99, this program has draws"),
+        ("", r"without a number \(version"),
+    ],
+    ids=["numbered", "0.1.0"],
+)
+def test_a_dataset_of_other_draws_is_refused(tmp_path, new, message):
     made(tmp_path / "d")
-    path = tmp_path / "d/dataset.json"
-    path.write_text(path.read_text().replace('"cathodegrain 0', '"cathodegrain 99.0'))
-    with pytest.raises(DatasetError, match=r"generator: cathodegrain 99\.0"):
+    with_document(tmp_path / "d", r'"draws": \d+,', new)
+    with pytest.raises(DatasetError, match=message):
         made(tmp_path / "d")
+
+
+def test_a_dataset_of_other_draws_has_no_variant(tmp_path):
+    made(tmp_path / "d")
+    with_document(tmp_path / "d", r'"draws": \d+,', '"draws": 99,')
+    with pytest.raises(DatasetError, match="is of draws 99"):
+        derived(tmp_path / "d", {"grains.elongation": 1.5})
 
 
 def test_a_particle_of_another_dataset_is_not_taken(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import metadata, open_dataset
+from cathodegrain.exporters import open_dataset
 from cathodegrain.exporters.datasets import manifest
 from cathodegrain.exporters.datasets.access import files_of
 from cathodegrain.exporters.datasets.build import index_folder
@@ -16,6 +16,7 @@ from cathodegrain.exporters.datasets.http_files import HttpFiles
 from cathodegrain.exporters.datasets.pack import pack, plan
 from cathodegrain.exporters.datasets.shards import PackedFiles, read_shards
 from cathodegrain.exporters.datasets.verify import verify
+from cathodegrain.exporters.software import sha256
 from cathodegrain.generator.errors import CathodegrainError, DatasetError
 from small_datasets import contents, make_dataset
 from web_server import serving
@@ -107,7 +108,7 @@ def test_a_part_is_sound_without_what_was_not_fetched_and_not_without_what_was(d
     out, files = tmp_path / "out", files_of(dataset)
     fetched(files, out, limit=2, products=["voxels"])
     origin = json.loads((out / "fetched.json").read_text())
-    assert origin["manifest_sha256"] == metadata.sha256(dataset / "manifest-sha256.txt")
+    assert origin["manifest_sha256"] == sha256(dataset / "manifest-sha256.txt")
     assert verify(out, "geometry", in_this_process) == []
     fetched(files, out, "particle_id == 'p000003'", products=["recipe"])
     assert verify(out, "geometry", in_this_process) == []

@@ -234,7 +234,8 @@ def test_a_datasets_model_has_the_card_of_the_model(dataset):
 
 
 def without_bytes(text):
-    """Lines of a card but those with sizes of files, which depend on the version of zlib."""
+    """Lines of a card but our version and sizes of files, which depend on the version of zlib."""
+    text = re.sub(r"cathodegrain \d\S*", "cathodegrain", text)
     return [
         line for line in text.splitlines() if not re.search(r"bytes|\.(h5|vtkhdf|json)` \|", line)
     ]

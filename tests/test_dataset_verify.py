@@ -11,7 +11,9 @@ from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.datasets import layout, manifest
 from cathodegrain.exporters.datasets.engines import Processes, in_this_process
 from cathodegrain.exporters.datasets.verify import LEVELS, verify
+from cathodegrain.exporters.software import sha256
 from cathodegrain.generator.errors import DatasetError
+from cathodegrain.generator.streams import DRAWS
 from datasets import FIELDS, contents, made
 
 MESHED = {**FIELDS, "count": 3, "products": {**FIELDS["products"], "mesh": {"count": 1, "size_um": 0.25}}}  # fmt: skip  # noqa: E501
@@ -43,7 +45,7 @@ def relist(folder, index):
     fields = json.loads((own / "particle.json").read_text())
     for product in fields["products"]:
         product["bytes"] = (own / product["path"]).stat().st_size
-        product["sha256"] = metadata.sha256(own / product["path"])
+        product["sha256"] = sha256(own / product["path"])
     metadata.write(fields, own)
     manifest.write(manifest.hashes(folder), folder)
 
@@ -236,7 +238,7 @@ def test_damaged_particles_are_not_indexed(folder, capsys):
     )
 
 
-def test_a_dataset_of_another_version_is_checked_as_what_it_is(folder, capsys):
+def test_a_dataset_of_another_version_with_the_same_draws_is_sound(folder):
     names = ["dataset.json", *(f"{layout.particle_path(k)}/particle.json" for k in range(3))]
     for name in names:
         text = (folder / name).read_text()
@@ -245,8 +247,25 @@ def test_a_dataset_of_another_version_is_checked_as_what_it_is(folder, capsys):
         (folder / name).write_text(text)
     manifest.write(manifest.hashes(folder), folder)
     assert found(folder) == []
+    assert main(["dataset", "index", str(folder), "--jobs", "1"]) == 0
+
+
+def test_a_particle_of_other_draws_than_its_dataset_is_found(folder):
+    path = folder / layout.particle_path(1) / "particle.json"
+    text = path.read_text()
+    path.write_text(re.sub(r'"draws": \d+', '"draws": 1', text))
+    manifest.write(manifest.hashes(folder), folder)
+    (problem,) = found(folder)
+    assert f"draws 1, expected {DRAWS}" in problem
+
+
+def test_a_dataset_of_version_0_1_0_is_sound_and_has_no_new_index(folder, capsys):
+    for path in [folder / "dataset.json", *folder.rglob("particle.json")]:
+        path.write_text(re.sub(r' *"draws": \d+,\n', "", path.read_text()))
+    manifest.write(manifest.hashes(folder), folder)
+    assert found(folder) == []
     assert main(["dataset", "index", str(folder), "--jobs", "1"]) == 2
-    assert "generator: cathodegrain 0.0.1 there" in capsys.readouterr().err
+    assert "draws without a number (version 0.1.0)" in capsys.readouterr().err
 
 
 def test_parameters_that_are_not_the_models_are_found(folder):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from cathodegrain.generator.labelling import label_grid
 from cathodegrain.generator.marker_law import Markers
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.radial_frame import marker_matrices
-from cathodegrain.generator.streams import stream
+from cathodegrain.generator.streams import DRAWS, stream
 from cathodegrain.generator.tessellation import Tessellation
 
 
@@ -134,6 +135,32 @@ def test_regenerate_without_a_change_is_the_same_particle(small_particle):
     again = regenerate(small_particle, {})
     for a, b in zip(everything(small_particle), everything(again), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def drawn_otherwise(particle, draws, **changes):
+    """The particle as if a program of these draws had made it."""
+    return replace(particle, provenance=replace(particle.provenance, draws=draws), **changes)
+
+
+def test_regenerate_refuses_a_particle_of_other_draws(small_particle):
+    with pytest.raises(GenerationError, match=rf"is of draws 99, this program has draws {DRAWS}"):
+        regenerate(drawn_otherwise(small_particle, 99), {})
+
+
+def test_regenerate_takes_an_unnumbered_particle_that_it_draws_alike(small_particle):
+    again = regenerate(drawn_otherwise(small_particle, None), {"grains.elongation": 1.5})
+    paired = regenerate(small_particle, {"grains.elongation": 1.5})
+    for a, b in zip(everything(again), everything(paired), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert again.provenance.draws == DRAWS
+
+
+def test_regenerate_refuses_an_unnumbered_particle_that_it_draws_otherwise(small_particle):
+    offsets = small_particle.tessellation.offsets.copy()
+    offsets[3] += 2.0**-20
+    other = replace(small_particle.tessellation, offsets=offsets)
+    with pytest.raises(GenerationError, match=r"is of version 0\.1\.0 and other draws"):
+        regenerate(drawn_otherwise(small_particle, None, tessellation=other), {})
 
 
 def test_regenerate_says_where_it_comes_from(small_particle):

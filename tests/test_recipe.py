@@ -1,13 +1,16 @@
+import json
+
 import h5py
 import numpy as np
 import pytest
 import xarray
 
-from cathodegrain.exporters import recipe
+from cathodegrain.exporters import particle_folder, recipe, software
 from cathodegrain.generator.errors import RecipeError
 from cathodegrain.generator.generate import regenerate
 from cathodegrain.generator.grid import Grid
 from cathodegrain.generator.labelling import label_grid
+from cathodegrain.generator.streams import DRAWS
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,38 @@ def test_equal_particles_are_equal_files(oriented, path, tmp_path):
     other = recipe.write(oriented, tmp_path / "other.h5")
     assert other.read_bytes() == path.read_bytes()
     assert recipe.write(recipe.read(path), tmp_path / "again.h5").read_bytes() == path.read_bytes()
+
+
+def test_files_of_a_particle_do_not_depend_on_the_version(tiny_particle, tmp_path, monkeypatch):
+    def written(folder):
+        particle_folder.create(tiny_particle, folder)
+        for name in ("voxels", "grains", "vti"):
+            particle_folder.add(folder / "p000000", name, spacing_um=0.1)
+        for name in ("mesh", "vtk-mesh", "surfaces", "interfaces", "calculix"):
+            particle_folder.add(folder / "p000000", name, size_um=0.3)
+        return {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != "particle.json"
+        }
+
+    before = written(tmp_path / "before")
+    monkeypatch.setattr(software, "version", lambda package: "99.0")
+    assert written(tmp_path / "after") == before
+    after = tmp_path / "after/p000000/particle.json"
+    assert json.loads(after.read_text())["provenance"]["generator"] == "cathodegrain 99.0"
+    assert json.loads(after.read_text())["provenance"]["draws"] == DRAWS
+
+
+def test_a_recipe_of_version_0_1_0_has_no_number_of_draws(oriented, path):
+    with h5py.File(path, "a") as file:
+        fields = json.loads(file["provenance/json"][()])
+        assert fields.pop("draws") == DRAWS
+        del file["provenance/json"]
+        file["provenance/json"] = np.bytes_(json.dumps(fields).encode())
+    old = recipe.read(path)
+    assert old.provenance.draws is None
+    np.testing.assert_array_equal(old.tessellation.seeds, oriented.tessellation.seeds)
 
 
 @pytest.mark.parametrize("engine", [None, "h5netcdf", "netcdf4"])

@@ -14,6 +14,7 @@ from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.grid import Grid
 from cathodegrain.generator.labelling import label_grid
 from cathodegrain.generator.model_card import ModelCard
+from cathodegrain.generator.streams import DRAWS
 
 CASES = {
     "plain": (0, {"shell.diameter_um": 2.6}),
@@ -43,7 +44,10 @@ def hashes(particle):
     return recipe, digest(label_grid(particle, Grid.around(particle.shell.radius_bounds[1], 0.05)))
 
 
-GOLDEN = json.loads((Path(__file__).parent / "golden_hashes.json").read_text())
+ROOT = Path(__file__).parent.parent
+FILE = json.loads((ROOT / "tests/golden_hashes.json").read_text())
+GOLDEN = FILE["particles"]
+FIRST = 5  # the particles had changed four times before their draws had a number
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -53,6 +57,20 @@ def test_particles_are_the_published_ones(model, name):
     card = ModelCard.load(model).with_parameters(changes)
     particle = generate_particle(card, entropy=7, index=index)
     assert list(hashes(particle)) == GOLDEN[model][name]
+
+
+def test_other_particles_have_another_number_of_draws_and_an_entry_in_the_changelog():
+    seal = hashlib.sha256(json.dumps(GOLDEN, sort_keys=True).encode()).hexdigest()
+    seals = FILE["draws"]  # of the particles of every number, the last are those of this file
+    assert list(seals) == [str(number) for number in range(FIRST, DRAWS + 1)]
+    assert seals[str(DRAWS)] == seal, (
+        "the particles changed: raise DRAWS in generator/streams.py, add its seal "
+        f"{seal} to golden_hashes.json, write 'Recipes change (draws N)' in CHANGELOG.md"
+    )
+    assert len(set(seals.values())) == len(seals)
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    for number in range(FIRST, DRAWS + 1):
+        assert f"Recipes change (draws {number})" in changelog
 
 
 SCRIPT = """

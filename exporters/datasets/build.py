@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...generator.errors import DatasetError
 from .. import metadata
+from ..software import sha256
 from . import layout, manifest
 from .config import DatasetConfig
 from .engines import Engine
@@ -238,7 +239,7 @@ def write_manifest(folder: Path, particle_hashes: dict[str, str]) -> None:
     """Write the manifest: the particles' files as listed, all others as they are."""
     inside = f"{layout.PARTICLE_FOLDER}/"
     others = [name for name in manifest.file_names(folder) if not name.startswith(inside)]
-    own = {name: metadata.sha256(folder / name) for name in others}
+    own = {name: sha256(folder / name) for name in others}
     manifest.write(particle_hashes | own, folder)
 
 
@@ -248,7 +249,7 @@ def index_folder(folder: Path, engine: Engine, show: Show | None = None) -> dict
     Raises
     ------
     DatasetError
-        As `finish`, if another version of this program made it, or if it is a fetched
+        As `finish`, if it is of other draws than this program's, or if it is a fetched
         part: its index describes the whole.
     """
     dataset = read(folder)

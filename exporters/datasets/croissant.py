@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import metadata
+from ..software import sha256
 from . import layout
 from .columns import Column, read_columns
 from .facts import KEYWORDS, LICENCE_URL, PAPER_DOI, Facts, creator
@@ -74,7 +74,7 @@ def _file(facts: Facts, path: str) -> dict[str, Any]:
         "contentUrl": path,
         "contentSize": f"{facts.sizes[path]} B",
         "encodingFormat": PARQUET,
-        "sha256": metadata.sha256(facts.folder / path),
+        "sha256": sha256(facts.folder / path),
     }
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from ... import schemas
 from ...generator.errors import DatasetError
-from .. import metadata
 from ..atomic import replacing
+from ..software import sha256
 from . import layout, manifest
 from .citation import citation_fields
 from .croissant import croissant_fields
@@ -72,7 +72,7 @@ def describe(folder: str | Path) -> list[Path]:
     entries = manifest.read(root)
     written = write_descriptions(root)
     kept = {name: h for name, h in entries.items() if name not in DESCRIPTIONS}
-    manifest.write(kept | {path.name: metadata.sha256(path) for path in written}, root)
+    manifest.write(kept | {path.name: sha256(path) for path in written}, root)
     return written
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from ...generator.errors import DatasetError, suggestion
 from .. import FORMATS, Progress, metadata, recipe
 from ..json_documents import document_text, read_document
+from ..software import sha256
 from . import layout, manifest
 from .access import Dataset, DatasetParticle, present_index, read_manifest
 from .files import Files, LocalFiles
@@ -183,7 +184,7 @@ def fetch(
             progress(particle.id, (k + 1) / len(wanted.particles))
     listed = known | {name: wanted.hashes[name] for name in transfer.done}
     if (origin := out / layout.FETCHED).is_file():
-        listed[layout.FETCHED] = metadata.sha256(origin)
+        listed[layout.FETCHED] = sha256(origin)
     manifest.write(listed, out)
     return {
         "particles": len(wanted.particles),

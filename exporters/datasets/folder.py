@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,9 +18,10 @@ from typing import Any
 from ... import schemas
 from ...generator.errors import CathodegrainError, DatasetError, ExportError, ModelCardError
 from ...generator.model_card import PARAMETERS, ModelCard
+from ...generator.streams import DRAWS
 from ..atomic import reason, replacing
 from ..json_documents import document_text, read_document
-from ..software import version
+from ..software import generator_name
 from . import layout
 from .config import DatasetConfig
 from .model_readme import model_readme
@@ -41,14 +42,14 @@ class Dataset:
         What it was made from.
     contents
         Totals of a finished one; None while it is being built.
-    generator
-        Name and version of the program that made it.
+    draws
+        `streams.DRAWS` of the program that made it; None for version 0.1.0, which gave none.
     """
 
     folder: Path
     config: DatasetConfig
     contents: dict[str, int] | None
-    generator: str
+    draws: int | None
 
     @property
     def is_part(self) -> bool:
@@ -61,7 +62,8 @@ def document(config: DatasetConfig, contents: dict[str, int] | None = None) -> d
     return {
         "schema": "cathodegrain/dataset",
         "schema_version": "1.0.0",
-        "generator": generator(),
+        "generator": generator_name(),
+        "draws": DRAWS,
         "length_unit": "um",
         "config": config.document,
         "parameters": parameters(config),
@@ -72,11 +74,6 @@ def document(config: DatasetConfig, contents: dict[str, int] | None = None) -> d
 def parameters(config: DatasetConfig) -> dict[str, Any]:
     """Values of all that --set can change."""
     return {key: config.card.parameter(key) for key in sorted(PARAMETERS)}
-
-
-def generator() -> str:
-    """Name and version of this program."""
-    return f"cathodegrain {version('cathodegrain')}"
 
 
 def read(folder: str | Path) -> Dataset:
@@ -105,7 +102,35 @@ def read(folder: str | Path) -> Dataset:
         )
         raise DatasetError(msg)
     config = DatasetConfig.from_document(fields["config"], card)
-    return Dataset(folder, config, fields["contents"], fields["generator"])
+    return Dataset(folder, config, fields["contents"], fields.get("draws"))
+
+
+def derived(folder: str | Path, changes: Mapping[str, Any]) -> DatasetConfig:
+    """Configuration of the dataset that has the draws of another, and changed parameters.
+
+    Raises
+    ------
+    DatasetError
+        If there is no dataset in ``folder``, it is of other draws, or nothing is changed.
+    ModelCardError
+        For unknown parameters or values that are not allowed.
+    """
+    parent = read(folder)
+    if parent.draws is not None:  # else each particle is compared when it is regenerated
+        require_draws(folder, parent.draws)
+    return parent.config.derived(changes)
+
+
+def require_draws(folder: str | Path, draws: int | None) -> None:
+    """Raise a DatasetError unless ``draws``, those of a dataset, are this program's."""
+    if draws != DRAWS:
+        found = "draws without a number (version 0.1.0)" if draws is None else f"draws {draws}"
+        msg = (
+            f"{folder} is of {found}, this program has draws {DRAWS}: particles of both are never "
+            f"mixed. Use the version of cathodegrain that {layout.DATASET} names, or build the "
+            "dataset again in another folder"
+        )
+        raise DatasetError(msg)
 
 
 def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
@@ -117,8 +142,8 @@ def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
     Raises
     ------
     DatasetError
-        If it holds another dataset (says every difference), other files, or the operating
-        system refuses.
+        If it holds another dataset (says every difference) or one of other draws, other
+        files, or the operating system refuses.
     """
     folder = Path(folder)
     with on_disk(folder):
@@ -174,6 +199,7 @@ def write_text(path: Path, text: str) -> None:
 def _update(config: DatasetConfig, folder: Path) -> None:
     """Let the document of a dataset be that of ``config``, or refuse."""
     found = read_document(folder / layout.DATASET, "dataset")
+    require_draws(folder, found.get("draws"))
     if not (differences := _differences(found, document(config))):
         return
     grows = found["config"]["count"] <= config.count
@@ -191,8 +217,9 @@ def _update(config: DatasetConfig, folder: Path) -> None:
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, str]:
-    """Every field in which two datasets differ, totals aside, and how."""
-    there, here = (_flat({**fields, "contents": None}) for fields in (found, wanted))
+    """Every field in which two datasets differ, totals and program aside, and how."""
+    aside = {"contents": None, "generator": None}
+    there, here = (_flat(fields | aside) for fields in (found, wanted))
     return {
         key: f"{key}: {there.get(key, 'nothing')} there, {here.get(key, 'nothing')} asked for"
         for key in sorted(there | here)

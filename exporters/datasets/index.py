@@ -29,6 +29,7 @@ from ...generator import hdf5_files
 from ...generator.errors import CathodegrainError, DatasetError
 from .. import FORMATS, grain_table, metadata, recipe
 from ..atomic import replacing
+from ..software import sha256
 from . import layout
 from .config import GRAINS, DatasetConfig
 from .folder import Dataset, on_disk, read
@@ -166,7 +167,7 @@ class PartTask:
 
 
 def _require_finished(folder: Path, dataset: Dataset, index: int) -> None:
-    if not is_finished(folder, dataset.config, index, dataset.generator):
+    if not is_finished(folder, dataset.config, index, dataset.draws):
         msg = f"{folder} is damaged: files are missing or not as long as listed; build it again"
         raise DatasetError(msg)
 
@@ -191,7 +192,7 @@ def file_hashes(folder: Path, name: str) -> dict[str, str]:
     """Hashes of a particle's files by their names in the dataset; those of products as listed."""
     fields = metadata.read(folder)
     found = {f"{name}/{product['path']}": product["sha256"] for product in fields["products"]}
-    return {**found, f"{name}/{metadata.NAME}": metadata.sha256(folder / metadata.NAME)}
+    return {**found, f"{name}/{metadata.NAME}": sha256(folder / metadata.NAME)}
 
 
 def particle_rows(folder: Path, config: DatasetConfig) -> tuple[Row, pa.Table]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...generator.errors import DatasetError
 from ..atomic import replacing
-from ..metadata import sha256
+from ..software import sha256
 from .layout import MANIFEST, is_temporary, name_problem
 
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")

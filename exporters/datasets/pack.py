@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ...generator.errors import DatasetError
-from .. import Progress, metadata
+from .. import Progress
 from ..atomic import reason, replacing
 from ..json_documents import document_text
+from ..software import sha256
 from . import manifest
 from .files import BLOCK
 from .layout import MANIFEST
@@ -152,7 +153,7 @@ def pack(
         dataset is not as its manifest says.
     """
     expected = manifest.read(dataset)
-    expected[MANIFEST] = metadata.sha256(dataset / MANIFEST)
+    expected[MANIFEST] = sha256(dataset / MANIFEST)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -206,7 +207,7 @@ def _shard(
         with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, size in shard.sizes.items():
                 _add(archive, dataset / name, name, size, expected[name])
-    row = Shard(next(iter(shard.sizes)), path.name, path.stat().st_size, metadata.sha256(path))
+    row = Shard(next(iter(shard.sizes)), path.name, path.stat().st_size, sha256(path))
     return asdict(row)
 
 

@@ -18,12 +18,13 @@ from typing import Any, Literal
 from ...generator.errors import CathodegrainError, DatasetError, RecipeError
 from ...generator.generate import generate_particle, regenerate
 from ...generator.particle import Particle
+from ...generator.streams import DRAWS
 from .. import metadata, particle_folder
 from ..atomic import replacing_folder
 from ..json_documents import document_text
 from . import layout
 from .config import DatasetConfig
-from .folder import generator, on_disk, read, write_text
+from .folder import on_disk, read, write_text
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class ParticleTask:
         """
         config = _config(self.folder, self.config_sha256)
         target = self.place(index)
-        if is_finished(target, config, index, generator()):
+        if is_finished(target, config, index, DRAWS):
             return Outcome(index, "present")
         started = time.perf_counter()
         try:
@@ -86,7 +87,7 @@ class ParticleTask:
                 _write(self._particle(config, index), target, config)
                 Path(self.folder, layout.failure_path(index)).unlink(missing_ok=True)
         except (CathodegrainError, MemoryError) as error:
-            if is_finished(target, config, index, generator()):  # another process was as fast
+            if is_finished(target, config, index, DRAWS):  # another process was as fast
                 return Outcome(index, "made", "", time.perf_counter() - started)
             if isinstance(error, DatasetError):
                 raise
@@ -137,15 +138,15 @@ def _config(folder: str, config_sha256: str) -> DatasetConfig:
     return config
 
 
-def is_finished(folder: Path, config: DatasetConfig, index: int, maker: str) -> bool:
+def is_finished(folder: Path, config: DatasetConfig, index: int, draws: int | None) -> bool:
     """Whether ``folder`` holds the particle with all its products, each of the size listed.
 
-    ``maker`` is the program, with its version, that is to have made it.
+    ``draws`` is the number of the draws that it is to have.
 
     Raises
     ------
     DatasetError
-        If it holds a particle of another model, series or version.
+        If it holds a particle of another model or series, or of other draws.
     """
     if not (folder / metadata.NAME).is_file():
         return False
@@ -153,7 +154,7 @@ def is_finished(folder: Path, config: DatasetConfig, index: int, maker: str) -> 
         fields = metadata.read(folder)
     except RecipeError:
         return False
-    require_own(folder, fields, config, index, maker)
+    require_own(folder, fields, config, index, draws)
     return is_as_configured(fields, config, index) and all(
         _size(folder / product["path"]) == product["bytes"] for product in fields["products"]
     )
@@ -170,20 +171,20 @@ def _size(path: Path) -> int | None:
 
 
 def require_own(
-    folder: Path, fields: dict[str, Any], config: DatasetConfig, index: int, maker: str
+    folder: Path, fields: dict[str, Any], config: DatasetConfig, index: int, draws: int | None
 ) -> None:
-    """Raise a DatasetError if a document is of another model, series or version."""
+    """Raise a DatasetError if a document is of another model or series, or of other draws."""
     source = fields["provenance"]
     wanted = {
         "model_sha256": config.card.sha256,
         "entropy": config.entropy,
         "index": index,
-        "generator": maker,
+        "draws": draws,
     }
     if wrong := [
-        f"{key} {source[key]}, expected {value}"
+        f"{key} {source.get(key)}, expected {value}"
         for key, value in wanted.items()
-        if source[key] != value
+        if source.get(key) != value
     ]:
         msg = f"{folder} holds a particle of another dataset: {'; '.join(wrong)}; remove it"
         raise DatasetError(msg)

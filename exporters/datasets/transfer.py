@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...generator.errors import DatasetError
-from .. import metadata
 from ..atomic import reason
+from ..software import sha256
 from . import layout
 from .files import DOCUMENT_BYTES, Files
 
@@ -56,7 +56,7 @@ class Transfer:
             another file is in the way.
         """
         target = layout.safe_path(self.out, name)
-        if target.is_file() and metadata.sha256(target) == self.hashes[name]:
+        if target.is_file() and sha256(target) == self.hashes[name]:
             self.done.append(name)
             return
         if target.exists() and not self.overwrite:
@@ -76,7 +76,7 @@ class Transfer:
         part = self.out / f".{self.hashes[name]}.tmp"
         begun = part.exists()
         self._receive(name, part, DOCUMENT_BYTES if size is None else size)
-        if metadata.sha256(part) == self.hashes[name]:
+        if sha256(part) == self.hashes[name]:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(part, target)
             return

@@ -30,6 +30,7 @@ from ...generator import hdf5_files
 from ...generator.errors import CathodegrainError, DatasetError, RecipeError, suggestion
 from .. import metadata
 from ..json_documents import read_document
+from ..software import sha256
 from . import layout, manifest
 from .build import Show
 from .config import GRAINS
@@ -97,7 +98,7 @@ def _other_files(folder: Path, listed: Mapping[str, str], level: str) -> Iterato
         return
     for name in (name for name in listed if not _inside(name)):
         path = folder / name
-        if path.is_file() and metadata.sha256(path) != listed[name]:
+        if path.is_file() and sha256(path) != listed[name]:
             yield f"{name}: changed since it was written"
 
 
@@ -107,7 +108,7 @@ def _particles(
     """Problems of the particles' folders."""
     found: list[str] = []
     folder = dataset.folder
-    task = VerifyTask(str(folder.resolve()), level, metadata.sha256(folder / layout.MANIFEST))
+    task = VerifyTask(str(folder.resolve()), level, sha256(folder / layout.MANIFEST))
     indices: Sequence[int] = dataset.config.indices
     if dataset.is_part:
         names = {Path(name).name for name in _by_particle(listed)}
@@ -167,9 +168,8 @@ def _known(folder: str, manifest_sha256: str) -> tuple[Dataset, dict[str, dict[s
 def _by_particle(listed: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Files that the manifest lists, for every particle's folder."""
     folders: dict[str, dict[str, str]] = {}
-    for name, sha256 in listed.items():
-        if _inside(name):
-            folders.setdefault("/".join(name.split("/")[:3]), {})[name] = sha256
+    for name in filter(_inside, listed):
+        folders.setdefault("/".join(name.split("/")[:3]), {})[name] = listed[name]
     return folders
 
 
@@ -192,7 +192,7 @@ def _file_problems(
         product = products.get(file, {"bytes": path.stat().st_size})
         if (size := path.stat().st_size) != product["bytes"]:
             yield f"{file}: {size} bytes, expected {product['bytes']}"
-        elif hashed and metadata.sha256(path) != expected:
+        elif hashed and sha256(path) != expected:
             yield f"{file}: changed since it was written"
 
 
@@ -201,7 +201,7 @@ def _identity_problems(
 ) -> Iterator[str]:
     """Ids and provenance of the document and of every file that has them."""
     try:
-        require_own(folder, fields, dataset.config, index, dataset.generator)
+        require_own(folder, fields, dataset.config, index, dataset.draws)
         if not is_as_configured(fields, dataset.config, index):
             yield f"{name}: products or their options are not those of {layout.DATASET}"
     except DatasetError as error:
