@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..generator.kernel_cache import find_place
+from ..generator.requirements import missing, require
 from .solvers import PROFILES, SolverProfile
 
 if TYPE_CHECKING:
@@ -55,7 +55,14 @@ class Format:
     @property
     def missing(self) -> list[str]:
         """Required packages that are not installed."""
-        return [package for package in self.requires if find_spec(package) is None]
+        return missing(*self.requires)
+
+    def require(self) -> None:
+        """Raise an ExportError unless all that it needs is installed."""
+        from ..generator.errors import ExportError
+
+        purpose = f"products of the format {self.name!r}"
+        require(self.extra, *self.requires, purpose=purpose, error=ExportError)
 
 
 MESH_SIZES: Mapping[str, type] = {"size_um": float, "boundary_size_um": float, "force": bool}
@@ -215,12 +222,7 @@ def export(
         msg = f"unknown format {name!r}; {suggestion(name, sorted(FORMATS))}"
         raise ExportError(msg)
     chosen = FORMATS[name]
-    if chosen.missing:
-        msg = (
-            f"format {name!r} needs {', '.join(chosen.missing)}, not installed here; "
-            f"try: pip install 'cathodegrain[{chosen.extra}]'"
-        )
-        raise ExportError(msg)
+    chosen.require()
     if unknown := sorted(set(options) - set(chosen.options)):
         meant = suggestion(unknown[0], sorted(chosen.options))
         msg = f"format {name!r} has no option {unknown[0]!r}; {meant}"

@@ -252,10 +252,12 @@ def mesh(
 ) -> None:
     """Mesh segmented grains of your own: any volume of labels, 0 outside."""
     from ..generator.errors import ExportError
+    from ..generator.requirements import require
     from .label_volume import mesh_labels
     from .mesh_certificate import certificate_lines
     from .msh_file import read_facts
 
+    require("mesh", "gmsh", purpose="MSH files", error=ExportError)
     if out.exists() and not overwrite:
         msg = f"{out} exists; choose another --out, or --overwrite to replace it"
         raise ExportError(msg)
@@ -280,8 +282,10 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a particle: outside, cut open, sections, statistics of its grains."""
+    from . import FORMATS
     from .particle_folder import add
 
+    FORMATS["report"].require()
     print(add(folder, "report", overwrite=overwrite))
 
 
@@ -329,15 +333,12 @@ def validate(folder: Annotated[Path, Parameter(help="Folder of a particle.")], /
 @app.command
 def formats(*, json_output: Json = False) -> None:
     """List the products, what opens them and what is missing to write them."""
+    from ..generator.requirements import install_command
     from . import FORMATS
 
     rows = {
         f.name: f"{f.file}: {f.purpose}; opens in {f.opens_in}"
-        + (
-            f" [needs {', '.join(f.missing)}: pip install 'cathodegrain[{f.extra}]']"
-            if f.missing
-            else ""
-        )
+        + (f" [needs {', '.join(f.missing)}: {install_command(f.extra)}]" if f.missing else "")
         for f in FORMATS.values()
     }
     tell(rows, json_output)
@@ -360,6 +361,8 @@ def _product_names(text: str) -> list[str]:
     if unknown := [name for name in names if name not in FORMATS]:
         msg = f"unknown product {unknown[0]!r}; {suggestion(unknown[0], sorted(FORMATS))}"
         raise ExportError(msg)
+    for name in names:
+        FORMATS[name].require()
     return names
 
 

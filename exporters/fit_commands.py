@@ -111,12 +111,14 @@ def shell(
     ] = False,
 ) -> None:
     """Fit the outer shells of particles to CT volumes: a model card, and a report beside it."""
+    from ..generator.errors import FitError
     from ..generator.fitting.nano_ct import SegmentationSettings
     from ..generator.fitting.shell_fit import FitSettings, fit_shells, fitted_card
     from ..generator.model_card import ModelCard
+    from ..generator.requirements import require
     from .software import generator_name
 
-    _require_packages()
+    require("fit,view", *PACKAGES, purpose="fits", error=FitError)
     model = named(name, out)
     report = out.with_name(f"{out.stem}-report")
     if not dry_run:
@@ -149,20 +151,6 @@ def shell(
     _write(card, fit, out, report, overwrite)
     tell(rows | _fit_rows(fit) | {"card": str(out), "report": str(report / "index.html")},
           json_output)  # fmt: skip
-
-
-def _require_packages() -> None:
-    """Refuse before anything is read if a package is missing."""
-    from importlib.util import find_spec
-
-    from ..generator.errors import FitError
-
-    if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        msg = (
-            f"fits need {', '.join(missing)}, not installed here; "
-            "try: pip install 'cathodegrain[fit,view]'"
-        )
-        raise FitError(msg)
 
 
 def _read(path: Path, options: VolumeOptions) -> Volume:

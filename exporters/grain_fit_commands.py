@@ -153,21 +153,15 @@ class Places:
 
 def _require_packages(maps: Sequence[Path]) -> None:
     """Refuse before anything is read if a package is missing."""
-    from importlib.util import find_spec
-
     from ..generator.errors import FitError
     from ..generator.fitting.ebsd import MAPS
+    from ..generator.requirements import missing, require
 
     needed = dict(PACKAGES)
     if any(path.suffix.lower() in MAPS for path in maps):
         needed["orix"] = "ebsd"
-    if missing := [name for name in needed if find_spec(name) is None]:
-        extras = ",".join(sorted({needed[name] for name in missing}))
-        msg = (
-            f"fits of grains need {', '.join(missing)}, not installed here; "
-            f"try: pip install 'cathodegrain[{extras}]'"
-        )
-        raise FitError(msg)
+    extras = ",".join(sorted({needed[name] for name in missing(*needed)}))
+    require(extras, *needed, purpose="fits of grains", error=FitError)
 
 
 def _require_usable(options: TrainingOptions) -> None:

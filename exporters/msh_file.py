@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
+from ..generator.requirements import require
 from .atomic import replacing
 
 if TYPE_CHECKING:
@@ -41,14 +42,9 @@ def load_gmsh() -> ModuleType:
     ExportError
         If gmsh is not installed, or a shared library that its wheel needs is not.
     """
+    require("mesh", "gmsh", purpose="MSH files", error=ExportError)
     try:
         import gmsh
-    except ImportError as error:
-        msg = (
-            f"MSH files need gmsh, not installed here ({error}); "
-            "try: pip install 'cathodegrain[mesh]'"
-        )
-        raise ExportError(msg) from error
     except OSError as error:  # "libGLU.so.1: cannot open shared object file: ..."
         library = str(error).partition(":")[0]
         msg = (

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..generator.fitting.phantom import PHANTOMS, PIXEL_UM, phantom_offsets, pha
 from ..generator.fitting.section import MISSING, OUTSIDE, Section
 from ..generator.fitting.section_files import read_section
 from ..generator.fitting.virtual_sections import GrainModel
+from ..generator.requirements import require
 from . import section_report
 from .atomic import replacing_folder
 from .json_documents import document_text, read_document
@@ -27,7 +27,6 @@ from .section_image import write_tif
 from .software import generator_name, sha256
 
 NAME, PICTURE = "phantom.json", "sections.png"
-NEEDS = {"tifffile": "fit", "matplotlib": "view"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +87,8 @@ def write(plan: PhantomPlan, folder: str | Path, *, overwrite: bool = False) -> 
         If something is at ``folder`` and ``overwrite`` is not set or it is no folder of a
         phantom, a package is missing, or the folder cannot be written.
     """
+    require("fit,view", "tifffile", "matplotlib", purpose="sections of phantoms", error=ExportError)
     require_place(folder, overwrite)
-    _require_packages()
     model = PHANTOMS[plan.name]
     sections = list(phantom_series(model, plan.offsets, plan.entropy))
     with replacing_folder(folder) as temporary:
@@ -147,16 +146,6 @@ def law_line(model: GrainModel) -> str:
         f"{kinds[fields['law']]}; radial over transverse length {ratio}, r {offset}, "
         f"{model.intensity:g} seeds per cubic pixel of {PIXEL_UM:g} um"
     )
-
-
-def _require_packages() -> None:
-    for package, extra in NEEDS.items():
-        if find_spec(package) is None:
-            msg = (
-                f"sections of phantoms need {package}, not installed here; "
-                f"try: pip install 'cathodegrain[{extra}]'"
-            )
-            raise ExportError(msg)
 
 
 def _write_section(path: Path, section: Section, offset: float) -> dict[str, Any]:

@@ -24,13 +24,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..generator import requirements
 from ..generator.errors import ExportError, suggestion
 from ..generator.fitting.section import MISSING, OUTSIDE, Section
 from ..generator.fitting.section_files import read_section
@@ -85,12 +85,9 @@ def require(particle: Particle, format: str) -> None:
         msg = f"unknown format {format!r}; {suggestion(format, FORMATS)}"
         raise ExportError(msg)
     chosen = FORMATS[format]
-    if chosen.package and find_spec(chosen.package) is None:
-        msg = (
-            f"format {format!r} needs {chosen.package}, not installed here; "
-            f"try: pip install 'cathodegrain[{chosen.extra}]'"
-        )
-        raise ExportError(msg)
+    if chosen.package:
+        purpose = f"images of the format {format!r}"
+        requirements.require(chosen.extra, chosen.package, purpose=purpose, error=ExportError)
     if not chosen.labelled and particle.orientations is None:
         msg = (
             f"{particle.id} has no crystal orientations, which .{format} needs; generate it with "

@@ -49,6 +49,7 @@ from numpy.typing import NDArray
 from . import hdf5_files
 from .errors import VolumeFileError
 from .memory import available_memory
+from .requirements import require
 
 MICROMETRES = ("um", "µm", "μm", "micron", "micrometer", "micrometre", "\\u00B5m")
 UNITS_UM = {
@@ -595,14 +596,9 @@ def _require_size(path: Path, shape: Shape, kind: np.dtype[Any]) -> None:
 
 
 def _load_tifffile() -> ModuleType:
-    try:
-        import tifffile
-    except ImportError as error:
-        msg = (
-            f"TIFF files need tifffile, not installed here ({error}); "
-            "try: pip install 'cathodegrain[fit]', or [mesh]"
-        )
-        raise VolumeFileError(msg) from error
+    require("fit", "tifffile", purpose="TIFF files", error=VolumeFileError)
+    import tifffile
+
     module: ModuleType = tifffile
     return module
 
@@ -812,14 +808,9 @@ def _png(path: Path) -> Iterator[OpenVolume]:
 
 
 def _load_pillow() -> ModuleType:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        msg = (
-            f"PNG files need Pillow, not installed here ({error}); "
-            "try: pip install 'cathodegrain[fit]'"
-        )
-        raise VolumeFileError(msg) from error
+    require("fit", "PIL", purpose="PNG files", error=VolumeFileError)
+    from PIL import Image
+
     module: ModuleType = Image
     return module
 

@@ -12,6 +12,7 @@ import pytest
 
 from cathodegrain.exporters import FORMATS, grain_surfaces, interfaces, mesh_export, metadata
 from cathodegrain.exporters.cli import main
+from cathodegrain.generator import requirements
 from processes import started
 
 SMALL = ["--set", "shell.diameter_um=1.4", "--set", "grains.intensity=0.002"]
@@ -357,14 +358,34 @@ def test_too_little_memory_is_said(folder, capsys, monkeypatch):
     assert "memory does not suffice" in err
 
 
-def test_a_missing_package_is_said_with_the_extra_that_brings_it(folder, capsys, monkeypatch):
-    import cathodegrain.exporters as exporters
-
-    monkeypatch.setattr(exporters, "find_spec", lambda name: None)
-    code, _, err = run(capsys, "export", folder, "--to", "mesh")
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (["generate", "--export", "voxels,mesh", "--out"], "gmsh", "mesh"),
+        (["regenerate", "FOLDER", "--export", "report", "--out"], "matplotlib", "view"),
+        (["mesh", "no-such-file.tif", "--out"], "gmsh", "mesh"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_a_missing_package_is_said_before_anything_is_read_or_written(
+    folder, tmp_path, capsys, monkeypatch, arguments, package, extra
+):
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == package else name)
+    argv = [str(folder) if word == "FOLDER" else word for word in arguments]
+    code, _, err = run(capsys, *argv, tmp_path / "out")
     assert code == 2
-    assert "needs gmsh" in err
-    assert "pip install 'cathodegrain[mesh]'" in err
+    assert f"need {package}, not installed here: {requirements.install_command(extra)}" in err
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_missing_package_of_a_product_is_said_and_nothing_changes(folder, capsys, monkeypatch):
+    before = contents(folder)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    for command in (["export", folder, "--to", "vti,mesh"], ["report", folder]):
+        code, _, err = run(capsys, *command)
+        assert code == 2
+        assert requirements.install_command("mesh" if "mesh" in err else "view") in err
+    assert contents(folder) == before
 
 
 def test_the_command_line_starts_without_heavy_packages():

@@ -16,10 +16,11 @@ import pytest
 from cathodegrain.exporters import metadata, particle_folder, voxels
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.datasets import build, config, layout, manifest
-from cathodegrain.exporters.datasets.engines import Processes
+from cathodegrain.exporters.datasets.engines import Processes, in_this_process
 from cathodegrain.exporters.datasets.folder import derived
 from cathodegrain.exporters.software import sha256
-from cathodegrain.generator.errors import DatasetError
+from cathodegrain.generator import requirements
+from cathodegrain.generator.errors import DatasetError, ExportError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.morphology import grain_morphology
 from datasets import FAILING, FIELDS, TOML, contents, made
@@ -393,6 +394,15 @@ def test_a_dataset_of_other_draws_has_no_variant(tmp_path):
     with_document(tmp_path / "d", r'"draws": \d+,', '"draws": 99,')
     with pytest.raises(DatasetError, match="is of draws 99"):
         derived(tmp_path / "d", {"grains.elongation": 1.5})
+
+
+def test_a_missing_package_of_a_product_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    fields = {**FIELDS, "products": {"report": {}}}
+    plan = config.from_fields(fields)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name[0] == "m" else name)
+    with pytest.raises(ExportError, match=r"report.* need matplotlib, not installed here"):
+        build.build(plan, tmp_path / "d", in_this_process)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_particle_of_another_dataset_is_not_taken(tmp_path):

@@ -14,7 +14,8 @@ import pytest
 
 import slurm
 from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.datasets import engines, requirements
+from cathodegrain.exporters.datasets import engines
+from cathodegrain.generator import requirements
 from datasets import TOML, contents, made
 from processes import started
 
@@ -110,7 +111,8 @@ def test_a_missing_package_is_said_with_its_extra(
     monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == package else name)
     argv = ["dataset", "build", str(config), "--out", str(tmp_path / "d"), "--executor", executor]
     assert main(argv) == 2
-    assert f"pip install 'cathodegrain[{extra}]'" in capsys.readouterr().err
+    assert requirements.install_command(extra) in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
 
 
 def square(number):

@@ -1,5 +1,4 @@
 import json
-from importlib import util
 
 import h5py
 import numpy as np
@@ -9,6 +8,7 @@ from scipy import ndimage
 
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.fit_commands import model_name
+from cathodegrain.generator import requirements
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from shell_scenes import VOXEL_UM, scene
@@ -226,10 +226,10 @@ def test_volumes_of_one_name_are_told_apart_and_none_counts_twice(tmp_path, caps
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path, capsys, monkeypatch):
-    found = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "edt" else found(name))
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "edt" else name)
     assert main(["fit", "shell", str(tmp_path / "scan.tif")]) == 2
-    assert "need edt, not installed here; try: pip install 'cathodegrain[fit,view]'" in told(capsys)
+    command = requirements.install_command("fit,view")
+    assert f"fits need edt, not installed here: {command}" in told(capsys)
 
 
 def test_names_of_models_come_from_names_of_files():

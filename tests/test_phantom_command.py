@@ -10,6 +10,7 @@ from cathodegrain import schemas
 from cathodegrain.exporters import phantom_folder, section_report
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.phantom_folder import PhantomPlan
+from cathodegrain.generator import requirements
 from cathodegrain.generator.fitting import phantom
 from cathodegrain.generator.fitting.grain_reconstruction import pieces, renumbered
 from cathodegrain.generator.fitting.phantom import (
@@ -199,7 +200,9 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments, message, tmp_path, 
 
 
 def test_a_missing_package_is_said_with_the_extra_that_brings_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(phantom_folder, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     code, _, err = run(capsys, "phantom", "compact", "--out", tmp_path / "ph")
     assert code == 2
-    assert "need tifffile, not installed here; try: pip install 'cathodegrain[fit]'" in err
+    assert "need tifffile and matplotlib, not installed here" in err
+    assert requirements.install_command("fit,view") in err
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from cathodegrain import schemas
 from cathodegrain.exporters import particle_folder, section_image
 from cathodegrain.exporters.cli import main
+from cathodegrain.generator import requirements
 from cathodegrain.generator.errors import ExportError, FitError
 from cathodegrain.generator.fitting.ebsd import read_map
 from cathodegrain.generator.fitting.phantom import boundary_weights
@@ -318,10 +319,10 @@ def test_a_map_needs_orientations(small_particle, tmp_path, capsys):
 def test_a_missing_package_is_said_with_the_extra_that_brings_it(
     folder, tmp_path, capsys, monkeypatch, suffix, extra
 ):
-    monkeypatch.setattr(section_image, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     code, _, err = run(capsys, "section", folder, "--out", tmp_path / f"map.{suffix}")
     assert code == 2
-    assert f"pip install 'cathodegrain[{extra}]'" in err
+    assert requirements.install_command(extra) in err
 
 
 def test_an_id_that_no_png_holds_is_refused(crystalline, tmp_path):

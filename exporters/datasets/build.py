@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...generator.errors import DatasetError
-from .. import metadata
+from .. import FORMATS, metadata
 from ..software import sha256
 from . import layout, manifest
 from .config import DatasetConfig
@@ -91,8 +91,12 @@ def build(
     ------
     DatasetError
         If the folder holds something else, or cannot be written.
+    ExportError
+        If a package that a product needs is not installed.
     """
     require("dataset")
+    for product in config.products:
+        FORMATS[product.name].require()
     dataset = prepare(config, folder)
     origin = None if parent is None else str(parent.resolve())
     task = ParticleTask(str(folder.resolve()), config.sha256, origin)

@@ -39,6 +39,7 @@ from typing import Any
 
 from ...generator.errors import DatasetError, ModelCardError, suggestion
 from ...generator.model_card import PARAMETERS, ModelCard
+from ...generator.requirements import install_command
 from .. import FORMATS
 from ..products import ProductOptions
 
@@ -366,8 +367,8 @@ def _wrong_product(name: str, table: Any, fields: Mapping[str, Any]) -> Iterable
         yield f"{field_name}: {table!r}, expected a table; [{field_name}] alone takes all defaults"
         return
     if FORMATS[name].missing:
-        needs, extra = ", ".join(FORMATS[name].missing), FORMATS[name].extra
-        yield f"{field_name}: needs {needs}, not installed; pip install 'cathodegrain[{extra}]'"
+        needs, command = ", ".join(FORMATS[name].missing), install_command(FORMATS[name].extra)
+        yield f"{field_name}: needs {needs}, not installed here: {command}"
     for option, value in table.items():
         if option == "count" and name != GRAINS:
             if type(value) is not int or not 1 <= value <= fields.get("count", math.inf):

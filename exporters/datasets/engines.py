@@ -175,9 +175,11 @@ class Dask:
 
     address: str
 
+    def __post_init__(self) -> None:
+        require("dask")
+
     def __call__(self, task: Task, items: Sequence[int]) -> Iterator[Any]:
         """Results as they come."""
-        require("dask")
         from distributed import Client, KilledWorker
 
         try:
@@ -216,9 +218,11 @@ class Slurm:
     logs: Path
     hours: float
 
+    def __post_init__(self) -> None:
+        require("cluster")
+
     def __call__(self, task: Task, items: Sequence[int]) -> Iterator[Any]:
         """Results of each array task when it ends."""
-        require("cluster")
         import submitit
 
         executor = submitit.AutoExecutor(folder=self.logs, cluster="slurm")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
+from ...generator import requirements
 from ...generator.errors import DatasetError
 
 EXTRAS = {
@@ -15,8 +14,4 @@ EXTRAS = {
 
 def require(extra: str) -> None:
     """Raise a DatasetError unless the packages of one of ``EXTRAS`` are installed."""
-    if missing := [name for name in EXTRAS[extra] if find_spec(name) is None]:
-        msg = (
-            f"{' and '.join(missing)}: not installed here; try: pip install 'cathodegrain[{extra}]'"
-        )
-        raise DatasetError(msg)
+    requirements.require(extra, *EXTRAS[extra], purpose="datasets", error=DatasetError)

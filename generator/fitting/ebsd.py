@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from .. import hdf5_files
 from ..errors import FitError
 from ..orientations import multiply
+from ..requirements import require
 from ..volume_files import FAILURES, UNITS_UM
 from .nano_ct import Step
 
@@ -140,15 +141,10 @@ def read_map(path: str | Path, phase: str | None = None) -> EbsdMap:
 
 
 def _load_orix(path: Path) -> Any:
-    try:
-        import orix
-        import orix.io
-    except ImportError as error:
-        msg = (
-            f"{path} is an EBSD map, which needs orix, not installed here ({error}); "
-            "try: pip install 'cathodegrain[ebsd]', or give an image of labels"
-        )
-        raise FitError(msg) from error
+    require("ebsd", "orix", purpose=f"EBSD maps as {path}", error=FitError)
+    import orix
+    import orix.io
+
     return orix
 
 
