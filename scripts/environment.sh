@@ -26,14 +26,22 @@ forget_old_kernels() {
     find generator exporters \( -name '*.nbi' -o -name '*.nbc' \) ! -newer "$newest" -delete
 }
 
-# install EXTRAS [REQUIREMENT ...]: once for every content of pyproject.toml
+quiet_pip() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+# install EXTRAS: once for every content of pyproject.toml; the version follows the commit
 install() {
-    local extras=$1 python stamp wanted
-    shift
+    local extras=$1 python stamp wanted commit
     forget_old_kernels
     stamp=$venv/installed-$extras
-    wanted="$(cksum <pyproject.toml) $*"
+    wanted=$(cksum <pyproject.toml)
+    commit=$(git rev-parse HEAD 2>/dev/null || true)
     if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        if [ "$(cat "$venv/commit" 2>/dev/null)" != "$commit" ]; then
+            quiet_pip --no-deps --editable . && echo "$commit" >"$venv/commit" ||
+                echo "the version of the program stays that of the last installation" >&2
+        fi
         return
     fi
     if [ ! -x "$venv/bin/python" ]; then
@@ -42,9 +50,38 @@ install() {
         "$python" -m venv "$venv"
     fi
     echo "installing cathodegrain[$extras] into .venv"
-    if [ $# -gt 0 ]; then
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
-    fi
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+    quiet_pip --editable ".[$extras]"
+    echo "$commit" >"$venv/commit"
     echo "$wanted" >"$stamp"
+}
+
+has_torch() {
+    "$venv/bin/python" -c 'import torch' 2>/dev/null
+}
+
+# install_torch: unless it is there, or pip would bring gigabytes of CUDA to a machine without GPU
+install_torch() {
+    local torch=torch==2.13.0 stamp=$venv/without-torch
+    if has_torch || [ -e "$stamp" ]; then
+        return
+    fi
+    if nvidia-smi -L >/dev/null 2>&1 || is_small "$torch"; then
+        echo "installing $torch into .venv"
+        quiet_pip "$torch"
+    else
+        echo "no torch: pip has no build of $torch without CUDA. What needs torch is not tested." \
+            "README, Installing parts, says how to get a CPU build" >&2
+        touch "$stamp"
+    fi
+}
+
+# is_small REQUIREMENT: whether pip can install it, and no package of CUDA with it
+is_small() {
+    quiet_pip 'pip>=23.3' && # older ones download what they only look at
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --dry-run \
+            --only-binary :all: --report - "$1" 2>/dev/null |
+        "$venv/bin/python" -c '
+import json, sys
+names = [entry["metadata"]["name"].lower() for entry in json.load(sys.stdin)["install"]]
+sys.exit(any(name.startswith(("nvidia", "cuda")) for name in names))' 2>/dev/null
 }

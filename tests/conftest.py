@@ -1,6 +1,8 @@
 """Particles that several test files look at; made once per session."""
 
 import gc
+import os
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -8,6 +10,14 @@ import pytest
 from cathodegrain.exporters.mesher import volume_mesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
+
+
+def pytest_configure():
+    """Let no test of torch be skipped where nothing may be missing."""
+    required = os.environ.get("CATHODEGRAIN_CLIENTS") == "required"
+    if required and find_spec("torch") is None:
+        message = "torch is not installed, which CATHODEGRAIN_CLIENTS=required asks for"
+        raise pytest.UsageError(message)
 
 
 @pytest.fixture(scope="module", autouse=True)
