@@ -2,6 +2,8 @@
 
 import gc
 import os
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -55,3 +57,19 @@ def crystals(card):
     settings = {"shell.diameter_um": 1.2, "orientations.model": "uniform"}
     particle = generate_particle(card.with_parameters(settings), entropy=7)
     return particle, volume_mesh(particle, 0.3)
+
+
+@pytest.fixture
+def short_grain_fits(monkeypatch):
+    """Batches and samples of a few; the processes get the configuration with their plan."""
+    pytest.importorskip("torch")
+    from cathodegrain.generator.fitting import grain_evaluation, training
+    from cathodegrain.generator.fitting.virtual_sections import block
+
+    short = {"epochs": 2, "steps": 3, "score_every": 3, "score_from": 3, "tuning": 2}
+    tiny = replace(training.DEFAULT, batch=4, **short)
+    monkeypatch.setitem(training.CONFIGS, "default", tiny)
+    for name in ("N_SECTIONS", "N_REFERENCE_SECTIONS", "N_BLOCKS", "N_REFERENCE_BLOCKS"):
+        monkeypatch.setattr(grain_evaluation, name, 2)
+    monkeypatch.setattr(grain_evaluation, "block", partial(block, inner=14, margin=20))
+    monkeypatch.setattr(grain_evaluation, "LEAST_GRAINS", 200)

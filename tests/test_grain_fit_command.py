@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import h5py
@@ -13,24 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cathodegrain.exporters import cli, grain_fit_folder  # noqa: E402
-from cathodegrain.generator.fitting import grain_evaluation, training  # noqa: E402
-from cathodegrain.generator.fitting.virtual_sections import block  # noqa: E402
+from cathodegrain.generator.fitting import training  # noqa: E402
 from cathodegrain.generator.generate import generate_particle  # noqa: E402
 from cathodegrain.generator.model_card import ModelCard  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("short_grain_fits")
 SHORT = {"--pixel": "0.05", "--steps": "6", "--planar-steps": "20", "--seeds": "2", "--jobs": "2"}
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Batches and samples of a few; the processes get the configuration with their plan."""
-    short = {"epochs": 2, "steps": 3, "score_every": 3, "score_from": 3, "tuning": 2}
-    tiny = replace(training.DEFAULT, batch=4, **short)
-    monkeypatch.setitem(training.CONFIGS, "default", tiny)
-    for name in ("N_SECTIONS", "N_REFERENCE_SECTIONS", "N_BLOCKS", "N_REFERENCE_BLOCKS"):
-        monkeypatch.setattr(grain_evaluation, name, 2)
-    monkeypatch.setattr(grain_evaluation, "block", partial(block, inner=14, margin=20))
-    monkeypatch.setattr(grain_evaluation, "LEAST_GRAINS", 200)
 
 
 @pytest.fixture(scope="module")
