@@ -28,3 +28,17 @@ def scene(first, n=27):
         a, b, c = (pitch * i for i in np.unravel_index(k, (side,) * 3))
         volume[a : a + pitch, b : b + pitch, c : c + pitch] = shell.contains(points)
     return volume, shells
+
+
+def bumpy_balls(pitch=24):
+    """Numbers 1 to 27 of small bumpy balls on voxels, 0 between them: (3 pitch,) * 3 int32."""
+    rng = np.random.default_rng(3)
+    z, y, x = np.indices((3 * pitch,) * 3) % pitch - pitch / 2 + 0.5
+    radius, polar, skew = (
+        np.kron(rng.uniform(low, high, (3, 3, 3)), np.ones((pitch,) * 3))
+        for low, high in ((6, 9), (-0.2, 0.2), (-0.1, 0.1))
+    )
+    away = np.sqrt(z * z + y * y + x * x)
+    inside = away < radius * (1 + polar * (z / away) ** 2 + skew * (x / away) ** 3)
+    numbers = np.arange(1, 28, dtype=np.int32).reshape(3, 3, 3)
+    return np.kron(numbers, np.ones((pitch,) * 3, np.int32)) * inside
