@@ -1,5 +1,4 @@
 import pickle
-import re
 import shutil
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from cathodegrain.generator.errors import CathodegrainError, DatasetError, Recip
 from small_datasets import make_dataset
 from web_server import serving
 
-DOCUMENTATION = (Path(__file__).parent.parent / "docs/dataset.md").read_text("utf-8")
-SECTION = DOCUMENTATION.split("## Reading a dataset in Python\n")[1].split("\n## ")[0]
 INDEX = pd.DataFrame({
     "id": ["p000000", "p000001", "p000002"],
     "diameter_um": [7.5, 8.5, np.nan],
@@ -219,11 +216,3 @@ def test_a_selection_holds_for_the_rows_that_python_says(expression, rows):
 def test_a_selection_of_another_form_is_refused_and_not_run(expression, message):
     with pytest.raises(DatasetError, match=message):
         selected(INDEX, expression)
-
-
-def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    make_dataset("tiny", count=2)
-    (program,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
-    exec(program)
-    assert "mean" in capsys.readouterr().out

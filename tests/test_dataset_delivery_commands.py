@@ -1,11 +1,8 @@
 import json
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +11,6 @@ from cathodegrain.exporters.cli import main
 from processes import started
 from small_datasets import contents, make_dataset
 from web_server import serving
-
-DOCUMENTATION = (Path(__file__).parent.parent / "docs/dataset.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -146,16 +141,3 @@ def test_a_killed_fetch_leaves_nothing_wrong_and_the_next_goes_on(dataset, tmp_p
         assert run(capsys, *argv, out)[0] == 0
         assert run(capsys, *argv, other)[0] == 0
     assert contents(out) == contents(other)
-
-
-def test_the_commands_of_the_documentation_run(dataset, tmp_path, monkeypatch, capsys):
-    shutil.copytree(dataset, tmp_path / "tiny")
-    monkeypatch.chdir(tmp_path)
-    section = DOCUMENTATION.split("## Packing for archives\n")[1].split("## Descriptions")[0]
-    commands = [shlex.split(line) for b in re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
-                for line in b.splitlines()]  # fmt: skip
-    assert [command[2] for command in commands] == ["pack", "fetch"]
-    for program, *argv in commands:
-        assert program == "cathodegrain"
-        assert main(argv) == 0, capsys.readouterr().err
-    assert len(open_dataset("part")) == 2
