@@ -126,9 +126,9 @@ def ratio(head: str, name: str, value: float, bar: float, details: str) -> Resul
 
 def planar(seed: int, out: Path) -> Iterator[Result]:
     """Agreement and CPU time of the fit of a section of each phantom, by both metrics."""
-    from cathodegrain.generator.fitting.phantom import PHANTOMS
-    from cathodegrain.generator.fitting.section_files import read_section
-    from cathodegrain.generator.fitting.tessellation_2d import PlanarFitSettings, fit_section
+    from cathodegrain.generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
+    from cathodegrain.generator.fitting.sections.files import read_section
+    from cathodegrain.generator.fitting.sections.phantom import PHANTOMS
 
     for name in PHANTOMS:
         folder = out / f"{name}-{seed}-planar"

@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cathodegrain.generator.labelling import label_axes, label_brute_force
-from cathodegrain.generator.radial_frame import marker_matrices
-from cathodegrain.generator.tessellation import Metric, Tessellation
+from cathodegrain.generator.grains.radial_frame import marker_matrices
+from cathodegrain.generator.grains.tessellation import Metric, Tessellation
+from cathodegrain.generator.voxels.labelling import label_axes, label_brute_force
 from timing import Result, alternating, in_one_thread, machine, ratio, table
 
 HALF = 128.0  # px: half the edge of the window

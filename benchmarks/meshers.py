@@ -20,9 +20,9 @@ from scipy import ndimage
 from cathodegrain.exporters import mesher
 from cathodegrain.exporters.tetrahedra import compacted, signed_volumes
 from cathodegrain.exporters.volume_mesh import VolumeMesh
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
 from cathodegrain.generator.particle import OUTSIDE, Particle
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
 
 EDGE_FACTOR = 0.06  # fTetWild's edge and
 EPSILON = 2e-3  # how far it may leave the triangles, as parts of the bounding box's diagonal

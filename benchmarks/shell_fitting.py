@@ -24,21 +24,21 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from campaign import apart
-from cathodegrain.generator.fitting.nano_ct import SegmentationSettings
-from cathodegrain.generator.fitting.shell_comparison import generated_shells, held_out
-from cathodegrain.generator.fitting.shell_distribution import OrderFit, fit_student
-from cathodegrain.generator.fitting.shell_fit import FitSettings, Measured, fit_shells, measured
-from cathodegrain.generator.fitting.star_shape import (
+from cathodegrain.generator.fitting.shells.coefficient_laws import OrderFit, fit_student
+from cathodegrain.generator.fitting.shells.comparison import generated_shells, held_out
+from cathodegrain.generator.fitting.shells.fit import FitSettings, Measured, fit_shells, measured
+from cathodegrain.generator.fitting.shells.segmentation import SegmentationSettings
+from cathodegrain.generator.fitting.shells.star_shape import (
     StarShapes,
     directions,
     expansions,
     random_rotations,
 )
-from cathodegrain.generator.laws import StudentT
+from cathodegrain.generator.measured.open import read_volume
 from cathodegrain.generator.model_card import ModelCard
-from cathodegrain.generator.shell import Shell
+from cathodegrain.generator.shell.laws import StudentT
+from cathodegrain.generator.shell.shell import Shell
 from cathodegrain.generator.streams import stream
-from cathodegrain.generator.volume_files import read_volume
 from timing import Result, machine, peak_bytes, table
 
 VOXEL_UM = 0.128

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cathodegrain.generator.labelling import label_axes
+from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.model_card import ModelCard
-from cathodegrain.generator.shell import Shell
+from cathodegrain.generator.shell.shell import Shell
 from cathodegrain.generator.streams import stream
-from cathodegrain.generator.tessellation import Tessellation
+from cathodegrain.generator.voxels.labelling import label_axes
 from timing import Result, alternating, cpu_seconds, in_one_thread, machine, ratio, table
 
 BLOCK = 4096  # points at a time: sphericart was fastest with that many

@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..generator.grid import Grid
-from ..generator.labelling import label_grid
 from ..generator.particle import OUTSIDE, Particle
+from ..generator.voxels.grid import Grid
+from ..generator.voxels.labelling import label_grid
 from .material_field import MaterialField, particle_field
 
 

@@ -61,8 +61,7 @@ def build(
     json_output: Json = False,
 ) -> int:
     """Make a dataset, or go on with one; exit code 1 if particles could not be made."""
-    from .datasets.build import Shard
-    from .datasets.build import build as build_dataset
+    from .datasets.build import Shard, build as build_dataset
 
     plan = _plan(config, parent, settings)
     if dry_run:
@@ -134,7 +133,7 @@ def _engine(
     jobs: int | None, executor: str | None = None, out: Path = Path(), hours: float = 1.0
 ) -> Engine:
     from ..generator.errors import DatasetError
-    from ..generator.labelling import usable_cores
+    from ..generator.voxels.labelling import usable_cores
     from .datasets.engines import Dask, Processes, Slurm, in_this_process
 
     if jobs is not None and jobs < 1:
@@ -173,7 +172,7 @@ def _tell_report(report: Report, plan: DatasetConfig, out: Path, json_output: bo
 def _tell_estimate(
     plan: DatasetConfig, parent: Path | None, out: Path, jobs: int | None, json_output: bool
 ) -> None:
-    from ..generator.labelling import usable_cores
+    from ..generator.voxels.labelling import usable_cores
     from .datasets.estimate import estimate_rows
 
     with progress_bar("sample") as show:

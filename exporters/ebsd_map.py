@@ -7,7 +7,7 @@ a microscope's own frame (MTEX: ``convertEuler2SpatialReferenceFrame``) are to b
 nothing need be converted. Misorientations do not depend on it.
 
 The crystal's frame differs. In recipes and ``.ang`` files x lies along a, in Oxford's ``.ctf``
-files along a*, 30 degrees from it about c (`generator.fitting.ebsd`).
+files along a*, 30 degrees from it about c (`generator.fitting.sections.ebsd`).
 
 A pixel has the orientation of its grain, without noise. What is missing or outside is not
 indexed. The crystal is that of layered NMC, R-3m; its lattice parameters are rounded.
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..generator.orientations import multiply
+from ..generator.grains.orientations import multiply
 
 if TYPE_CHECKING:
-    from ..generator.fitting.plane_cut import PlaneCut
+    from ..generator.fitting.sections.plane_cut import PlaneCut
 
 PHASE, POINT_GROUP, LAUE_NUMBER, SPACE_GROUP = "NMC811", "-3m", 7, 166
 LATTICE = (2.87, 2.87, 14.2, 90.0, 90.0, 120.0)  # angstrom, degrees

@@ -18,9 +18,9 @@ from .grain_fit_commands import grains
 from .products import progress_bar, row_names, tell
 
 if TYPE_CHECKING:
-    from ..generator.fitting.shell_fit import FitSettings, Measured, ShellFit
+    from ..generator.fitting.shells.fit import FitSettings, Measured, ShellFit
+    from ..generator.measured.open import Volume
     from ..generator.model_card import ModelCard
-    from ..generator.volume_files import Volume
 
 fit_app = cyclopts.App(name="fit", help="Fit a model to measured data.")
 fit_app.command(grains)
@@ -112,8 +112,8 @@ def shell(
 ) -> None:
     """Fit the outer shells of particles to CT volumes: a model card, and a report beside it."""
     from ..generator.errors import FitError
-    from ..generator.fitting.nano_ct import SegmentationSettings
-    from ..generator.fitting.shell_fit import FitSettings, fit_shells, fitted_card
+    from ..generator.fitting.shells.fit import FitSettings, fit_shells, fitted_card
+    from ..generator.fitting.shells.segmentation import SegmentationSettings
     from ..generator.model_card import ModelCard
     from ..generator.requirements import require
     from .software import generator_name
@@ -154,7 +154,7 @@ def shell(
 
 
 def _read(path: Path, options: VolumeOptions) -> Volume:
-    from ..generator.volume_files import read_volume
+    from ..generator.measured.open import read_volume
 
     return read_volume(path, dataset=options.dataset, shape=options.raw_shape, dtype=options.type)
 
@@ -188,9 +188,9 @@ def _measure_all(
     paths: Sequence[Path], first: Volume, settings: FitSettings, options: VolumeOptions
 ) -> list[Measured]:
     """Radius functions of the particles of each file; one file is in memory at a time."""
-    from ..generator.axis_order import axis_order_problem
     from ..generator.errors import FitError
-    from ..generator.fitting.shell_fit import measured
+    from ..generator.fitting.shells.fit import measured
+    from ..generator.measured.axis_order import axis_order_problem
 
     found = []
     volume: Volume | None = first

@@ -18,11 +18,11 @@ from .products import cost, progress_bar, tell
 from .section_input import SectionOptions, read_all, section_rows, verdicts_of
 
 if TYPE_CHECKING:
-    from ..generator.fitting.grain_evaluation import Evaluation
-    from ..generator.fitting.grain_model_fit import GrainFit
-    from ..generator.fitting.section import Section
-    from ..generator.fitting.section_descriptors import Alignment
-    from ..generator.fitting.training import TrainingConfig
+    from ..generator.fitting.grains.evaluation import Evaluation
+    from ..generator.fitting.grains.fit import GrainFit
+    from ..generator.fitting.grains.training import TrainingConfig
+    from ..generator.fitting.sections.descriptors import Alignment
+    from ..generator.fitting.sections.section import Section
     from .grain_fit_folder import GrainFitPlan
 
 PACKAGES = {"torch": "torch", "skimage": "fit", "tifffile": "fit", "matplotlib": "view"}
@@ -154,7 +154,7 @@ class Places:
 def _require_packages(maps: Sequence[Path]) -> None:
     """Refuse before anything is read if a package is missing."""
     from ..generator.errors import FitError
-    from ..generator.fitting.ebsd import MAPS
+    from ..generator.fitting.sections.ebsd import MAPS
     from ..generator.requirements import missing, require
 
     needed = dict(PACKAGES)
@@ -193,8 +193,8 @@ def _plan(
     sections: Sequence[Section], verdicts: Sequence[Alignment], options: TrainingOptions
 ) -> GrainFitPlan:
     from ..generator.errors import FitError
-    from ..generator.fitting.grain_model_fit import farthest, require_fittable
-    from ..generator.fitting.tessellation_2d import PlanarFitSettings
+    from ..generator.fitting.grains.fit import farthest, require_fittable
+    from ..generator.fitting.grains.planar_fit import PlanarFitSettings
     from .grain_fit_folder import GrainFitPlan
 
     kept = [s for s, verdict in zip(sections, verdicts, strict=True) if verdict.kept]
@@ -221,7 +221,7 @@ def _config(options: TrainingOptions, farthest: float) -> TrainingConfig:
     from dataclasses import replace
 
     from ..generator.errors import FitError, suggestion
-    from ..generator.fitting.training import CONFIGS
+    from ..generator.fitting.grains.training import CONFIGS
 
     if options.config not in CONFIGS:
         meant = suggestion(options.config, sorted(CONFIGS))
@@ -239,7 +239,7 @@ def _phantom(path: Path | None) -> str | None:
     if path is None:
         return None
     from ..generator.errors import FitError
-    from ..generator.fitting.phantom import PHANTOMS
+    from ..generator.fitting.sections.phantom import PHANTOMS
     from .json_documents import read_document
 
     name: str = read_document(path, "phantom")["name"]
@@ -256,9 +256,9 @@ def _fitted(
     places: Places,
     options: TrainingOptions,
 ) -> GrainFit:
-    from ..generator.fitting.grain_fit import final_score
-    from ..generator.fitting.grain_model_fit import GrainFit
-    from ..generator.labelling import usable_cores
+    from ..generator.fitting.grains.fit import GrainFit
+    from ..generator.fitting.grains.run import final_score
+    from ..generator.voxels.labelling import usable_cores
     from . import grain_fit_folder
 
     jobs = options.jobs or usable_cores()
@@ -286,8 +286,8 @@ def _quiet(message: str, part: float) -> None:
 
 
 def _evaluated(fit: GrainFit, phantom: str | None, entropy: int) -> Evaluation:
-    from ..generator.fitting.grain_evaluation import against_sections, against_truth
-    from ..generator.fitting.phantom import PHANTOMS
+    from ..generator.fitting.grains.evaluation import against_sections, against_truth
+    from ..generator.fitting.sections.phantom import PHANTOMS
 
     with progress_bar("comparison") as show:
         tell_part = show or _quiet
@@ -307,7 +307,7 @@ def _write(
     overwrite: bool,
 ) -> None:
     """Report, weights and card; the card last, since it names the others."""
-    from ..generator.fitting.grain_model_fit import fitted_card
+    from ..generator.fitting.grains.fit import fitted_card
     from .atomic import replacing
     from .grain_fit_report import write_report
     from .software import generator_name, sha256
@@ -335,7 +335,7 @@ def _plan_rows(plan: GrainFitPlan, places: Places) -> dict[str, Any]:
 
 def _fit_rows(fit: GrainFit, evaluation: Evaluation, phantom: str | None) -> dict[str, Any]:
     """What came out, in lines."""
-    from ..generator.fitting.phantom import PHANTOMS
+    from ..generator.fitting.sections.phantom import PHANTOMS
 
     agreement = ", ".join(f"{one.agreement:.1%}" for one in fit.planar)
     truth = f", {PHANTOMS[phantom].intensity:g} in truth" if phantom else ""

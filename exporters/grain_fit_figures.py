@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..generator.fitting.grain_comparison import Samples, pooled
-from ..generator.fitting.grain_evaluation import Evaluation
-from ..generator.fitting.grain_fit import GrainRun
-from ..generator.fitting.grain_model_fit import GrainFit
-from ..generator.fitting.grain_statistics import Sample
-from ..generator.fitting.nano_ct import Progress
-from ..generator.fitting.section import Section
-from ..generator.fitting.section_descriptors import theta_density
+from ..generator.fitting.grains.comparison import Samples, pooled
+from ..generator.fitting.grains.evaluation import Evaluation
+from ..generator.fitting.grains.fit import GrainFit
+from ..generator.fitting.grains.run import GrainRun
+from ..generator.fitting.grains.statistics import Sample
+from ..generator.fitting.sections.descriptors import theta_density
+from ..generator.fitting.sections.section import Section
+from ..generator.fitting.shells.segmentation import Progress
 from . import section_report
 from .grain_fit_page import PAIRS, PLANAR_PICTURE, SECTIONS, SPATIAL_PICTURE, TRAINING
 from .grain_fit_words import DESCRIPTORS

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..generator.errors import FitError
-from ..generator.fitting import grain_fit
-from ..generator.fitting.grain_fit import GrainRun
-from ..generator.fitting.grain_model_fit import labels_sha256
-from ..generator.fitting.nano_ct import Progress
-from ..generator.fitting.section import Section
-from ..generator.fitting.section_tessellations import SectionTessellation
-from ..generator.fitting.tessellation_2d import PlanarFitSettings, fit_section
-from ..generator.fitting.training import TrainingConfig
+from ..generator.fitting.grains import run as grain_fit
+from ..generator.fitting.grains.fit import labels_sha256
+from ..generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
+from ..generator.fitting.grains.planar_tessellation import SectionTessellation
+from ..generator.fitting.grains.run import GrainRun
+from ..generator.fitting.grains.training import TrainingConfig
+from ..generator.fitting.sections.section import Section
+from ..generator.fitting.shells.segmentation import Progress
 from .atomic import replacing
 from .json_documents import document_text
 

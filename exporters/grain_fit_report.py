@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from ..generator.errors import ExportError
-from ..generator.fitting.grain_comparison import Comparison, Samples, Unit
-from ..generator.fitting.grain_evaluation import Evaluation
-from ..generator.fitting.grain_fit import GrainRun
-from ..generator.fitting.grain_model_fit import GrainFit, fit_document, warnings
-from ..generator.fitting.nano_ct import Progress
-from ..generator.fitting.section import MISSING
-from ..generator.fitting.section_score import twin
-from ..generator.fitting.training import INTENSITIES, PAPER
+from ..generator.fitting.grains.comparison import Comparison, Samples, Unit
+from ..generator.fitting.grains.evaluation import Evaluation
+from ..generator.fitting.grains.fit import GrainFit, fit_document, warnings
+from ..generator.fitting.grains.run import GrainRun
+from ..generator.fitting.grains.score import twin
+from ..generator.fitting.grains.training import INTENSITIES, PAPER
+from ..generator.fitting.sections.section import MISSING
+from ..generator.fitting.shells.segmentation import Progress
 from ..generator.streams import stream
 from .atomic import replacing_folder
 from .grain_fit_figures import Pair, write_figures

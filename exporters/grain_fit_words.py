@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..generator.fitting.grain_comparison import PLANAR
-from ..generator.fitting.grain_statistics import SPATIAL
+from ..generator.fitting.grains.comparison import PLANAR
+from ..generator.fitting.grains.statistics import SPATIAL
 from .html_page import paragraph
 
 MEASURES = {"ks": "KS", "wasserstein": "Wasserstein"}

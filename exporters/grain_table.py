@@ -2,7 +2,7 @@
 
 Dimensions: ``grain`` (1..N, the grain id everywhere), ``component`` (x, y, z), ``principal``
 (longest, middle, shortest). Measured on voxels of the spacing that the attribute
-``spacing_um`` gives; what the measures mean is said in `generator.morphology`. Variables:
+``spacing_um`` gives; what the measures mean is said in `generator.voxels.morphology`. Variables:
 
 ======================== ================ ===== ====== =====================================
 name                     dimensions       type  units  meaning
@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 
 from ..generator import hdf5_files
 from ..generator.errors import ExportError
-from ..generator.labelling import label_slab
-from ..generator.morphology import GrainMorphology, grain_morphology
+from ..generator.voxels.labelling import label_slab
+from ..generator.voxels.morphology import GrainMorphology, grain_morphology
 from . import Progress, recipe
 from .cf import dimension, new_file, set_text, variable
 from .software import source_text

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..generator import hdf5_files
 from ..generator.errors import ExportError
-from ..generator.misorientation import disorientation_deg
+from ..generator.grains.misorientation import disorientation_deg
 from ..generator.particle import OUTSIDE, Particle
 from . import Progress
 from .array_fields import take_arrays

@@ -9,7 +9,7 @@ file            labels                                              pitch
 ``.tif``        the pages, axes z, y, x                             ImageJ's, if in micrometres
 =============== =================================================== =========================
 
-`generator.volume_files` reads them. Voxels are cubes. Coordinates are those of the file where
+`generator.measured.open` reads them. Voxels are cubes. Coordinates are those of the file where
 it has any; else the lower corner of the first voxel is the origin.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..generator import hdf5_files
 from ..generator.errors import ExportError, VolumeFileError
-from ..generator.volume_files import Volume, open_volume
+from ..generator.measured.open import Volume, open_volume
 from .label_volume import LabelVolume, require_memory
 
 EQUAL = 1e-4  # lengths that differ by less than this part are equal: TIFF has 32 bits

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
-from ..generator.grid import LARGEST_UM, Grid
-from ..generator.memory import available_memory
+from ..generator.machine import available_memory
 from ..generator.particle import OUTSIDE
+from ..generator.voxels.grid import LARGEST_UM, Grid
 from . import Progress
 from .label_pieces import Repair, in_one_piece
 from .material_field import MaterialField, voxel_field, voxel_labels_at

@@ -21,9 +21,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..generator.gbpd_kernels import score_gradient
+from ..generator.grains.gbpd_kernels import score_gradient
 from ..generator.particle import OUTSIDE, Particle
-from ..generator.spherical_harmonics import radius_at
+from ..generator.shell.spherical_harmonics import radius_at
 
 NONE = -1  # fills up rows of materials
 MAX_MATERIALS = 8  # that are told apart at one vertex

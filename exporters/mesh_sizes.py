@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..generator.errors import ExportError
-from ..generator.labelling import usable_cores
-from ..generator.memory import available_memory
+from ..generator.machine import available_memory
 from ..generator.particle import OUTSIDE
+from ..generator.voxels.labelling import usable_cores
 from .body import Body
 from .lattice import TETS_PER_CELL
 

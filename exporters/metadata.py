@@ -15,7 +15,7 @@ from typing import Any
 from .. import schemas
 from ..generator.errors import RecipeError
 from ..generator.particle import Particle
-from ..generator.shell import Shell
+from ..generator.shell.shell import Shell
 from .atomic import replacing
 from .recipe import derivation_fields
 from .software import generator_name, sha256, version

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..generator.errors import ExportError, FitError, suggestion
-from ..generator.fitting.phantom import PHANTOMS, PIXEL_UM, phantom_offsets, phantom_series
-from ..generator.fitting.section import MISSING, OUTSIDE, Section
-from ..generator.fitting.section_files import read_section
-from ..generator.fitting.virtual_sections import GrainModel
+from ..generator.fitting.sections.files import read_section
+from ..generator.fitting.sections.grain_model import GrainModel
+from ..generator.fitting.sections.phantom import PHANTOMS, PIXEL_UM, phantom_offsets, phantom_series
+from ..generator.fitting.sections.section import MISSING, OUTSIDE, Section
 from ..generator.requirements import require
 from . import section_report
 from .atomic import replacing_folder

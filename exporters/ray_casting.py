@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
 if TYPE_CHECKING:
-    from ..generator.shell import Shell
+    from ..generator.shell.shell import Shell
 
 Floats = NDArray[np.float64]
 Vector = tuple[float, float, float]

@@ -36,10 +36,10 @@ from numpy.typing import NDArray
 
 from ..generator import hdf5_files
 from ..generator.errors import CathodegrainError, RecipeError
+from ..generator.grains.tessellation import Tessellation
 from ..generator.model_card import ModelCard
 from ..generator.particle import Derivation, Particle, Provenance
-from ..generator.shell import Shell
-from ..generator.tessellation import Tessellation
+from ..generator.shell.shell import Shell
 from .cf import dimension, new_file, set_text, variable
 from .software import source_text
 

@@ -36,7 +36,7 @@ from .ray_casting import (
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
-    from ..generator.shell import Shell
+    from ..generator.shell.shell import Shell
 
 Plane = Literal["xy", "xz", "yz"]
 

@@ -4,7 +4,7 @@ Outside and cut open at one scale; three sections through the centre; histograms
 size, of the direction of the grains, and of the crystals' c-axes (of the aspect ratio where
 there are none); the figures behind them. Pictures are cast from the recipe (`rendering`),
 the statistics are those of voxels of the spacing that the report names
-(`generator.morphology`). Equal particles give equal bytes with one version of matplotlib.
+(`generator.voxels.morphology`). Equal particles give equal bytes with one version of matplotlib.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
-from ..generator.grid import Grid
-from ..generator.labelling import label_grid
-from ..generator.morphology import GrainMorphology, angle_between_lines_deg, grain_morphology
-from ..generator.orientations import c_axes
+from ..generator.grains.orientations import c_axes
+from ..generator.voxels.grid import Grid
+from ..generator.voxels.labelling import label_grid
+from ..generator.voxels.morphology import GrainMorphology, angle_between_lines_deg, grain_morphology
 from .atomic import replacing
 from .ray_casting import QUARTER
 from .rendering import Picture, Plane, grain_length_um, render_section, render_views

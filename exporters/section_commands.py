@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from .products import tell
 
 if TYPE_CHECKING:
-    from ..generator.fitting.plane_cut import PlaneCut
+    from ..generator.fitting.sections.plane_cut import PlaneCut
 
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
@@ -41,7 +41,7 @@ def section(
     json_output: Json = False,
 ) -> None:
     """Cut a particle as a microscope would: an image of its grains, or an EBSD map."""
-    from ..generator.fitting.plane_cut import Plane, plane_cut, plane_stream
+    from ..generator.fitting.sections.plane_cut import Plane, plane_cut, plane_stream
     from . import section_image
     from .json_documents import read_document
     from .particle_folder import load
@@ -91,7 +91,7 @@ def phantom(
     json_output: Json = False,
 ) -> None:
     """Write sections of grains whose law is known, to try a fit on."""
-    from ..generator.fitting.phantom import PHANTOMS
+    from ..generator.fitting.sections.phantom import PHANTOMS
     from . import phantom_folder
 
     if name is None:

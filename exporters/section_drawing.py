@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..generator.fitting.section import MISSING, OUTSIDE, Section
+from ..generator.fitting.sections.section import MISSING, OUTSIDE, Section
 from .rendering import grain_colours, srgb
 from .report import INK, nice_length
 

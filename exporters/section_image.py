@@ -32,14 +32,14 @@ from numpy.typing import NDArray
 
 from ..generator import requirements
 from ..generator.errors import ExportError, suggestion
-from ..generator.fitting.section import MISSING, OUTSIDE, Section
-from ..generator.fitting.section_files import read_section
+from ..generator.fitting.sections.files import read_section
+from ..generator.fitting.sections.section import MISSING, OUTSIDE, Section
 from .atomic import replacing
 from .json_documents import document_text, read_document
 from .software import generator_name, sha256
 
 if TYPE_CHECKING:
-    from ..generator.fitting.plane_cut import PlaneCut
+    from ..generator.fitting.sections.plane_cut import PlaneCut
     from ..generator.particle import Particle
 
 LARGEST_PNG = 2**16 - 1  # grain id

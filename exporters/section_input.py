@@ -15,9 +15,9 @@ from cyclopts import Parameter
 from .products import row_names
 
 if TYPE_CHECKING:
-    from ..generator.fitting.grain_reconstruction import ReconstructionSettings
-    from ..generator.fitting.section import Section
-    from ..generator.fitting.section_descriptors import Alignment
+    from ..generator.fitting.sections.descriptors import Alignment
+    from ..generator.fitting.sections.reconstruction import ReconstructionSettings
+    from ..generator.fitting.sections.section import Section
 
 EPSILON = 1e-9
 
@@ -65,7 +65,7 @@ class SectionOptions:
     @property
     def reconstruction(self) -> ReconstructionSettings:
         """How grains and outlines are found."""
-        from ..generator.fitting.grain_reconstruction import ReconstructionSettings
+        from ..generator.fitting.sections.reconstruction import ReconstructionSettings
 
         return ReconstructionSettings(
             threshold_deg=self.threshold, min_pixels=self.min_pixels, gap_px=self.gap
@@ -80,7 +80,7 @@ def read_all(paths: Sequence[Path], options: SectionOptions) -> list[Section]:
     FitError
         If one cannot be read, or centres or masks are not one for each map.
     """
-    from ..generator.fitting.section_files import read_section
+    from ..generator.fitting.sections.files import read_section
 
     centres = _one_each("--centre", options.centre, paths)
     masks = _one_each("--mask", options.mask, paths)
@@ -125,7 +125,7 @@ def verdicts_of(sections: Sequence[Section], options: SectionOptions) -> list[Al
     from dataclasses import replace
 
     from ..generator.errors import FitError
-    from ..generator.fitting.section_descriptors import alignment, section_descriptors
+    from ..generator.fitting.sections.descriptors import alignment, section_descriptors
 
     if not 0 <= options.relative_alignment <= 1:  # true for NaN
         msg = f"--relative-alignment is {options.relative_alignment}, expected 0 to 1"
@@ -147,7 +147,7 @@ def verdicts_of(sections: Sequence[Section], options: SectionOptions) -> list[Al
 
 def section_rows(sections: Sequence[Section], verdicts: Sequence[Alignment]) -> dict[str, Any]:
     """Grains and verdict of each section, and warnings."""
-    from ..generator.fitting.grain_model_fit import warnings
+    from ..generator.fitting.grains.fit import warnings
 
     names = row_names([Path(section.source) for section in sections])
     rows: dict[str, Any] = {

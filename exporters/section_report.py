@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
-from ..generator.fitting.section import Section
-from ..generator.fitting.section_descriptors import (
+from ..generator.fitting.sections.descriptors import (
     LEVEL,
     Alignment,
     SectionDescriptors,
@@ -26,6 +25,7 @@ from ..generator.fitting.section_descriptors import (
     section_descriptors,
     theta_density,
 )
+from ..generator.fitting.sections.section import Section
 from .atomic import replacing
 from .report import DPI, INK, STYLE, axes_at, new_figure
 from .section_drawing import MARGIN, coloured, draw_picture, grain_rgb

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..generator.fitting.nano_ct import Progress
-from ..generator.fitting.shell_comparison import DESCRIPTORS
-from ..generator.fitting.shell_distribution import Dependence, OrderFit
-from ..generator.fitting.shell_fit import Measured, ShellFit
-from ..generator.fitting.star_shape import StarShapes
+from ..generator.fitting.shells.coefficient_laws import Dependence, OrderFit
+from ..generator.fitting.shells.comparison import DESCRIPTORS
+from ..generator.fitting.shells.fit import Measured, ShellFit
+from ..generator.fitting.shells.segmentation import Progress
+from ..generator.fitting.shells.star_shape import StarShapes
 from .page_figures import BLUE, DPI, GREEN, LAYOUT, ORANGE, WIDTH, page_figure, save
 from .ray_casting import Camera
 from .rendering import BACKDROP, FRONT, grain_colours, render_shell, srgb
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..generator.shell import Shell
+    from ..generator.shell.shell import Shell
 
 Floats = NDArray[np.float64]
 

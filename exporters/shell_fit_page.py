@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..generator.fitting.shell_comparison import DESCRIPTORS
+from ..generator.fitting.shells.comparison import DESCRIPTORS
 from .html_page import Row, figure, framed, paragraph, table, warning
 
 INPUTS = {

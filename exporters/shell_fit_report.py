@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generator.errors import ExportError
-from ..generator.fitting.nano_ct import Progress
-from ..generator.fitting.shell_comparison import (
+from ..generator.fitting.shells.coefficient_laws import OrderFit
+from ..generator.fitting.shells.comparison import (
     DESCRIPTORS,
     Comparison,
     HeldOut,
@@ -31,9 +31,9 @@ from ..generator.fitting.shell_comparison import (
     held_out,
     measured_shells,
 )
-from ..generator.fitting.shell_distribution import OrderFit
-from ..generator.fitting.shell_fit import ShellFit, fit_document
-from ..generator.shell import Shell
+from ..generator.fitting.shells.fit import ShellFit, fit_document
+from ..generator.fitting.shells.segmentation import Progress
+from ..generator.shell.shell import Shell
 from ..generator.streams import stream
 from .atomic import replacing_folder
 from .html_page import write_text

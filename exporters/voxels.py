@@ -50,9 +50,9 @@ from numpy.typing import NDArray
 
 from ..generator import hdf5_files
 from ..generator.errors import ExportError
-from ..generator.grid import Grid
-from ..generator.labelling import SLAB, label_slab
-from ..generator.memory import available_memory
+from ..generator.machine import available_memory
+from ..generator.voxels.grid import Grid
+from ..generator.voxels.labelling import SLAB, label_slab
 from . import Progress, recipe
 from .cf import attach, dimension, new_file, set_text, variable
 from .software import source_text

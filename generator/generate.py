@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GenerationError
-from .marker_law import Markers
+from .grains.marker_law import Markers
+from .grains.orientations import sample_orientations
+from .grains.point_process import CELL, MarkedPoints, sample_poisson
+from .grains.radial_frame import marker_matrices
+from .grains.tessellation import Tessellation
 from .model_card import ModelCard
-from .orientations import sample_orientations
 from .particle import Derivation, Particle, Provenance
-from .point_process import CELL, MarkedPoints, sample_poisson
-from .radial_frame import marker_matrices
-from .shell import Shell
+from .shell.shell import Shell
 from .streams import DRAWS, stream
-from .tessellation import Tessellation
 
 SMALLEST_HALF_WIDTH = 128  # pixels: the paper's window
 MOST_POINTS = 10_000_000

@@ -14,9 +14,9 @@ from typing import Any
 
 from .. import schemas
 from .errors import ModelCardError, suggestion
-from .marker_law import MarkerLaw, RadialMarkers
-from .marker_net import MarkerNet
-from .shell_model import ShellModel
+from .grains.marker_law import MarkerLaw, RadialMarkers
+from .grains.marker_net import MarkerNet
+from .shell.model import ShellModel
 
 SHIPPED = Path(str(files(__package__))) / "model_cards"
 

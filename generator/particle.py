@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .candidates import CandidateCells
+from .grains.candidates import CandidateCells
+from .grains.tessellation import Tessellation
 from .model_card import ModelCard
-from .shell import Shell
+from .shell.shell import Shell
 from .streams import DRAWS
-from .tessellation import Tessellation
 
 OUTSIDE = 0  # grain ids are 1..n_grains, the rows of the grain table counted from one
 

@@ -63,8 +63,8 @@ def crystals(card):
 def short_grain_fits(monkeypatch):
     """Batches and samples of a few; the processes get the configuration with their plan."""
     pytest.importorskip("torch")
-    from cathodegrain.generator.fitting import grain_evaluation, training
-    from cathodegrain.generator.fitting.virtual_sections import block
+    from cathodegrain.generator.fitting.grains import evaluation as grain_evaluation, training
+    from cathodegrain.generator.fitting.sections.grain_model import block
 
     short = {"epochs": 2, "steps": 3, "score_every": 3, "score_from": 3, "tuning": 2}
     tiny = replace(training.DEFAULT, batch=4, **short)

@@ -8,9 +8,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.particle import Particle, Provenance
-from cathodegrain.generator.shell import Shell
-from cathodegrain.generator.tessellation import Tessellation
+from cathodegrain.generator.shell.shell import Shell
 
 
 def ball(card, seeds, radius_um=1.0):

@@ -5,8 +5,8 @@ from collections import deque
 import numpy as np
 from scipy.spatial import cKDTree
 
-from cathodegrain.generator.fitting.grain_reconstruction import pieces
-from cathodegrain.generator.fitting.section import Section, centroid
+from cathodegrain.generator.fitting.sections.reconstruction import pieces
+from cathodegrain.generator.fitting.sections.section import Section, centroid
 
 PIXEL = 0.05
 

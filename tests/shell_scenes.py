@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cathodegrain.generator.fitting import shell_comparison
-from cathodegrain.generator.fitting.shell_fit import FitSettings
+from cathodegrain.generator.fitting.shells import comparison as shell_comparison
+from cathodegrain.generator.fitting.shells.fit import FitSettings
 from cathodegrain.generator.model_card import ModelCard
 
 VOXEL_UM = 0.5

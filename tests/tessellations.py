@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cathodegrain.generator.radial_frame import radial_rotations
-from cathodegrain.generator.tessellation import Tessellation
+from cathodegrain.generator.grains.radial_frame import radial_rotations
+from cathodegrain.generator.grains.tessellation import Tessellation
 
 FAMILIES = {  # ranges of d_1, d_2 and d_3, r
     "mild": ((0.8, 1.2), (3, 5), (1, 4)),

@@ -9,13 +9,13 @@ LAYERS = ["schemas", "generator", "exporters"]  # each may import itself and its
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 HEAVY = {
     "torch": {
-        "generator/labelling_torch.py",
+        "generator/voxels/labelling_torch.py",
         "exporters/grain_fit_folder.py",
-        "generator/fitting/checkpoints.py",
-        "generator/fitting/networks.py",
-        "generator/fitting/soft_images.py",
-        "generator/fitting/tessellation_2d.py",
-        "generator/fitting/training.py",
+        "generator/fitting/grains/checkpoints.py",
+        "generator/fitting/grains/networks.py",
+        "generator/fitting/grains/soft_images.py",
+        "generator/fitting/grains/planar_fit.py",
+        "generator/fitting/grains/training.py",
     },
     "gmsh": {"exporters/msh_file.py"},
     "trimesh": {"exporters/grain_surfaces.py", "exporters/surface_files.py"},
@@ -31,7 +31,7 @@ HEAVY = {
     "pyarrow": {"exporters/datasets/columns.py", "exporters/datasets/index.py"},
     "distributed": {"exporters/datasets/engines.py"},
     "submitit": {"exporters/datasets/engines.py"},
-    "orix": {"exporters/ebsd_map.py", "generator/fitting/ebsd.py"},
+    "orix": {"exporters/ebsd_map.py", "generator/fitting/sections/ebsd.py"},
 }
 
 

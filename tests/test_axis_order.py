@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cathodegrain.generator.axis_order import (
+from cathodegrain.generator.measured.axis_order import (
     PAIRS,
     _lines,
     axis_order_problem,

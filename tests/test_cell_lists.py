@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cathodegrain.generator.cell_lists import cell_lists
+from cathodegrain.generator.grains.cell_lists import cell_lists
 from tessellations import random_tessellation
 
 SLACK = 1e-9

@@ -22,7 +22,7 @@ from cathodegrain.exporters.software import sha256
 from cathodegrain.generator import requirements
 from cathodegrain.generator.errors import DatasetError, ExportError
 from cathodegrain.generator.generate import generate_particle
-from cathodegrain.generator.morphology import grain_morphology
+from cathodegrain.generator.voxels.morphology import grain_morphology
 from datasets import FAILING, FIELDS, TOML, contents, made
 from processes import started
 

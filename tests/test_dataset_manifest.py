@@ -3,8 +3,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cathodegrain.exporters.datasets import layout, manifest
 from cathodegrain.generator.errors import DatasetError

@@ -13,17 +13,17 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from cathodegrain.generator.errors import FitError, VolumeFileError
-from cathodegrain.generator.fitting import ebsd
-from cathodegrain.generator.fitting.ebsd import read_map
-from cathodegrain.generator.fitting.grain_reconstruction import (
+from cathodegrain.generator.fitting.sections import ebsd
+from cathodegrain.generator.fitting.sections.ebsd import read_map
+from cathodegrain.generator.fitting.sections.files import read_section
+from cathodegrain.generator.fitting.sections.reconstruction import (
     ReconstructionSettings,
     grains_of_orientations,
     pieces,
 )
-from cathodegrain.generator.fitting.section import MISSING
-from cathodegrain.generator.fitting.section_files import read_section
-from cathodegrain.generator.misorientation import PROPER_ROTATIONS
-from cathodegrain.generator.orientations import multiply
+from cathodegrain.generator.fitting.sections.section import MISSING
+from cathodegrain.generator.grains.misorientation import PROPER_ROTATIONS
+from cathodegrain.generator.grains.orientations import multiply
 from sections import disc, flooded
 
 MAGNESIUM = Path(__file__).parents[2] / "shared/data/twins-magnesium.ctf"
@@ -224,7 +224,7 @@ def test_angles_are_those_of_orix(rng):
     quaternion = pytest.importorskip("orix.quaternion")
     from orix.quaternion import symmetry
 
-    from cathodegrain.generator.misorientation import disorientation_deg
+    from cathodegrain.generator.grains.misorientation import disorientation_deg
 
     p, q = random_rotations(rng, 200), random_rotations(rng, 200)
     for group in (symmetry.D3d, symmetry.D6h, symmetry.Oh, symmetry.Ci):

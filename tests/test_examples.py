@@ -11,14 +11,14 @@ from skfem import Basis, ElementTetP2, MeshTet, asm
 
 from cathodegrain.exporters.cohesive import split
 from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.generator.orientations import c_axes
+from cathodegrain.generator.grains.orientations import c_axes
 from meshes import ball
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-import cracking  # noqa: E402
-import diffusion  # noqa: E402
+import cracking
+import diffusion
 
 YOUNG, POISSON = 180.0, 0.25
 TOY = ["--diameter", "0.7", "--size", "0.15"]

@@ -4,16 +4,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cathodegrain.generator import point_process
 from cathodegrain.generator.errors import GenerationError, ModelCardError
 from cathodegrain.generator.generate import generate_particle, half_width, regenerate
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
-from cathodegrain.generator.marker_law import Markers
+from cathodegrain.generator.grains import point_process
+from cathodegrain.generator.grains.marker_law import Markers
+from cathodegrain.generator.grains.radial_frame import marker_matrices
+from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.model_card import ModelCard
-from cathodegrain.generator.radial_frame import marker_matrices
 from cathodegrain.generator.streams import DRAWS, stream
-from cathodegrain.generator.tessellation import Tessellation
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
 
 
 def keys(particle):

@@ -3,10 +3,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from cathodegrain.generator.fitting import grain_comparison, grain_evaluation
-from cathodegrain.generator.fitting.grain_comparison import Samples, Unit
-from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section
-from cathodegrain.generator.fitting.virtual_sections import block
+from cathodegrain.generator.fitting.grains import (
+    comparison as grain_comparison,
+    evaluation as grain_evaluation,
+)
+from cathodegrain.generator.fitting.grains.comparison import Samples, Unit
+from cathodegrain.generator.fitting.sections.grain_model import block
+from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
 
 
 def units(rng, n, factor=1.0, n_grains=50, size=1000.0):

@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cathodegrain.generator.fitting import grain_fit, section_score, training  # noqa: E402
-from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section  # noqa: E402
-from cathodegrain.generator.fitting.section import Section  # noqa: E402
-from cathodegrain.generator.fitting.tessellation_2d import PlanarFitSettings, fit_section  # noqa: E402
+from cathodegrain.generator.fitting.grains import run as grain_fit, score as section_score, training
+from cathodegrain.generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
+from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
+from cathodegrain.generator.fitting.sections.section import Section
 
 CONFIG = replace(
     training.DEFAULT, batch=4, epochs=2, steps=6, score_every=3, score_from=3, averaging=0.5

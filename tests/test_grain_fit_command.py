@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cathodegrain.exporters import cli, grain_fit_folder  # noqa: E402
-from cathodegrain.generator.fitting import training  # noqa: E402
-from cathodegrain.generator.generate import generate_particle  # noqa: E402
-from cathodegrain.generator.model_card import ModelCard  # noqa: E402
+from cathodegrain.exporters import cli, grain_fit_folder
+from cathodegrain.generator.fitting.grains import training
+from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.model_card import ModelCard
 
 pytestmark = pytest.mark.usefixtures("short_grain_fits")
 SHORT = {"--pixel": "0.05", "--steps": "6", "--planar-steps": "20", "--seeds": "2", "--jobs": "2"}
@@ -97,7 +97,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bytes(maps, tmp_path, capsys):
 def half_way(path, tmp_path):
     """File of the run of seed 0 after three of its six steps."""
     from cathodegrain.exporters import section_input
-    from cathodegrain.generator.fitting import grain_fit
+    from cathodegrain.generator.fitting.grains import run as grain_fit
 
     sections = section_input.read_all([Path(path)], section_input.SectionOptions(pixel=0.05))
     planar = [grain_fit_folder._read(tmp_path / "whole-fit" / "section-000.safetensors")]
@@ -225,7 +225,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_step(maps, tmp_path, monkeypa
 
 
 def test_a_checkpoint_of_another_version_is_refused(maps, tmp_path, monkeypatch, capsys):
-    from cathodegrain.generator.fitting import checkpoints
+    from cathodegrain.generator.fitting.grains import checkpoints
 
     out = tmp_path / "card.json"
     assert fit(maps[0], "--out", out) == 0

@@ -13,40 +13,34 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
 
-from cathodegrain import schemas  # noqa: E402
-from cathodegrain.exporters import grain_fit_report  # noqa: E402
-from cathodegrain.exporters.grain_fit_figures import draw_training  # noqa: E402
-from cathodegrain.exporters.grain_fit_page import page  # noqa: E402
-from cathodegrain.exporters.grain_fit_report import document, twins, write_report  # noqa: E402
-from cathodegrain.exporters.grain_fit_words import (  # noqa: E402
+from cathodegrain import schemas
+from cathodegrain.exporters import grain_fit_report
+from cathodegrain.exporters.grain_fit_figures import draw_training
+from cathodegrain.exporters.grain_fit_page import page
+from cathodegrain.exporters.grain_fit_report import document, twins, write_report
+from cathodegrain.exporters.grain_fit_words import (
     PLANAR_SETTINGS,
     SETTINGS,
     count_sentence,
     course_sentence,
 )
-from cathodegrain.generator.errors import ExportError  # noqa: E402
-from cathodegrain.generator.fitting import grain_evaluation, grain_fit, training  # noqa: E402
-from cathodegrain.generator.fitting.grain_comparison import comparisons  # noqa: E402
-from cathodegrain.generator.fitting.grain_model_fit import (  # noqa: E402
-    GrainFit,
-    fit_document,
-    fitted_card,
+from cathodegrain.generator.errors import ExportError
+from cathodegrain.generator.fitting.grains import (
+    evaluation as grain_evaluation,
+    run as grain_fit,
+    training,
 )
-from cathodegrain.generator.fitting.last_layer import Tuning  # noqa: E402
-from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section  # noqa: E402
-from cathodegrain.generator.fitting.section_descriptors import (  # noqa: E402
-    alignment,
-    section_descriptors,
-)
-from cathodegrain.generator.fitting.section_score import twin  # noqa: E402
-from cathodegrain.generator.fitting.tessellation_2d import (  # noqa: E402
-    PlanarFitSettings,
-    fit_section,
-)
-from cathodegrain.generator.fitting.virtual_sections import block  # noqa: E402
-from cathodegrain.generator.model_card import ModelCard  # noqa: E402
-from cathodegrain.generator.streams import stream  # noqa: E402
-from sections import voronoi  # noqa: E402
+from cathodegrain.generator.fitting.grains.comparison import comparisons
+from cathodegrain.generator.fitting.grains.fit import GrainFit, fit_document, fitted_card
+from cathodegrain.generator.fitting.grains.last_layer import Tuning
+from cathodegrain.generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
+from cathodegrain.generator.fitting.grains.score import twin
+from cathodegrain.generator.fitting.sections.descriptors import alignment, section_descriptors
+from cathodegrain.generator.fitting.sections.grain_model import block
+from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
+from cathodegrain.generator.model_card import ModelCard
+from cathodegrain.generator.streams import stream
+from sections import voronoi
 
 CONFIG = replace(training.DEFAULT, batch=4, epochs=2, steps=6, score_every=3, score_from=3)
 PLANAR = PlanarFitSettings(steps=20)

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from cathodegrain.exporters.grain_pieces import Moved, whole_grains
 from cathodegrain.exporters.tetrahedra import signed_volumes

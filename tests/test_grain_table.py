@@ -5,8 +5,8 @@ import xarray
 
 from cathodegrain.exporters import grain_table, particle_folder, voxels
 from cathodegrain.generator.errors import ExportError
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.morphology import grain_morphology
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.morphology import grain_morphology
 
 
 @pytest.fixture(scope="module")

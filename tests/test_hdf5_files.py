@@ -9,7 +9,7 @@ import pytest
 from cathodegrain.exporters import grain_table, interfaces, open_dataset, recipe, voxels, vtu
 from cathodegrain.exporters.cli import main
 from cathodegrain.generator.errors import DatasetError, ExportError, RecipeError, VolumeFileError
-from cathodegrain.generator.volume_files import read_volume
+from cathodegrain.generator.measured.open import read_volume
 from small_datasets import make_dataset
 
 SECRET = b"what only the owner of this computer may read"

@@ -132,7 +132,7 @@ def test_normals_are_those_of_the_recipe(table, particle, mesh):
 
 
 def test_misorientations_are_between_the_crystals_of_the_pair(table, particle):
-    from cathodegrain.generator.misorientation import disorientation_deg
+    from cathodegrain.generator.grains.misorientation import disorientation_deg
 
     q = particle.orientations
     for row in (0, len(table) // 2, len(table) - 1):

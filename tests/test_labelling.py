@@ -6,20 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.spatial import cKDTree
 
-from cathodegrain.generator import labelling
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import (
+from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.voxels import labelling
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import (
     label_axes,
     label_brute_force,
     label_grid,
     label_slab,
     run_all,
 )
-from cathodegrain.generator.tessellation import Tessellation
 from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 
 EYE = np.eye(3)
@@ -169,7 +168,7 @@ def test_grain_ids_do_not_depend_on_the_spacing(small_particle):
 JIT_OFF = """
 import numpy as np
 from tessellations import random_tessellation, voxel_axis
-from cathodegrain.generator.labelling import label_axes, label_brute_force
+from cathodegrain.generator.voxels.labelling import label_axes, label_brute_force
 axis = voxel_axis(9)
 for metric in ("norm", "squared"):
     gbpd = random_tessellation(12, "long", metric)

@@ -3,18 +3,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_axes, label_brute_force, label_grid
-from cathodegrain.generator.shell import Shell
-from cathodegrain.generator.spherical_harmonics import radii_at
-from cathodegrain.generator.tessellation import Tessellation
+from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.shell.shell import Shell
+from cathodegrain.generator.shell.spherical_harmonics import radii_at
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_axes, label_brute_force, label_grid
 from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 
 torch = pytest.importorskip("torch")
-labelling_torch = import_module("cathodegrain.generator.labelling_torch")
+labelling_torch = import_module("cathodegrain.generator.voxels.labelling_torch")
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 PRECISIONS = ["float64", "mixed"]

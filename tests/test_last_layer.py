@@ -5,11 +5,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cathodegrain.generator.fitting import grain_fit, last_layer, section_score  # noqa: E402
-from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section  # noqa: E402
-from cathodegrain.generator.fitting.training import DEFAULT, first_state  # noqa: E402
-from cathodegrain.generator.fitting.virtual_sections import GrainModel  # noqa: E402
-from cathodegrain.generator.model_card import ModelCard  # noqa: E402
+from cathodegrain.generator.fitting.grains import (
+    last_layer,
+    run as grain_fit,
+    score as section_score,
+)
+from cathodegrain.generator.fitting.grains.training import DEFAULT, first_state
+from cathodegrain.generator.fitting.sections.grain_model import GrainModel
+from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
+from cathodegrain.generator.model_card import ModelCard
 
 CONFIG = replace(DEFAULT, tuning=3)
 
@@ -22,7 +26,7 @@ def sections():
 
 @pytest.fixture
 def net():
-    return first_state(DEFAULT, np.random.default_rng(2)).generator.marker_net(10.0)
+    return first_state(DEFAULT, np.random.default_rng(2)).generator.grains.marker_net(10.0)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from safetensors.numpy import save_file
 from scipy import stats
 
 from cathodegrain.generator.errors import ModelCardError
-from cathodegrain.generator.marker_law import Markers, RadialMarkers, Uniform
-from cathodegrain.generator.marker_net import NEIGHBOURS, MarkerNet, neighbourhoods
+from cathodegrain.generator.grains.marker_law import Markers, RadialMarkers, Uniform
+from cathodegrain.generator.grains.marker_net import NEIGHBOURS, MarkerNet, neighbourhoods
+from cathodegrain.generator.grains.point_process import sample_poisson
+from cathodegrain.generator.grains.radial_frame import marker_matrices, radial_rotations
 from cathodegrain.generator.model_card import ModelCard
-from cathodegrain.generator.point_process import sample_poisson
-from cathodegrain.generator.radial_frame import marker_matrices, radial_rotations
 from cathodegrain.generator.streams import stream
 
 WIDTHS = (60, 128, 128, 64, 4)

@@ -1,7 +1,7 @@
 import pytest
 
-from cathodegrain.generator import memory
-from cathodegrain.generator.memory import available_memory
+from cathodegrain.generator import machine as memory
+from cathodegrain.generator.machine import available_memory
 
 GB = 10**9
 UNLIMITED = 9223372036854771712  # what version 1 says

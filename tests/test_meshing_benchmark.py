@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from cathodegrain.exporters.tetrahedra import signed_volumes
-from cathodegrain.generator.grid import Grid
+from cathodegrain.generator.voxels.grid import Grid
 from meshes import ball, edge_counts
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))

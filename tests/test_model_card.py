@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cathodegrain.generator.errors import ModelCardError
-from cathodegrain.generator.marker_law import RadialMarkers
-from cathodegrain.generator.marker_net import MarkerNet
+from cathodegrain.generator.grains.marker_law import RadialMarkers
+from cathodegrain.generator.grains.marker_net import MarkerNet
 from cathodegrain.generator.model_card import PARAMETERS, ModelCard, shipped_cards
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
-from cathodegrain.generator.morphology import angle_between_lines_deg, grain_morphology
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
+from cathodegrain.generator.voxels.morphology import angle_between_lines_deg, grain_morphology
 
 
 def voxel_centres(grid):

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from cathodegrain.generator.errors import FitError
-from cathodegrain.generator.fitting import nano_ct
-from cathodegrain.generator.fitting.nano_ct import SegmentationSettings, Step
+from cathodegrain.generator.fitting.shells import segmentation as nano_ct
+from cathodegrain.generator.fitting.shells.segmentation import SegmentationSettings, Step
 
 SETTINGS = SegmentationSettings()
 

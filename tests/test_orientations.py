@@ -3,7 +3,12 @@ import pytest
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from cathodegrain.generator.orientations import c_axes, multiply, sample_orientations, tangents
+from cathodegrain.generator.grains.orientations import (
+    c_axes,
+    multiply,
+    sample_orientations,
+    tangents,
+)
 
 N = 4000
 

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from cathodegrain.generator.fitting import grain_statistics, phantom, virtual_sections
-from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section
-from cathodegrain.generator.fitting.section_descriptors import alignment, section_descriptors
-from cathodegrain.generator.fitting.virtual_sections import GrainModel, block
-from cathodegrain.generator.marker_law import Markers
-from cathodegrain.generator.tessellation import Tessellation
+from cathodegrain.generator.fitting.grains import statistics as grain_statistics
+from cathodegrain.generator.fitting.sections import grain_model as virtual_sections, phantom
+from cathodegrain.generator.fitting.sections.descriptors import alignment, section_descriptors
+from cathodegrain.generator.fitting.sections.grain_model import GrainModel, block
+from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
+from cathodegrain.generator.grains.marker_law import Markers
+from cathodegrain.generator.grains.tessellation import Tessellation
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,17 @@ from cathodegrain.exporters import phantom_folder, section_report
 from cathodegrain.exporters.cli import main
 from cathodegrain.exporters.phantom_folder import PhantomPlan
 from cathodegrain.generator import requirements
-from cathodegrain.generator.fitting import phantom
-from cathodegrain.generator.fitting.grain_reconstruction import pieces, renumbered
-from cathodegrain.generator.fitting.phantom import (
+from cathodegrain.generator.fitting.sections import phantom
+from cathodegrain.generator.fitting.sections.descriptors import alignment, section_descriptors
+from cathodegrain.generator.fitting.sections.phantom import (
     PHANTOMS,
     CrowdedMarkers,
     phantom_offsets,
     phantom_series,
 )
-from cathodegrain.generator.fitting.section import MISSING, Section
-from cathodegrain.generator.fitting.section_descriptors import alignment, section_descriptors
-from cathodegrain.generator.marker_law import RadialMarkers, Uniform
+from cathodegrain.generator.fitting.sections.reconstruction import pieces, renumbered
+from cathodegrain.generator.fitting.sections.section import MISSING, Section
+from cathodegrain.generator.grains.marker_law import RadialMarkers, Uniform
 
 pytest.importorskip("matplotlib")
 PLAN = PhantomPlan(name="elongated", n_sections=3, n_off_centre=1, entropy=5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cathodegrain.generator.point_process import CELL, sample_poisson
+from cathodegrain.generator.grains.point_process import CELL, sample_poisson
 from cathodegrain.generator.streams import STAGES, stream
 
 LAMBDA = 0.0012

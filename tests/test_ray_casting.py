@@ -11,7 +11,7 @@ from cathodegrain.exporters.ray_casting import (
     shell_entries,
 )
 from cathodegrain.exporters.rendering import FRONT, SUBPIXELS
-from cathodegrain.generator.shell import Shell
+from cathodegrain.generator.shell.shell import Shell
 
 MIDDLE = (0.5, 0.5)
 

@@ -8,9 +8,9 @@ import xarray
 from cathodegrain.exporters import particle_folder, recipe, software
 from cathodegrain.generator.errors import RecipeError
 from cathodegrain.generator.generate import regenerate
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
 from cathodegrain.generator.streams import DRAWS
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
 
 
 @pytest.fixture(scope="module")

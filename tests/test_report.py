@@ -15,9 +15,9 @@ from cathodegrain.exporters.rendering import (
     render_views,
 )
 from cathodegrain.generator.errors import ExportError
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.shell import Shell
-from cathodegrain.generator.tessellation import Tessellation
+from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.shell.shell import Shell
+from cathodegrain.generator.voxels.grid import Grid
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")

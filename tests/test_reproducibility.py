@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from cathodegrain.generator.generate import generate_particle
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import DRAWS
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
 
 CASES = {
     "plain": (0, {"shell.diameter_um": 2.6}),
@@ -77,7 +77,7 @@ SCRIPT = """
 import json, sys
 import numpy as np
 from cathodegrain.generator.model_card import ModelCard
-from cathodegrain.generator.marker_net import MarkerNet
+from cathodegrain.generator.grains.marker_net import MarkerNet
 from cathodegrain.generator.generate import generate_particle
 from test_reproducibility import CASES, GOLDEN, digest, hashes
 found = {}

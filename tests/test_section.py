@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from cathodegrain.generator.errors import FitError
-from cathodegrain.generator.fitting.grain_reconstruction import (
+from cathodegrain.generator.fitting.sections.reconstruction import (
     ReconstructionSettings,
     pieces,
     renumbered,
     section_outline,
 )
-from cathodegrain.generator.fitting.section import MISSING, Section, centroid
+from cathodegrain.generator.fitting.sections.section import MISSING, Section, centroid
 from sections import disc, flooded
 
 

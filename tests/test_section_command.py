@@ -16,18 +16,18 @@ from cathodegrain.exporters import particle_folder, section_image
 from cathodegrain.exporters.cli import main
 from cathodegrain.generator import requirements
 from cathodegrain.generator.errors import ExportError, FitError
-from cathodegrain.generator.fitting.ebsd import read_map
-from cathodegrain.generator.fitting.phantom import boundary_weights
-from cathodegrain.generator.fitting.plane_cut import (
+from cathodegrain.generator.fitting.sections.descriptors import section_descriptors
+from cathodegrain.generator.fitting.sections.ebsd import read_map
+from cathodegrain.generator.fitting.sections.files import read_section
+from cathodegrain.generator.fitting.sections.phantom import boundary_weights
+from cathodegrain.generator.fitting.sections.plane_cut import (
     Plane,
     particle_section,
     plane_cut,
     plane_stream,
 )
-from cathodegrain.generator.fitting.section_descriptors import section_descriptors
-from cathodegrain.generator.fitting.section_files import read_section
 from cathodegrain.generator.generate import generate_particle
-from cathodegrain.generator.misorientation import disorientation_deg
+from cathodegrain.generator.grains.misorientation import disorientation_deg
 from sections import PIXEL
 
 OBLIQUE = (1.0, -2.0, 0.5)
@@ -335,7 +335,7 @@ def test_an_id_that_no_png_holds_is_refused(crystalline, tmp_path):
 
 def test_a_cut_needs_neither_torch_nor_orix():
     script = (
-        "import sys; import cathodegrain.generator.fitting.plane_cut; "
+        "import sys; import cathodegrain.generator.fitting.sections.plane_cut; "
         "assert not {'torch', 'orix', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -4,13 +4,13 @@ from scipy import ndimage, stats
 from scipy.spatial import cKDTree
 
 from cathodegrain.generator.errors import FitError
-from cathodegrain.generator.fitting.section import MISSING, Section
-from cathodegrain.generator.fitting.section_descriptors import (
+from cathodegrain.generator.fitting.sections.descriptors import (
     alignment,
     crofton_perimeters,
     section_descriptors,
     theta_density,
 )
+from cathodegrain.generator.fitting.sections.section import MISSING, Section
 from cathodegrain.generator.generate import generate_particle
 from sections import PIXEL, disc, plane, section_of, voronoi
 

@@ -2,14 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.optimize import brentq
 from scipy.special import elliprg
 
 from cathodegrain.generator.errors import GenerationError
-from cathodegrain.generator.shell import Shell, radius_bounds, weak_direction
-from cathodegrain.generator.spherical_harmonics import (
+from cathodegrain.generator.shell.shell import Shell, radius_bounds, weak_direction
+from cathodegrain.generator.shell.spherical_harmonics import (
     curvature_bound,
     gradient_bound,
     real_spherical_harmonics,

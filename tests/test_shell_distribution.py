@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from cathodegrain.generator.errors import FitError
-from cathodegrain.generator.fitting import shell_distribution as sd
-from cathodegrain.generator.laws import LogNormal, Normal, StudentT
+from cathodegrain.generator.fitting.shells import coefficient_laws as sd
+from cathodegrain.generator.shell.laws import LogNormal, Normal, StudentT
 
 
 def test_the_t_law_is_at_least_as_likely_as_what_scipy_finds():

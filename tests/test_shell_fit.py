@@ -7,11 +7,11 @@ import pytest
 
 from cathodegrain import schemas
 from cathodegrain.generator.errors import FitError
-from cathodegrain.generator.fitting import shell_comparison, shell_fit
+from cathodegrain.generator.fitting.shells import comparison as shell_comparison, fit as shell_fit
 from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.measured.open import read_volume
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
-from cathodegrain.generator.volume_files import read_volume
 from shell_scenes import SETTINGS, VOXEL_UM, quiet, scene
 
 

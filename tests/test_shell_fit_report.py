@@ -12,10 +12,10 @@ from cathodegrain.exporters.rendering import BACKDROP, render_shell, srgb
 from cathodegrain.exporters.shell_fit_page import FAMILIES, page
 from cathodegrain.exporters.shell_fit_report import document, judge, write_report
 from cathodegrain.generator.errors import ExportError
-from cathodegrain.generator.fitting import shell_comparison, shell_fit
-from cathodegrain.generator.fitting.shell_comparison import DESCRIPTORS
-from cathodegrain.generator.fitting.shell_fit import FitSettings
-from cathodegrain.generator.shell import Shell
+from cathodegrain.generator.fitting.shells import comparison as shell_comparison, fit as shell_fit
+from cathodegrain.generator.fitting.shells.comparison import DESCRIPTORS
+from cathodegrain.generator.fitting.shells.fit import FitSettings
+from cathodegrain.generator.shell.shell import Shell
 from shell_scenes import VOXEL_UM, quiet, scene
 
 pytest.importorskip("matplotlib")

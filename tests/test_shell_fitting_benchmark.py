@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from cathodegrain.generator.shell import Shell
+from cathodegrain.generator.shell.shell import Shell
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 shell_fitting = import_module("shell_fitting")

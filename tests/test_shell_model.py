@@ -9,16 +9,25 @@ import pytest
 from scipy import stats
 
 from cathodegrain.generator.errors import GenerationError
-from cathodegrain.generator.laws import LogNormal, Normal, StudentT, law_fields, law_from_fields
-from cathodegrain.generator.shell import Shell
-from cathodegrain.generator.shell_model import (
+from cathodegrain.generator.shell.laws import (
+    LogNormal,
+    Normal,
+    StudentT,
+    law_fields,
+    law_from_fields,
+)
+from cathodegrain.generator.shell.model import (
     NOT_STAR_SHAPED,
     NOT_STAR_SHAPED_ABOUT_CENTROID,
     SPHERICITY,
     TOO_LARGE,
     ShellModel,
 )
-from cathodegrain.generator.spherical_harmonics import real_spherical_harmonics, sphere_quadrature
+from cathodegrain.generator.shell.shell import Shell
+from cathodegrain.generator.shell.spherical_harmonics import (
+    real_spherical_harmonics,
+    sphere_quadrature,
+)
 
 # Table 1 of the paper: degree -> nu, sigma (CT voxels).
 TABLE_1 = {

@@ -10,11 +10,11 @@ from cathodegrain.exporters import particle_folder
 from cathodegrain.generator import generate
 from cathodegrain.generator.errors import ModelCardError
 from cathodegrain.generator.generate import generate_particle, regenerate
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
-from cathodegrain.generator.marker_net import MarkerNet
+from cathodegrain.generator.grains.marker_net import MarkerNet
 from cathodegrain.generator.model_card import SHIPPED, ModelCard
-from cathodegrain.generator.morphology import grain_morphology
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
+from cathodegrain.generator.voxels.morphology import grain_morphology
 
 PITCH = 0.05
 

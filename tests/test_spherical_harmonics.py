@@ -2,12 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.special import gamma, sph_harm_y
 
-from cathodegrain.generator.spherical_harmonics import (
+from cathodegrain.generator.shell.spherical_harmonics import (
     amplitude_bound,
     curvature_bound,
     gradient_bound,

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from cathodegrain.generator.fitting import star_shape
-from cathodegrain.generator.shell import Shell
-from cathodegrain.generator.spherical_harmonics import real_spherical_harmonics
+from cathodegrain.generator.fitting.shells import star_shape
+from cathodegrain.generator.shell.shell import Shell
+from cathodegrain.generator.shell.spherical_harmonics import real_spherical_harmonics
 
 
 def voxels_of(shell, half):

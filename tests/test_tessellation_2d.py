@@ -4,15 +4,10 @@ import pytest
 pytest.importorskip("torch")
 
 from cathodegrain.generator.errors import FitError
-from cathodegrain.generator.fitting.phantom import PHANTOMS, phantom_section
-from cathodegrain.generator.fitting.section import Section
-from cathodegrain.generator.fitting.section_tessellations import (
-    SectionTessellation,
-)
-from cathodegrain.generator.fitting.tessellation_2d import (
-    PlanarFitSettings,
-    fit_section,
-)
+from cathodegrain.generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
+from cathodegrain.generator.fitting.grains.planar_tessellation import SectionTessellation
+from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
+from cathodegrain.generator.fitting.sections.section import Section
 
 
 def labels_of(fit, section):

@@ -6,19 +6,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cathodegrain.generator.errors import FitError  # noqa: E402
-from cathodegrain.generator.fitting import checkpoints, cutouts, training  # noqa: E402
-from cathodegrain.generator.fitting.networks import Discriminator, TorchMarkerNet  # noqa: E402
-from cathodegrain.generator.fitting.section_tessellations import (  # noqa: E402
+from cathodegrain.generator.errors import FitError
+from cathodegrain.generator.fitting.grains import checkpoints, cutouts, training
+from cathodegrain.generator.fitting.grains.networks import Discriminator, TorchMarkerNet
+from cathodegrain.generator.fitting.grains.planar_tessellation import (
     SectionTessellation,
     section_grains,
 )
-from cathodegrain.generator.fitting.soft_images import soft_images  # noqa: E402
-from cathodegrain.generator.marker_net import neighbourhoods as particle_neighbourhoods  # noqa: E402
-from cathodegrain.generator.point_process import MarkedPoints  # noqa: E402
-from cathodegrain.generator.radial_frame import marker_matrices, radial_rotations  # noqa: E402
-from cathodegrain.generator.streams import stream  # noqa: E402
-from cathodegrain.generator.tessellation import Tessellation  # noqa: E402
+from cathodegrain.generator.fitting.grains.soft_images import soft_images
+from cathodegrain.generator.grains.marker_net import neighbourhoods as particle_neighbourhoods
+from cathodegrain.generator.grains.point_process import MarkedPoints
+from cathodegrain.generator.grains.radial_frame import marker_matrices, radial_rotations
+from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.streams import stream
 
 CONFIG = replace(training.DEFAULT, batch=4, epochs=3, steps=4)
 

@@ -13,16 +13,16 @@ import xarray
 from PIL import Image
 from scipy.io import netcdf_file
 
-from cathodegrain.generator import volume_files
 from cathodegrain.generator.errors import VolumeFileError
-from cathodegrain.generator.requirements import install_command
-from cathodegrain.generator.volume_files import (
+from cathodegrain.generator.measured import open as volume_files
+from cathodegrain.generator.measured.open import (
     FORMATS,
     IMAGES,
     open_volume,
     read_image,
     read_volume,
 )
+from cathodegrain.generator.requirements import install_command
 
 TYPES = ["uint8", "int16", ">u2", "<u2", "int32", ">i4", "float32", ">f4", "float64"]
 

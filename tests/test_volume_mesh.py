@@ -14,8 +14,8 @@ from cathodegrain.exporters.tetrahedra import FACES, inverse_condition, signed_v
 from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
 from meshes import ball, edge_counts, faces_of, umbrellas
 
 PIXEL_UM = 0.05

@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from cathodegrain.exporters import recipe, voxels
 from cathodegrain.generator.errors import ExportError
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
-from cathodegrain.generator.shell import Shell
+from cathodegrain.generator.shell.shell import Shell
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
 
 SPACING = 0.03  # um: more than one slab of 64 layers, and no multiple of it
 

@@ -8,8 +8,8 @@ import pytest
 
 from cathodegrain.exporters import voxels, vti
 from cathodegrain.generator.errors import ExportError
-from cathodegrain.generator.grid import Grid
-from cathodegrain.generator.labelling import label_grid
+from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_grid
 
 SPACING = 0.03  # um: more than one slab of 64 layers, and no multiple of it
 

@@ -3,8 +3,8 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from cathodegrain.generator.fitting.nano_ct import squared_depth
-from cathodegrain.generator.fitting.watershed import catchments
+from cathodegrain.generator.fitting.shells.segmentation import squared_depth
+from cathodegrain.generator.fitting.shells.watershed import catchments
 
 
 def balls(shape, centres, radii):

@@ -46,7 +46,7 @@ from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.particle import Particle
-from cathodegrain.generator.shell import Shell
+from cathodegrain.generator.shell.shell import Shell
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,7 @@ import numpy as np
 from ...generator.errors import DatasetError
 from ...generator.model_card import ModelCard
 from ..json_documents import read_document
-from . import folder as dataset_folder
-from . import layout, manifest
+from . import folder as dataset_folder, layout, manifest
 from .access import parsed_index
 from .files import LocalFiles, read_bytes
 

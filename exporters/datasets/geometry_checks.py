@@ -10,8 +10,8 @@ import numpy as np
 
 from ...generator import hdf5_files
 from ...generator.errors import CathodegrainError
-from ...generator.labelling import label_slab
 from ...generator.particle import Particle
+from ...generator.voxels.labelling import label_slab
 from .. import FORMATS, grain_table, recipe, voxels
 from .config import GRAINS
 

@@ -1,0 +1,1 @@
+"""From sections to the grains of a model card: the stereological fit."""

@@ -1,0 +1,1 @@
+"""Sections of grains: EBSD maps, images of labels, virtual ones; their descriptors."""

@@ -1,0 +1,1 @@
+"""From CT volumes to the shells of a model card."""

@@ -1,0 +1,1 @@
+"""The inside of a particle: seed points, markers, tessellation, orientations."""

@@ -1,0 +1,261 @@
+"""Generalised balanced power diagrams (GBPD): Eq. (8), and its soft form, Eq. (11)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import gbpd_kernels, reach_kernels
+from .candidates import CandidateCells
+
+if TYPE_CHECKING:
+    from ..shell.shell import Shell
+
+Metric = Literal["norm", "squared"]
+METRICS = ("norm", "squared")
+
+
+@dataclass(frozen=True, eq=False)
+class Tessellation:
+    r"""GBPD of space into grains, one grain per seed point.
+
+    .. math:: f_i(x) = |x - s_i|_{M_i} - r_i, \qquad |y|_M = \sqrt{y^\top M y}
+
+    for the metric "norm", the one of Eqs. (8) and (11) as printed; "squared" has
+    f_i(x) = |x - s_i|_{M_i}^2 - r_i, as anisotropic power diagrams do. Grain i is where
+    f_i is smallest.
+
+    Parameters
+    ----------
+    seeds : (n, 3) float
+        Seed points s_i, in some unit of length.
+    matrices : (n, 3, 3) float
+        Marker matrices M_i, symmetric positive definite, 1 / length^2.
+    offsets : (n,) float
+        Additive markers r_i, dimensionless.
+    metric
+        "norm" or "squared".
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a value that is not finite, an unknown metric, or a matrix that
+        is not symmetric positive definite.
+    """
+
+    seeds: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    metric: Metric = "norm"
+
+    def __post_init__(self) -> None:
+        n = len(self.seeds)
+        expected = {"seeds": (n, 3), "matrices": (n, 3, 3), "offsets": (n,)}
+        for name, shape in expected.items():
+            array = np.array(getattr(self, name), dtype=np.float64, order="C")  # our own copy
+            if array.shape != shape or n == 0:
+                msg = f"{name} has shape {array.shape}, expected {shape} for {n} > 0 seeds"
+                raise ValueError(msg)
+            if not np.isfinite(array).all():
+                msg = f"{name} holds a value that is not finite, expected numbers"
+                raise ValueError(msg)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if self.metric not in METRICS:
+            msg = f"metric is {self.metric!r}, expected one of {METRICS}"
+            raise ValueError(msg)
+        self.table  # noqa: B018  factorises, and so checks the matrices
+
+    def __len__(self) -> int:
+        """Number of grains."""
+        return len(self.seeds)
+
+    @property
+    def squared(self) -> bool:
+        """Whether the metric is "squared"."""
+        return self.metric == "squared"
+
+    @cached_property
+    def table(self) -> NDArray[np.float64]:
+        """Grain table of the kernels, (n, 10) float: s_i, upper triangle of U_i, r_i."""
+        return np.column_stack([self.seeds, upper_factors(self.matrices), self.offsets])
+
+    @cached_property
+    def extents(self) -> NDArray[np.float64]:
+        """Half widths of the boxes round the unit balls |y|_M <= 1, (n, 3) float."""
+        xx, xy, xz, yy, yz, zz = self.table[:, 3:9].T
+        v01, v12 = xy / (xx * yy), yz / (yy * zz)  # U^-1, up to signs
+        v02 = (xy * yz / (yy * zz) - xz / zz) / xx
+        return np.column_stack(
+            [np.sqrt(1 / xx**2 + v01**2 + v02**2), np.sqrt(1 / yy**2 + v12**2), 1 / zz]
+        )
+
+    def scaled(self, factor: float) -> Tessellation:
+        """Copy with all lengths multiplied by ``factor``; labels move along."""
+        return replace(self, seeds=self.seeds * factor, matrices=self.matrices / factor**2)
+
+    def select(self, rows: NDArray[np.intp]) -> Tessellation:
+        """Copy with some of the grains, in the order of ``rows``."""
+        return replace(
+            self,
+            seeds=self.seeds[rows],
+            matrices=self.matrices[rows],
+            offsets=self.offsets[rows],
+        )
+
+    def slack(self, extent: float) -> float:
+        """Bound on the rounding error of score differences over ``extent``, generously.
+
+        A thousand units in the last place of the largest score that points within
+        ``extent`` of any seed can have.
+        """
+        norm = float(np.abs(self.table[:, 3:9]).sum(axis=1).max()) * extent
+        score = norm * norm if self.squared else norm
+        return 1e3 * np.finfo(np.float64).eps * (score + float(np.abs(self.offsets).max()))
+
+    def scores(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """f_i(x) at each point, (..., n) float, written as in Eq. (8): small cases only."""
+        offset = np.asarray(points)[..., None, :] - self.seeds
+        q = np.einsum("...ni,nij,...nj->...n", offset, self.matrices, offset)
+        values: NDArray[np.float64] = (q if self.squared else np.sqrt(q)) - self.offsets
+        return values
+
+    def labels(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Index of the grain at each point, Eq. (8); the lowest index wins a tie.
+
+        Every grain is evaluated: for many points of one particle use `candidate_cells`.
+
+        Parameters
+        ----------
+        points : (..., 3) float
+
+        Examples
+        --------
+        >>> seeds = np.array([[-1.0, 0, 0], [1.0, 0, 0]])
+        >>> gbpd = Tessellation(seeds, np.stack([np.eye(3)] * 2), np.zeros(2))
+        >>> gbpd.labels(np.array([[-0.1, 0, 0], [0.1, 0, 0]]))
+        array([0, 1], dtype=int32)
+        """
+        return self.two_best(points)[0][..., 0]
+
+    def two_best(
+        self, points: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Best and second best grain, (..., 2) int32, and their scores, (..., 2) float.
+
+        Without a second grain its index is -1 and its score infinite.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        flat = np.ascontiguousarray(points.reshape(-1, 3))
+        index = np.empty((len(flat), 2), np.int32)
+        scores = np.empty((len(flat), 2))
+        gbpd_kernels.two_best(flat, self.table, self.squared, index, scores)
+        shape = (*points.shape[:-1], 2)
+        return index.reshape(shape), scores.reshape(shape)
+
+    def score_gradients(
+        self, points: NDArray[np.float64], index: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """Gradient of f_i at points (n, 3) for grains ``index`` (n,): (n, 3) float."""
+        offset = points - self.seeds[index]
+        pulled = np.einsum("nij,nj->ni", self.matrices[index], offset)
+        if self.squared:
+            return 2 * pulled
+        norm = np.sqrt(np.einsum("ni,ni->n", offset, pulled))[:, None]
+        return np.where(norm > 0, pulled / np.where(norm > 0, norm, 1.0), 0.0)
+
+    def soft_indicator(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        r"""T_i(x) = softmax_i(-f_i(x)), (..., n) float, Eq. (11); all grains: small cases only.
+
+        Examples
+        --------
+        >>> seeds = np.array([[-1.0, 0, 0], [1.0, 0, 0]])
+        >>> gbpd = Tessellation(seeds, np.stack([np.eye(3)] * 2), np.zeros(2))
+        >>> gbpd.soft_indicator(np.zeros(3))
+        array([0.5, 0.5])
+        """
+        scores = self.scores(points)
+        weights = np.exp(scores.min(axis=-1, keepdims=True) - scores)
+        total: NDArray[np.float64] = weights.sum(axis=-1, keepdims=True)
+        return weights / total
+
+    def candidate_cells(
+        self, half_width: float, cell: float, margin: float = 0.0
+    ) -> CandidateCells:
+        """Short lists of the grains that matter in each cell of a cube round the origin.
+
+        Parameters
+        ----------
+        half_width
+            Half the edge of the cube.
+        cell
+            Largest edge of a cell.
+        margin
+            tau: grains whose score is within ``margin`` of the best somewhere in the cell
+            are kept; what is left out weighs at most e^-tau of the winner in Eq. (11).
+        """
+        slack = self.slack(self._extent(half_width))
+        return CandidateCells.build(self.table, self.squared, half_width, cell, margin, slack)
+
+    def reachable(self, shell: Shell, resolution: float) -> NDArray[np.intp]:
+        """Indices of the grains that can own a point inside ``shell``, ascending.
+
+        A grain is left out only if it is proven to own none: without it no label inside
+        the shell changes. Boxes down to ``resolution`` are looked at; a finer one leaves
+        out more.
+        """
+        half_width = shell.radius_bounds[1]
+        marked = np.zeros(len(self), np.bool_)
+        levels = 3  # a cell as large as a grain has 8^3 boxes of a resolution of an eighth
+        n_edge = math.ceil(2 * half_width / (2**levels * resolution))
+        reach_kernels.mark_reachable(
+            half_width, n_edge, levels, self.table, self.extents, self.squared,
+            self.slack(self._extent(half_width)), shell.table, shell.max_degree, marked,
+        )  # fmt: skip
+        return np.flatnonzero(marked)
+
+    def _extent(self, half_width: float) -> float:
+        """Largest distance between a seed and a point of the cube, at least."""
+        return float(np.sqrt(3.0) * half_width + np.linalg.norm(self.seeds, axis=1).max())
+
+
+def upper_factors(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cholesky factors U of M = U^T U, (n, 6) float: U_xx, U_xy, U_xz, U_yy, U_yz, U_zz.
+
+    Written out element by element: LAPACK's last bits depend on the processor, these do
+    not.
+
+    Raises
+    ------
+    ValueError
+        If a matrix is not symmetric positive definite; names the first one.
+
+    Examples
+    --------
+    >>> upper_factors(np.diag([4.0, 9.0, 16.0])[None])
+    array([[2., 0., 0., 3., 0., 4.]])
+    """
+    m = np.asarray(matrices)
+    asymmetric = (m != m.transpose(0, 2, 1)).any(axis=(1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        xx = np.sqrt(m[:, 0, 0])
+        xy, xz = m[:, 0, 1] / xx, m[:, 0, 2] / xx
+        yy = np.sqrt(m[:, 1, 1] - xy * xy)
+        yz = (m[:, 1, 2] - xy * xz) / yy
+        zz = np.sqrt(m[:, 2, 2] - xz * xz - yz * yz)
+        factors = np.column_stack([xx, xy, xz, yy, yz, zz])
+        diagonal = factors[:, [0, 3, 5]]
+        bad = asymmetric | ~(np.isfinite(factors).all(axis=1) & (diagonal > 0).all(axis=1))
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        msg = (
+            f"matrix {i} is not symmetric positive definite: {m[i].tolist()}; "
+            f"{int(bad.sum())} of {len(m)} are not"
+        )
+        raise ValueError(msg)
+    return factors

@@ -1,0 +1,1 @@
+"""The outer surface: spherical harmonics, shells, their random model and its laws."""

@@ -1,0 +1,1 @@
+"""Labels on grids, and what is measured on them."""

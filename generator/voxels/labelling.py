@@ -1,0 +1,149 @@
+"""Voxel labels of a particle: exact, by culling, block by block."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..grains import gbpd_kernels
+from ..grains.tessellation import Tessellation
+from .grid import Grid
+
+if TYPE_CHECKING:
+    from ..particle import Particle
+    from ..shell.shell import Shell
+
+NO_SHELL = np.empty(0)
+SLAB = 64  # layers of voxels that a streamed export labels at a time
+
+
+def label_grid(particle: Particle, grid: Grid, *, threads: int | None = None) -> NDArray[np.int32]:
+    """Grain id at every voxel centre, (nz, ny, nx) int32; 0 outside the shell.
+
+    Equal to evaluating every grain at every voxel, to the bit, ties to the lowest id
+    (`gbpd_kernels` has the algorithm). Memory beyond the result is a
+    few megabytes for each thread.
+
+    Parameters
+    ----------
+    threads
+        Number of threads; by default all cores that the process may use. The labels do
+        not depend on it.
+    """
+    return label_slab(particle, grid, 0, grid.shape[0], threads=threads)
+
+
+def label_slab(
+    particle: Particle, grid: Grid, start: int, stop: int, *, threads: int | None = None
+) -> NDArray[np.int32]:
+    """Layers ``start`` to ``stop - 1`` along z of `label_grid`, (stop - start, ny, nx) int32."""
+    axes = (grid.axis("x"), grid.axis("y"), grid.axis("z")[start:stop])
+    return label_axes(particle.tessellation, *axes, shell=particle.shell, threads=threads)
+
+
+def label_axes(
+    tessellation: Tessellation,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    z: NDArray[np.float64],
+    *,
+    shell: Shell | None = None,
+    threads: int | None = None,
+) -> NDArray[np.int32]:
+    """One plus the index of the grain at every (z, y, x), 0 outside the shell if given.
+
+    Parameters
+    ----------
+    x, y, z : (nx,), (ny,), (nz,) float
+        Ascending coordinates; they need not be equidistant.
+    """
+    x, y, z = _as_compiled(x, y, z)
+    out = np.empty((len(z), len(y), len(x)), np.int32)
+    table, degree = (NO_SHELL, 0) if shell is None else (shell.table, shell.max_degree)
+    slack = tessellation.slack(extent(tessellation, (x, y, z)))
+    edge = block_edge(out.shape)
+
+    def label(corner: tuple[int, ...]) -> None:
+        k, j, i = corner
+        gbpd_kernels.label_block(
+            x, y, z, k, j, i, edge, tessellation.table, tessellation.squared, slack,
+            table, degree, out,
+        )  # fmt: skip
+
+    run_all(label, product(*(range(0, n, edge) for n in out.shape)), threads)
+    return out
+
+
+def label_brute_force(
+    tessellation: Tessellation,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    z: NDArray[np.float64],
+) -> NDArray[np.int32]:
+    """What `label_axes` must be equal to: every grain evaluated at every voxel, no shell."""
+    x, y, z = _as_compiled(x, y, z)
+    out = np.empty((len(z), len(y), len(x)), np.int32)
+    gbpd_kernels.brute_force(x, y, z, tessellation.table, tessellation.squared, out)
+    return out
+
+
+def _as_compiled(*axes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """The axes as contiguous float64: any other type or layout would compile kernels anew."""
+    return tuple(np.ascontiguousarray(axis, np.float64) for axis in axes)
+
+
+def run_all(
+    task: Callable[[tuple[int, ...]], None], items: Iterable[tuple[int, ...]], threads: int | None
+) -> None:
+    """Call ``task`` on all items with a pool of threads; the kernels release the GIL.
+
+    If anything is raised, an interrupt included, what has not started is not done any more.
+    """
+    n = threads or usable_cores()
+    if n == 1:
+        for item in items:
+            task(item)
+        return
+    with ThreadPoolExecutor(n) as pool:
+        try:
+            for _ in pool.map(task, items):
+                pass
+        except BaseException:  # `map` alone forgets what it submitted before an interrupt
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: fewer than the computer has under SLURM or taskset.
+
+    At most ``NUMBA_NUM_THREADS`` if the environment sets it.
+    """
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    return min(int(limit), _cores()) if limit.isdigit() and int(limit) else _cores()
+
+
+def _cores() -> int:
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def extent(tessellation: Tessellation, axes: tuple[NDArray[np.float64], ...]) -> float:
+    """Largest distance that a voxel can have from a seed, at least."""
+    low = np.minimum([a[0] for a in axes], tessellation.seeds.min(axis=0))
+    high = np.maximum([a[-1] for a in axes], tessellation.seeds.max(axis=0))
+    return float(np.linalg.norm(high - low))
+
+
+def block_edge(shape: tuple[int, ...]) -> int:
+    """Edge of the root blocks: about an eighth of the grid, 32 at least, a slab at most."""
+    return SLAB if max(shape) > 8 * 32 else 32
