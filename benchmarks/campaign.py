@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cathodegrain import exporters, generator
-from cathodegrain.exporters.cohesive import split
-from cathodegrain.exporters.mesh_certificate import SMALL_PIXELS
-from cathodegrain.exporters.mesh_conformity import Conformity
+from cathodegrain.exporters.certificate.certificate import SMALL_PIXELS
+from cathodegrain.exporters.certificate.conformity import Conformity
+from cathodegrain.exporters.mesh.cohesive import split
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.particle import Particle

@@ -15,12 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from cathodegrain.exporters import particle_folder
-from cathodegrain.exporters.datasets import build, config
-from cathodegrain.exporters.datasets.engines import Processes
+from cathodegrain.exporters.datasets import config
+from cathodegrain.exporters.datasets.checking.verify import verify
 from cathodegrain.exporters.datasets.folder import prepare, read
-from cathodegrain.exporters.datasets.particle_task import Outcome, ParticleTask
-from cathodegrain.exporters.datasets.verify import verify
+from cathodegrain.exporters.datasets.making import build
+from cathodegrain.exporters.datasets.making.engines import Processes
+from cathodegrain.exporters.datasets.making.particle_task import Outcome, ParticleTask
+from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator.generate import generate_particle
 from timing import Result, machine, peak_bytes, table
 

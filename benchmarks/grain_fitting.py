@@ -45,7 +45,7 @@ TRAINING_SEEDS = 100  # seeds of training between those of two phantoms
 
 def command(*arguments: object) -> str:
     """What the command line prints."""
-    words = [sys.executable, "-m", "cathodegrain.exporters.cli", *map(str, arguments)]
+    words = [sys.executable, "-m", "cathodegrain.exporters.commands.main", *map(str, arguments)]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
@@ -167,7 +167,7 @@ def small(out: Path) -> Iterator[Result]:
         tifffile.imwrite(maps[-1], cut)
     words = ["fit", "grains", *maps, "--pixel", 0.05, "--out", out / "card.json"]
     words += [text for _ in maps for text in ("--centre", "100,100")]
-    arguments = [sys.executable, "-m", "cathodegrain.exporters.cli", *map(str, words)]
+    arguments = [sys.executable, "-m", "cathodegrain.exporters.commands.main", *map(str, words)]
     started = time.perf_counter()
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
     while not list((out / "card-fit").glob("run-*.safetensors")) and process.poll() is None:

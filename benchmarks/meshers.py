@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cathodegrain.exporters import mesher
-from cathodegrain.exporters.tetrahedra import compacted, signed_volumes
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.mesh.tetrahedra import compacted, signed_volumes
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing import mesher
 from cathodegrain.generator.particle import OUTSIDE, Particle
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_grid

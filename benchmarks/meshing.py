@@ -29,13 +29,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from campaign import DIAMETERS_UM, Case, Row, apart, figures, line, run, warm_up
-from cathodegrain.exporters.body import ParticleBody
-from cathodegrain.exporters.lattice import body_centred_lattice
-from cathodegrain.exporters.mesh_certificate import certify
-from cathodegrain.exporters.mesher import DEFAULT_SIZE_UM
-from cathodegrain.exporters.tet_complex import MAX_RING, complex_of, ring_around
-from cathodegrain.exporters.tetrahedra import EDGES
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.certificate.certificate import certify
+from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.mesh.tetrahedra import EDGES
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing.lattice import body_centred_lattice
+from cathodegrain.exporters.meshing.mesher import DEFAULT_SIZE_UM
+from cathodegrain.exporters.meshing.tet_complex import MAX_RING, complex_of, ring_around
 from cathodegrain.generator.particle import Particle
 from meshers import ftetwild, gmsh_delaunay, ours
 from timing import Result, alternating, in_one_thread, machine, peak_bytes, ratio, table

@@ -18,9 +18,9 @@ from .solvers import PROFILES, SolverProfile
 
 if TYPE_CHECKING:
     from ..generator.particle import Particle
-    from .datasets.access import Dataset
-    from .volume_mesh import VolumeMesh
-    from .voxels import Voxels
+    from .datasets.reading.access import Dataset
+    from .mesh.volume_mesh import VolumeMesh
+    from .products.voxels import Voxels
 
 find_place(Path(__file__).parent)  # before any module imports numba
 
@@ -76,7 +76,7 @@ def _solver(profile: SolverProfile) -> Format:
         profile.name,
         profile.purpose,
         profile.name,
-        ".mesh_export",
+        ".products.mesh",
         {**MESH_FORM, "unit": str},
         summarised=True,
         writer="write_solver",
@@ -92,7 +92,7 @@ FORMATS = {
             "voxels.vtkhdf",
             "grain id on a regular grid, with a table of the grains",
             "ParaView >= 5.12, xarray, h5py, netCDF4, NeXus viewers",
-            ".voxels",
+            ".products.voxels",
             {"spacing_um": float},
         ),
         Format(
@@ -100,7 +100,7 @@ FORMATS = {
             "voxels.vti",
             "grain id on a regular grid as the cell array `material`, metres",
             "DAMASK, older ParaView",
-            ".vti",
+            ".products.vti",
             {"spacing_um": float},
         ),
         Format(
@@ -108,7 +108,7 @@ FORMATS = {
             "grain_table.h5",
             "table of the grains: volume, centroid, principal lengths, alignment",
             "xarray, h5py, netCDF4",
-            ".grain_table",
+            ".products.grain_table",
             {"spacing_um": float},
             labelled=True,
         ),
@@ -118,7 +118,7 @@ FORMATS = {
             "one watertight triangle mesh per grain and for the shell (PLY), and the "
             "conforming complex of all grain boundaries (surfaces.vtkhdf)",
             "ParaView, MeshLab, Blender, trimesh",
-            ".grain_surfaces",
+            ".surfaces.grain_surfaces",
             {**MESH_SIZES, "surface_format": str},
             ("trimesh",),
             "mesh",
@@ -129,7 +129,7 @@ FORMATS = {
             "mesh.msh",
             "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
-            ".mesh_export",
+            ".products.mesh",
             MESH_FORM,
             ("gmsh",),
             "mesh",
@@ -141,7 +141,7 @@ FORMATS = {
             "mesh.vtkhdf",
             "the same tetrahedra, wedges included, as a VTKHDF unstructured grid",
             "ParaView >= 5.12, pyvista, h5py",
-            ".mesh_export",
+            ".products.mesh",
             MESH_FORM,
             summarised=True,
             writer="write_vtkhdf",
@@ -152,7 +152,7 @@ FORMATS = {
             "convergence",
             "the mesh at several sizes (--size 0.4,0.2,0.1), with a table of quality and errors",
             "as mesh.msh; any spreadsheet",
-            ".convergence",
+            ".products.convergence",
             {"sizes_um": list, "force": bool},
             ("gmsh",),
             "mesh",
@@ -163,7 +163,7 @@ FORMATS = {
             "interfaces.csv",
             "table of the grain boundaries: area, normal, depth, misorientation",
             "pandas, any spreadsheet",
-            ".interfaces",
+            ".products.interfaces",
             MESH_SIZES,
             ("trimesh",),
             "mesh",
@@ -174,7 +174,7 @@ FORMATS = {
             "report.png",
             "one picture: outside, cut open, sections, grain statistics",
             "any image viewer",
-            ".report",
+            ".products.report",
             {},
             ("matplotlib",),
             "view",
@@ -249,6 +249,6 @@ def open_dataset(source: str | Path) -> Dataset:
     DatasetError
         If there is none, it cannot be read, or the extra ``dataset`` is not installed.
     """
-    from .datasets.access import open_dataset as opened
+    from .datasets.reading.access import open_dataset as opened
 
     return opened(source)

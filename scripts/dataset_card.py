@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cathodegrain.exporters.datasets.build import build
 from cathodegrain.exporters.datasets.config import load
-from cathodegrain.exporters.datasets.engines import in_this_process
+from cathodegrain.exporters.datasets.making.build import build
+from cathodegrain.exporters.datasets.making.engines import in_this_process
 
 CARDS = Path(__file__).parent.parent / "dataset_cards"
 

@@ -5,11 +5,16 @@ from itertools import combinations
 
 import numpy as np
 
-from cathodegrain.exporters.material_field import NONE
-from cathodegrain.exporters.mesh_smoothing import Smoothing, smooth, trial_offsets
-from cathodegrain.exporters.outer_manifold import manifold_outside
-from cathodegrain.exporters.tet_complex import MAX_MATERIALS, VACANT, complex_of, tet_quality
-from cathodegrain.exporters.tetrahedra import signed_volumes
+from cathodegrain.exporters.mesh.material_field import NONE
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.meshing.outer_manifold import manifold_outside
+from cathodegrain.exporters.meshing.smoothing import Smoothing, smooth, trial_offsets
+from cathodegrain.exporters.meshing.tet_complex import (
+    MAX_MATERIALS,
+    VACANT,
+    complex_of,
+    tet_quality,
+)
 from meshes import faces_of, kuhn_lattice
 
 
@@ -101,7 +106,7 @@ class Start:
 
     def check_targets(self, c):
         """No grain farther from its target than before, or than the margin."""
-        from cathodegrain.exporters.tet_complex import VOLUME_MARGIN
+        from cathodegrain.exporters.meshing.tet_complex import VOLUME_MARGIN
 
         error = np.abs(c.volumes - c.targets)[1:]
         allowed = np.maximum(self.errors, VOLUME_MARGIN * c.targets)[1:]

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.mesher import volume_mesh
+from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 

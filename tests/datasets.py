@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from cathodegrain.exporters.datasets import build, config
-from cathodegrain.exporters.datasets.engines import in_this_process
+from cathodegrain.exporters.datasets import config
+from cathodegrain.exporters.datasets.making import build
+from cathodegrain.exporters.datasets.making.engines import in_this_process
 
 FIELDS = {
     "name": "small",

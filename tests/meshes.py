@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.particle import Particle, Provenance
 from cathodegrain.generator.shell.shell import Shell

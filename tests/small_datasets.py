@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cathodegrain.exporters.datasets.build import build
 from cathodegrain.exporters.datasets.config import from_fields
-from cathodegrain.exporters.datasets.engines import in_this_process
+from cathodegrain.exporters.datasets.making.build import build
+from cathodegrain.exporters.datasets.making.engines import in_this_process
 
 FIELDS = {
     "name": "tiny",

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from cathodegrain.exporters import atomic
-from cathodegrain.exporters.atomic import replacing, replacing_folder
+from cathodegrain.exporters.files import atomic
+from cathodegrain.exporters.files.atomic import replacing, replacing_folder
 from cathodegrain.generator.errors import ExportError
 
 

@@ -10,8 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import FORMATS, grain_surfaces, interfaces, mesh_export, metadata
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters import FORMATS
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.particles import metadata
+from cathodegrain.exporters.products import interfaces, mesh as mesh_export
+from cathodegrain.exporters.surfaces import grain_surfaces
 from cathodegrain.generator import requirements
 from processes import started
 
@@ -289,7 +292,7 @@ def test_a_file_in_place_of_the_output_folder_is_said(tmp_path, capsys):
 
 
 def test_an_interrupted_export_leaves_nothing_behind(folder, capsys, monkeypatch):
-    from cathodegrain.exporters import voxels
+    from cathodegrain.exporters.products import voxels
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -307,7 +310,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
     before = contents(folder)
     script = (  # a command that is started in the background of a script ignores SIGINT
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from cathodegrain.exporters.cli import main; sys.exit(main())"
+        "from cathodegrain.exporters.commands.main import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", script, "export", folder, "--to", "vti", "--pitch", "0.001"]
     with started(command, stderr=subprocess.PIPE, text=True) as process:
@@ -322,7 +325,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
 
 
 def test_a_reader_that_goes_away_is_no_crash():
-    command = [sys.executable, "-m", "cathodegrain.exporters.cli", "formats"]
+    command = [sys.executable, "-m", "cathodegrain.exporters.commands.main", "formats"]
     with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -334,7 +337,7 @@ def test_a_reader_that_goes_away_is_no_crash():
 def test_a_disk_that_fills_while_a_file_is_written_is_said(folder, product):
     before = contents(folder)
     script = (
-        "import resource, sys; from cathodegrain.exporters.cli import main; "
+        "import resource, sys; from cathodegrain.exporters.commands.main import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", script, "export", folder, "--to", product, "--pitch", "0.03",
@@ -347,7 +350,7 @@ def test_a_disk_that_fills_while_a_file_is_written_is_said(folder, product):
 
 
 def test_too_little_memory_is_said(folder, capsys, monkeypatch):
-    from cathodegrain.exporters import voxels
+    from cathodegrain.exporters.products import voxels
 
     def exhaust(*_, **__):
         raise MemoryError
@@ -390,7 +393,7 @@ def test_a_missing_package_of_a_product_is_said_and_nothing_changes(folder, caps
 
 def test_the_command_line_starts_without_heavy_packages():
     script = (
-        "import sys; from cathodegrain.exporters.cli import main; main(['--help']); "
+        "import sys; from cathodegrain.exporters.commands.main import main; main(['--help']); "
         "assert not {'numpy', 'numba', 'h5py', 'scipy'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)

@@ -7,13 +7,13 @@ from hypothesis import given, settings, strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 
-from cathodegrain.exporters import cohesive, msh_file
-from cathodegrain.exporters.cohesive import SplitMesh, split
-from cathodegrain.exporters.mesh_export import read as read_bonded
-from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.exporters.outer_manifold import connected_pieces
-from cathodegrain.exporters.tetrahedra import signed_volumes
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.mesh import cohesive, msh_file
+from cathodegrain.exporters.mesh.cohesive import SplitMesh, split
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing.mesher import volume_mesh
+from cathodegrain.exporters.meshing.outer_manifold import connected_pieces
+from cathodegrain.exporters.products.mesh import read as read_bonded
 from cathodegrain.generator.errors import ExportError
 from meshes import faces_of, kuhn_lattice, pieces
 
@@ -189,7 +189,7 @@ def test_a_crowded_face_has_no_sides():
 
 
 def test_ten_node_tetrahedra_are_refused(particle_mesh, tiny_particle):
-    from cathodegrain.exporters.second_order import second_order
+    from cathodegrain.exporters.mesh.second_order import second_order
 
     with pytest.raises(ExportError, match=r"have 10 nodes, expected 4: .* split the first-order"):
         split(second_order(particle_mesh, tiny_particle))

@@ -7,10 +7,11 @@ from threading import Event
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import convergence, mesh_export, mesh_sizes
-from cathodegrain.exporters.body import ParticleBody
-from cathodegrain.exporters.convergence import TABLE, ladder, lines, order_of_errors
-from cathodegrain.exporters.mesh_sizes import MeshSizes
+from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.meshing import sizes as mesh_sizes
+from cathodegrain.exporters.meshing.sizes import MeshSizes
+from cathodegrain.exporters.products import convergence, mesh as mesh_export
+from cathodegrain.exporters.products.convergence import TABLE, ladder, lines, order_of_errors
 from cathodegrain.generator.errors import ExportError
 from meshes import ball
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from cathodegrain.exporters import open_dataset
-from cathodegrain.exporters.datasets.pack import pack, plan
-from cathodegrain.exporters.datasets.selection import selected
-from cathodegrain.exporters.particle_folder import load
-from cathodegrain.exporters.voxels import read
+from cathodegrain.exporters.datasets.reading.selection import selected
+from cathodegrain.exporters.datasets.sharing.pack import pack, plan
+from cathodegrain.exporters.products.particle_folder import load
+from cathodegrain.exporters.products.voxels import read
 from cathodegrain.generator.errors import CathodegrainError, DatasetError, RecipeError
 from small_datasets import make_dataset
 from web_server import serving

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cathodegrain.exporters import metadata, particle_folder, voxels
-from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.datasets import build, config, layout, manifest
-from cathodegrain.exporters.datasets.engines import Processes, in_this_process
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.datasets import config, layout, manifest
 from cathodegrain.exporters.datasets.folder import derived
-from cathodegrain.exporters.software import sha256
+from cathodegrain.exporters.datasets.making import build
+from cathodegrain.exporters.datasets.making.engines import Processes, in_this_process
+from cathodegrain.exporters.files.provenance import sha256
+from cathodegrain.exporters.particles import metadata
+from cathodegrain.exporters.products import particle_folder, voxels
 from cathodegrain.generator import requirements
 from cathodegrain.generator.errors import DatasetError, ExportError
 from cathodegrain.generator.generate import generate_particle
@@ -47,7 +49,13 @@ def run(capsys, *argv):
 
 
 def command(*argv):
-    return [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", *map(str, argv)]
+    return [
+        sys.executable,
+        "-m",
+        "cathodegrain.exporters.commands.main",
+        "dataset",
+        *map(str, argv),
+    ]
 
 
 def test_the_folder_is_laid_out_as_documented(whole):
@@ -226,7 +234,7 @@ DEADLY = """
 import json, os, signal, sys
 from pathlib import Path
 from cathodegrain.exporters.datasets import build, config
-from cathodegrain.exporters.datasets.engines import Processes
+from cathodegrain.exporters.datasets.making.engines import Processes
 from datasets import FIELDS
 
 class Deadly(build.ParticleTask):  # dies as the system kills what takes too much memory

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cathodegrain.exporters import open_dataset
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 from processes import started
 from small_datasets import contents, make_dataset
 from web_server import serving
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_named(dataset, tmp_path, capsys):
 
 def in_a_process(*argv, limit=None):
     """Command that runs in a process of its own, which writes files of ``limit`` bytes at most."""
-    program = "import sys; from cathodegrain.exporters.cli import main; "
+    program = "import sys; from cathodegrain.exporters.commands.main import main; "
     if limit is not None:
         program += f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2); "
     program += "sys.exit(main(['dataset', *sys.argv[1:]]))"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.datasets import layout
 from datasets import TOML, contents, made
 
@@ -44,7 +44,7 @@ def disk(tmp_path):
 
 def build(config, folder, jobs):
     """Exit code and standard error of a process of its own: a full disk leaves HDF5 unsound."""
-    words = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build"]
+    words = [sys.executable, "-m", "cathodegrain.exporters.commands.main", "dataset", "build"]
     words += [str(config), "--out", str(folder), "--jobs", str(jobs)]
     done = subprocess.run(words, capture_output=True, text=True)
     return done.returncode, done.stderr
@@ -100,7 +100,7 @@ def test_a_disk_that_takes_no_files_is_said_and_a_build_goes_on(config, expected
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of file size")
 def test_files_that_may_not_grow_stop_a_build_that_then_goes_on(config, expected, tmp_path):
     script = (
-        "import resource, sys; from cathodegrain.exporters.cli import main; "
+        "import resource, sys; from cathodegrain.exporters.commands.main import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); sys.exit(main(sys.argv[1:]))"
     )
     argv = [sys.executable, "-c", script, "dataset", "build", config, "--out", tmp_path / "d"]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import slurm
-from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.datasets import engines
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.datasets.making import engines
 from cathodegrain.generator import requirements
 from datasets import TOML, contents, made
 from processes import started
@@ -62,7 +62,7 @@ CLUSTER = """
 import os, signal, sys, threading, time
 from distributed import LocalCluster
 from pathlib import Path
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 
 def kill_one(cluster, folder):
     while not list(folder.glob("particles/00/p*")):
@@ -132,7 +132,7 @@ def test_tasks_are_submitted_a_few_at_a_time_and_all_come_back():
 def test_processes_end_with_the_process_that_started_them(tmp_path):
     (tmp_path / "parent.py").write_text(
         "import os, time\n"
-        "from cathodegrain.exporters.datasets.engines import Processes\n"
+        "from cathodegrain.exporters.datasets.making.engines import Processes\n"
         "if __name__ == '__main__':\n"
         "    with Processes(1).pool() as pool:\n"
         "        print(pool.submit(os.getpid).result(), flush=True)\n"
@@ -166,7 +166,14 @@ def cluster(tmp_path_factory):
 @pytest.mark.slow
 def test_slurm_gives_the_same_bytes(config, expected, tmp_path, cluster):
     where = [config, "--out", tmp_path / "d", "--executor", "slurm", "--jobs", "2"]
-    argv = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build", *where]
+    argv = [
+        sys.executable,
+        "-m",
+        "cathodegrain.exporters.commands.main",
+        "dataset",
+        "build",
+        *where,
+    ]
     argv += ["--hours", "0.1"]
     done = subprocess.run(argv, env=cluster, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
@@ -203,7 +210,14 @@ def begun(config, count, out, cluster):
     """Build of ``count`` particles in two SLURM tasks that has made the first of them."""
     config.write_text(TOML.replace("count = 5", f"count = {count}"))
     where = [config, "--out", out, "--executor", "slurm", "--jobs", "2"]
-    argv = [sys.executable, "-m", "cathodegrain.exporters.cli", "dataset", "build", *where]
+    argv = [
+        sys.executable,
+        "-m",
+        "cathodegrain.exporters.commands.main",
+        "dataset",
+        "build",
+        *where,
+    ]
     build = subprocess.Popen([*argv, "--hours", "0.1"], env=cluster, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
     while not list(out.glob("particles/00/p*/recipe.h5")):
@@ -245,6 +259,8 @@ def commands(folder):
     """Folder with the command line of the interpreter that runs the tests."""
     (folder / "bin").mkdir()
     program = folder / "bin/cathodegrain"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cathodegrain.exporters.cli "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m cathodegrain.exporters.commands.main "$@"\n'
+    )
     program.chmod(0o755)
     return folder / "bin"

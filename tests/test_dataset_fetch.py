@@ -8,15 +8,15 @@ import pytest
 
 from cathodegrain.exporters import open_dataset
 from cathodegrain.exporters.datasets import manifest
-from cathodegrain.exporters.datasets.access import files_of
-from cathodegrain.exporters.datasets.build import index_folder
-from cathodegrain.exporters.datasets.engines import in_this_process
-from cathodegrain.exporters.datasets.fetch import choose, estimate, fetch
-from cathodegrain.exporters.datasets.http_files import HttpFiles
-from cathodegrain.exporters.datasets.pack import pack, plan
-from cathodegrain.exporters.datasets.shards import PackedFiles, read_shards
-from cathodegrain.exporters.datasets.verify import verify
-from cathodegrain.exporters.software import sha256
+from cathodegrain.exporters.datasets.checking.verify import verify
+from cathodegrain.exporters.datasets.making.build import index_folder
+from cathodegrain.exporters.datasets.making.engines import in_this_process
+from cathodegrain.exporters.datasets.reading.access import files_of
+from cathodegrain.exporters.datasets.reading.http_files import HttpFiles
+from cathodegrain.exporters.datasets.reading.shards import PackedFiles, read_shards
+from cathodegrain.exporters.datasets.sharing.fetch import choose, estimate, fetch
+from cathodegrain.exporters.datasets.sharing.pack import pack, plan
+from cathodegrain.exporters.files.provenance import sha256
 from cathodegrain.generator.errors import CathodegrainError, DatasetError
 from small_datasets import contents, make_dataset
 from web_server import serving
@@ -314,7 +314,7 @@ def test_a_server_that_does_not_stop_sending_is_stopped(site, dataset, tmp_path)
 
 
 def test_a_document_that_does_not_end_is_refused(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("cathodegrain.exporters.datasets.transfer.DOCUMENT_BYTES", 50_000)
+    monkeypatch.setattr("cathodegrain.exporters.datasets.sharing.transfer.DOCUMENT_BYTES", 50_000)
     site.always["README.md"] = ("body", b"x" * 100_000)
     with pytest.raises(DatasetError, match=r"README.md .* more than the 50000 bytes"):
         first(site, tmp_path / "out")

@@ -10,12 +10,12 @@ import yaml
 
 from cathodegrain import schemas
 from cathodegrain.exporters.datasets import manifest
-from cathodegrain.exporters.datasets.build import build
-from cathodegrain.exporters.datasets.citation import PAPER
 from cathodegrain.exporters.datasets.config import load
-from cathodegrain.exporters.datasets.describe import describe, write_descriptions
-from cathodegrain.exporters.datasets.engines import in_this_process
-from cathodegrain.exporters.datasets.facts import creator, read_facts
+from cathodegrain.exporters.datasets.describing.citation import PAPER
+from cathodegrain.exporters.datasets.describing.describe import describe, write_descriptions
+from cathodegrain.exporters.datasets.describing.facts import creator, read_facts
+from cathodegrain.exporters.datasets.making.build import build
+from cathodegrain.exporters.datasets.making.engines import in_this_process
 from cathodegrain.exporters.datasets.model_readme import model_readme
 from cathodegrain.exporters.datasets.yaml_text import front_matter, yaml_text
 from cathodegrain.generator.errors import DatasetError

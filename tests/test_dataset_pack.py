@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.datasets.access import files_of
-from cathodegrain.exporters.datasets.pack import pack, parsed_bytes, plan, remark
+from cathodegrain.exporters.datasets.reading.access import files_of
+from cathodegrain.exporters.datasets.sharing.pack import pack, parsed_bytes, plan, remark
 from cathodegrain.generator.errors import CathodegrainError, DatasetError
 from small_datasets import contents, make_dataset
 

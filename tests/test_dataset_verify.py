@@ -6,12 +6,12 @@ import shutil
 import h5py
 import pytest
 
-from cathodegrain.exporters import metadata
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.datasets import layout, manifest
-from cathodegrain.exporters.datasets.engines import Processes, in_this_process
-from cathodegrain.exporters.datasets.verify import LEVELS, verify
-from cathodegrain.exporters.software import sha256
+from cathodegrain.exporters.datasets.checking.verify import LEVELS, verify
+from cathodegrain.exporters.datasets.making.engines import Processes, in_this_process
+from cathodegrain.exporters.files.provenance import sha256
+from cathodegrain.exporters.particles import metadata
 from cathodegrain.generator.errors import DatasetError
 from cathodegrain.generator.streams import DRAWS
 from datasets import FIELDS, contents, made

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 from shell_scenes import bumpy_balls
 
 ROOT = Path(__file__).parent.parent

@@ -19,8 +19,10 @@ import tifffile
 import xarray
 
 import slurm
-from cathodegrain.exporters import mesh_certificate, mesher, open_dataset
-from cathodegrain.exporters.cli import app, main
+from cathodegrain.exporters import open_dataset
+from cathodegrain.exporters.certificate import certificate as mesh_certificate
+from cathodegrain.exporters.commands.main import app, main
+from cathodegrain.exporters.meshing import mesher
 from cathodegrain.generator.model_card import ModelCard
 from shell_scenes import bumpy_balls
 from small_datasets import make_dataset
@@ -405,7 +407,7 @@ def test_for_names_solvers(ran):
 
 @line("mesh labels/halves.npy --out halves.msh --pitch 0.1 --size 0.3 --boundary-size 0.25 --json")
 def test_labels_are_meshed_in_the_sizes_asked_for(ran):
-    from cathodegrain.exporters.msh_file import read_facts
+    from cathodegrain.exporters.mesh.msh_file import read_facts
 
     facts = read_facts(Path("halves.msh"))
     assert (facts["size_um"], facts["boundary_size_um"]) == (0.3, 0.25)

@@ -9,8 +9,8 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
 from skfem import Basis, ElementTetP2, MeshTet, asm
 
-from cathodegrain.exporters.cohesive import split
-from cathodegrain.exporters.mesher import volume_mesh
+from cathodegrain.exporters.mesh.cohesive import split
+from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.generator.grains.orientations import c_axes
 from meshes import ball
 

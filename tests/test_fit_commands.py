@@ -6,8 +6,8 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.fit_commands import model_name
+from cathodegrain.exporters.commands.fit_shell import model_name
+from cathodegrain.exporters.commands.main import main
 from cathodegrain.generator import requirements
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard

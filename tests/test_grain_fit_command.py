@@ -11,7 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cathodegrain.exporters import cli, grain_fit_folder
+from cathodegrain.exporters.commands import main as cli
+from cathodegrain.exporters.fits.grains import folder as grain_fit_folder
 from cathodegrain.generator.fitting.grains import training
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
@@ -96,7 +97,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bytes(maps, tmp_path, capsys):
 
 def half_way(path, tmp_path):
     """File of the run of seed 0 after three of its six steps."""
-    from cathodegrain.exporters import section_input
+    from cathodegrain.exporters.commands import section_options as section_input
     from cathodegrain.generator.fitting.grains import run as grain_fit
 
     sections = section_input.read_all([Path(path)], section_input.SectionOptions(pixel=0.05))

@@ -14,11 +14,11 @@ pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
 
 from cathodegrain import schemas
-from cathodegrain.exporters import grain_fit_report
-from cathodegrain.exporters.grain_fit_figures import draw_training
-from cathodegrain.exporters.grain_fit_page import page
-from cathodegrain.exporters.grain_fit_report import document, twins, write_report
-from cathodegrain.exporters.grain_fit_words import (
+from cathodegrain.exporters.fits.grains import report as grain_fit_report
+from cathodegrain.exporters.fits.grains.figures import draw_training
+from cathodegrain.exporters.fits.grains.page import page
+from cathodegrain.exporters.fits.grains.report import document, twins, write_report
+from cathodegrain.exporters.fits.grains.words import (
     PLANAR_SETTINGS,
     SETTINGS,
     count_sentence,

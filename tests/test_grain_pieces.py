@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from cathodegrain.exporters.grain_pieces import Moved, whole_grains
-from cathodegrain.exporters.tetrahedra import signed_volumes
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.meshing.grain_pieces import Moved, whole_grains
 from complexes import lattice, n_pieces, random_labels
 from meshes import faces_of, kuhn_lattice
 

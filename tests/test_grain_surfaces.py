@@ -4,14 +4,14 @@ import math
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import grain_surfaces
-from cathodegrain.exporters.closed_surface import separated
-from cathodegrain.exporters.grain_surfaces import GrainSurfaces
-from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.exporters.rendering import grain_colours
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing.mesher import volume_mesh
+from cathodegrain.exporters.surfaces import grain_surfaces
+from cathodegrain.exporters.surfaces.closed_surface import separated
+from cathodegrain.exporters.surfaces.grain_surfaces import GrainSurfaces
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.pictures.rendering import grain_colours
 from meshes import ball, edge_counts
 
 trimesh = pytest.importorskip("trimesh")

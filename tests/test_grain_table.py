@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import xarray
 
-from cathodegrain.exporters import grain_table, particle_folder, voxels
+from cathodegrain.exporters.products import grain_table, particle_folder, voxels
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.morphology import grain_morphology

@@ -6,8 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import grain_table, interfaces, open_dataset, recipe, voxels, vtu
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters import open_dataset
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.mesh import vtkhdf_file as vtu
+from cathodegrain.exporters.particles import recipe
+from cathodegrain.exporters.products import grain_table, interfaces, voxels
 from cathodegrain.generator.errors import DatasetError, ExportError, RecipeError, VolumeFileError
 from cathodegrain.generator.measured.open import read_volume
 from small_datasets import make_dataset

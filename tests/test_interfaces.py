@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray
 
-from cathodegrain.exporters import interfaces as module
-from cathodegrain.exporters.grain_surfaces import GrainSurfaces, grain_surfaces
-from cathodegrain.exporters.interfaces import COLUMNS, Interfaces, interfaces
-from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.exporters.triple_lines import triple_lines
+from cathodegrain.exporters.meshing.mesher import volume_mesh
+from cathodegrain.exporters.products import interfaces as module
+from cathodegrain.exporters.products.interfaces import COLUMNS, Interfaces, interfaces
+from cathodegrain.exporters.surfaces.grain_surfaces import GrainSurfaces, grain_surfaces
+from cathodegrain.exporters.surfaces.triple_lines import triple_lines
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 from meshes import ball, kuhn_lattice

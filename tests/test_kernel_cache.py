@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "generator", "exporters")
 KERNEL = """
 import numpy as np
-import cathodegrain.exporters.lattice
+import cathodegrain.exporters.meshing.lattice
 from cathodegrain.generator import moment_kernels as kernels
 kernels.add_moments(np.zeros((1, 1, 2), np.int32), np.zeros((2, 10)))
 print(kernels.__file__)

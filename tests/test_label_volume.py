@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from cathodegrain.exporters import mesh_export, voxels
-from cathodegrain.exporters.label_files import read_labels
-from cathodegrain.exporters.label_pieces import in_one_piece
-from cathodegrain.exporters.label_volume import MAX_ID, LabelVolume, mesh_labels, mesh_volume
-from cathodegrain.exporters.material_field import NONE, nearest_on_interface, particle_field
-from cathodegrain.exporters.mesher import volume_mesh
+from cathodegrain.exporters.labels.files import read_labels
+from cathodegrain.exporters.labels.label_volume import MAX_ID, LabelVolume, mesh_labels, mesh_volume
+from cathodegrain.exporters.labels.pieces import in_one_piece
+from cathodegrain.exporters.mesh.material_field import NONE, nearest_on_interface, particle_field
+from cathodegrain.exporters.meshing.mesher import volume_mesh
+from cathodegrain.exporters.products import mesh as mesh_export, voxels
 from cathodegrain.generator.errors import ExportError
 from meshes import edge_counts, umbrellas
 

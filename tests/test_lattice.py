@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.lattice import body_centred_lattice, refined, split_edges
-from cathodegrain.exporters.lattice_cut import cut
-from cathodegrain.exporters.outer_manifold import manifold_outside
-from cathodegrain.exporters.tetrahedra import (
+from cathodegrain.exporters.mesh.tetrahedra import (
     EDGES,
     FACES,
     cubed_mean_ratio,
@@ -14,6 +11,9 @@ from cathodegrain.exporters.tetrahedra import (
     inverse_condition,
     signed_volumes,
 )
+from cathodegrain.exporters.meshing.cut import cut
+from cathodegrain.exporters.meshing.lattice import body_centred_lattice, refined, split_edges
+from cathodegrain.exporters.meshing.outer_manifold import manifold_outside
 from meshes import edge_counts, faces_of, umbrellas
 
 REGULAR = np.array([[1.0, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]])

@@ -8,15 +8,20 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import mesh_certificate, msh_file
-from cathodegrain.exporters.body import ParticleBody
-from cathodegrain.exporters.element_shape import element_shape, scaled_jacobian
-from cathodegrain.exporters.mesh_certificate import certificate_lines, certify
-from cathodegrain.exporters.mesh_conformity import conformity
-from cathodegrain.exporters.mesh_fidelity import Percentiles, fidelity
-from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.exporters.tetrahedra import cubed_mean_ratio, dihedral_angles, inverse_condition
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.certificate import certificate as mesh_certificate
+from cathodegrain.exporters.certificate.certificate import certificate_lines, certify
+from cathodegrain.exporters.certificate.conformity import conformity
+from cathodegrain.exporters.certificate.element_shape import element_shape, scaled_jacobian
+from cathodegrain.exporters.certificate.fidelity import Percentiles, fidelity
+from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.mesh.tetrahedra import (
+    cubed_mean_ratio,
+    dihedral_angles,
+    inverse_condition,
+)
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing.mesher import volume_mesh
 from complexes import lattice
 from meshes import ball, kuhn_lattice
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
-from cathodegrain.exporters import mesh_certificate, mesher
-from cathodegrain.exporters.element_shape import element_shape
-from cathodegrain.exporters.mesh_collapse import Collapsing, collapse
-from cathodegrain.exporters.mesh_swaps import swap
-from cathodegrain.exporters.tet_complex import next_round
-from cathodegrain.exporters.tetrahedra import signed_volumes
+from cathodegrain.exporters.certificate import certificate as mesh_certificate
+from cathodegrain.exporters.certificate.element_shape import element_shape
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.meshing import mesher
+from cathodegrain.exporters.meshing.collapse import Collapsing, collapse
+from cathodegrain.exporters.meshing.swaps import swap
+from cathodegrain.exporters.meshing.tet_complex import next_round
 from complexes import Start, alive, euler, made, n_pieces, outer_faces
 from meshes import ball, edge_counts, kuhn_lattice, umbrellas
 from test_grain_pieces import whole_cubes

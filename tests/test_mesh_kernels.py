@@ -5,13 +5,14 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.material_field import NONE, interface_distance, particle_field
-from cathodegrain.exporters.mesh_collapse import Collapsing, collapse
-from cathodegrain.exporters.mesh_slivers import hand_over
-from cathodegrain.exporters.mesh_smoothing import N_OFFSETS, trial_offsets
-from cathodegrain.exporters.mesh_swaps import GAIN, swap
-from cathodegrain.exporters.outer_manifold import manifold_outside
-from cathodegrain.exporters.tet_complex import (
+from cathodegrain.exporters.mesh.material_field import NONE, interface_distance, particle_field
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.meshing.collapse import Collapsing, collapse
+from cathodegrain.exporters.meshing.outer_manifold import manifold_outside
+from cathodegrain.exporters.meshing.slivers import hand_over
+from cathodegrain.exporters.meshing.smoothing import N_OFFSETS, trial_offsets
+from cathodegrain.exporters.meshing.swaps import GAIN, swap
+from cathodegrain.exporters.meshing.tet_complex import (
     MAX_RING,
     OPPOSITE,
     VACANT,
@@ -19,7 +20,6 @@ from cathodegrain.exporters.tet_complex import (
     next_round,
     ring_around,
 )
-from cathodegrain.exporters.tetrahedra import signed_volumes
 from complexes import Start, alive, lattice, made, manifold_case, qualities, smoothed
 from meshes import ball
 

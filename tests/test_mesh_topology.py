@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.grain_pieces import whole_grains
-from cathodegrain.exporters.mesh_collapse import Collapsing, collapse
-from cathodegrain.exporters.mesh_slivers import hand_over
-from cathodegrain.exporters.mesh_swaps import swap
-from cathodegrain.exporters.outer_manifold import manifold_outside
-from cathodegrain.exporters.tet_complex import next_round
+from cathodegrain.exporters.meshing.collapse import Collapsing, collapse
+from cathodegrain.exporters.meshing.grain_pieces import whole_grains
+from cathodegrain.exporters.meshing.outer_manifold import manifold_outside
+from cathodegrain.exporters.meshing.slivers import hand_over
+from cathodegrain.exporters.meshing.swaps import swap
+from cathodegrain.exporters.meshing.tet_complex import next_round
 from complexes import (
     Start,
     alive,

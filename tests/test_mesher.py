@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import mesh_certificate, mesh_export, mesher
-from cathodegrain.exporters.body import ParticleBody
-from cathodegrain.exporters.mesh_certificate import LostGrain
+from cathodegrain.exporters.certificate import certificate as mesh_certificate
+from cathodegrain.exporters.certificate.certificate import LostGrain
+from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.meshing import mesher
+from cathodegrain.exporters.products import mesh as mesh_export
 from cathodegrain.generator.errors import ExportError
 from meshes import ball
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cathodegrain.exporters.tetrahedra import signed_volumes
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.generator.voxels.grid import Grid
 from meshes import ball, edge_counts
 

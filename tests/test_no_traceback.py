@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.particle_folder import problems
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.products.particle_folder import problems
 from permissions import bound
 
 SMALL = ["--set", "shell.diameter_um=1.4", "--set", "grains.intensity=0.002"]
-COMMAND = [sys.executable, "-m", "cathodegrain.exporters.cli"]
+COMMAND = [sys.executable, "-m", "cathodegrain.exporters.commands.main"]
 BUG = "cathodegrain: LookupError (no such thing) is a bug of cathodegrain; please report it with "
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="no /dev, no sh")
 
@@ -45,7 +45,7 @@ def test_a_bug_is_one_sentence_and_its_traceback_can_be_had(value, made, capsys,
         raise LookupError(msg)
 
     monkeypatch.setenv("CATHODEGRAIN_TRACEBACK", value)
-    monkeypatch.setattr("cathodegrain.exporters.particle_folder.problems", fail)
+    monkeypatch.setattr("cathodegrain.exporters.products.particle_folder.problems", fail)
     assert main(["validate", str(made)]) == 1
     *traceback, sentence = capsys.readouterr().err.splitlines()
     assert sentence == BUG + "the traceback, which CATHODEGRAIN_TRACEBACK=1 shows"

@@ -12,7 +12,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import json, sys
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 from cathodegrain.generator.model_card import shipped_cards
 assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial"], shipped_cards()
 assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out", "particles",
@@ -27,7 +27,7 @@ assert int(xarray.open_dataset("particles/p000000/voxels.vtkhdf").grain_id.max()
 TWICE = """
 import time
 from pathlib import Path
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 
 def files(out):
     assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out", out,
@@ -44,7 +44,7 @@ assert int(xarray.open_dataset("first/p000000/voxels.vtkhdf").grain_id.max()) > 
 """
 PRODUCTS = """
 from pathlib import Path
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
 
 assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.2", "--out", "p",
              "--export", "mesh,surfaces,interfaces,report", "--size", "0.3"]) == 0

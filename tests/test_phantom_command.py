@@ -7,9 +7,9 @@ import pytest
 import tifffile
 
 from cathodegrain import schemas
-from cathodegrain.exporters import phantom_folder, section_report
-from cathodegrain.exporters.cli import main
-from cathodegrain.exporters.phantom_folder import PhantomPlan
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.sections import phantom_folder, picture as section_report
+from cathodegrain.exporters.sections.phantom_folder import PhantomPlan
 from cathodegrain.generator import requirements
 from cathodegrain.generator.fitting.sections import phantom
 from cathodegrain.generator.fitting.sections.descriptors import alignment, section_descriptors

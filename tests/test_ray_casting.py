@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.ray_casting import (
+from cathodegrain.generator.pictures.ray_casting import (
     HALF,
     OCTANT,
     QUARTER,
@@ -10,7 +10,7 @@ from cathodegrain.exporters.ray_casting import (
     first_entry,
     shell_entries,
 )
-from cathodegrain.exporters.rendering import FRONT, SUBPIXELS
+from cathodegrain.generator.pictures.rendering import FRONT, SUBPIXELS
 from cathodegrain.generator.shell.shell import Shell
 
 MIDDLE = (0.5, 0.5)

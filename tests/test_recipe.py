@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import xarray
 
-from cathodegrain.exporters import particle_folder, recipe, software
+from cathodegrain.exporters.files import provenance as software
+from cathodegrain.exporters.particles import recipe
+from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator.errors import RecipeError
 from cathodegrain.generator.generate import regenerate
 from cathodegrain.generator.streams import DRAWS

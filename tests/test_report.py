@@ -3,9 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import rendering, report
-from cathodegrain.exporters.ray_casting import HALF, QUARTER, Camera, cut_open, shell_entries
-from cathodegrain.exporters.rendering import (
+from cathodegrain.exporters.products import report
+from cathodegrain.generator.errors import ExportError
+from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.pictures import rendering
+from cathodegrain.generator.pictures.ray_casting import (
+    HALF,
+    QUARTER,
+    Camera,
+    cut_open,
+    shell_entries,
+)
+from cathodegrain.generator.pictures.rendering import (
     FRONT,
     boundary_distance,
     grain_colours,
@@ -14,8 +23,6 @@ from cathodegrain.exporters.rendering import (
     render_section,
     render_views,
 )
-from cathodegrain.generator.errors import ExportError
-from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.shell.shell import Shell
 from cathodegrain.generator.voxels.grid import Grid
 

@@ -3,14 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import mesher, msh_file
-from cathodegrain.exporters.mesh_optimiser import TOLERANCE
-from cathodegrain.exporters.second_order import (
+from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.mesh.second_order import (
     LEAST_JACOBIAN,
     jacobian_coefficients,
     second_order,
 )
-from cathodegrain.exporters.tetrahedra import EDGES
+from cathodegrain.exporters.mesh.tetrahedra import EDGES
+from cathodegrain.exporters.meshing import mesher
+from cathodegrain.exporters.meshing.optimiser import TOLERANCE
 from meshes import ball
 
 VTK_EDGES = [(0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3)]

@@ -12,8 +12,9 @@ import tifffile
 from scipy.spatial.transform import Rotation
 
 from cathodegrain import schemas
-from cathodegrain.exporters import particle_folder, section_image
-from cathodegrain.exporters.cli import main
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.products import particle_folder
+from cathodegrain.exporters.sections import image as section_image
 from cathodegrain.generator import requirements
 from cathodegrain.generator.errors import ExportError, FitError
 from cathodegrain.generator.fitting.sections.descriptors import section_descriptors

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import section_report
+from cathodegrain.exporters.sections import picture as section_report
 from cathodegrain.generator.errors import ExportError
 from sections import plane, voronoi
 

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from cathodegrain import schemas
-from cathodegrain.exporters import shell_fit_figures, shell_fit_report
-from cathodegrain.exporters.rendering import BACKDROP, render_shell, srgb
-from cathodegrain.exporters.shell_fit_page import FAMILIES, page
-from cathodegrain.exporters.shell_fit_report import document, judge, write_report
+from cathodegrain.exporters.fits.shells import (
+    figures as shell_fit_figures,
+    report as shell_fit_report,
+)
+from cathodegrain.exporters.fits.shells.page import FAMILIES, page
+from cathodegrain.exporters.fits.shells.report import document, judge, write_report
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.fitting.shells import comparison as shell_comparison, fit as shell_fit
 from cathodegrain.generator.fitting.shells.comparison import DESCRIPTORS
 from cathodegrain.generator.fitting.shells.fit import FitSettings
+from cathodegrain.generator.pictures.rendering import BACKDROP, render_shell, srgb
 from cathodegrain.generator.shell.shell import Shell
 from shell_scenes import VOXEL_UM, quiet, scene
 

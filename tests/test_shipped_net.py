@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import particle_folder
+from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator import generate
 from cathodegrain.generator.errors import ModelCardError
 from cathodegrain.generator.generate import generate_particle, regenerate

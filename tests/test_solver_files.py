@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import msh_file
-from cathodegrain.exporters.second_order import second_order
+from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.mesh.second_order import second_order
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.solvers import write_for
 from cathodegrain.exporters.solvers.exodus import read_exodus
-from cathodegrain.exporters.volume_mesh import VolumeMesh
 from cathodegrain.generator.errors import ExportError
 from solver_clients import need
 

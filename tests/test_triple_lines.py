@@ -4,10 +4,10 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import triple_lines
-from cathodegrain.exporters.grain_surfaces import grain_surfaces
-from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing.mesher import volume_mesh
+from cathodegrain.exporters.surfaces import triple_lines
+from cathodegrain.exporters.surfaces.grain_surfaces import grain_surfaces
 from cathodegrain.generator.errors import ExportError
 from meshes import ball, kuhn_lattice
 

@@ -5,13 +5,15 @@ import os
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import mesh_export, mesher, msh_file
-from cathodegrain.exporters.body import ParticleBody
-from cathodegrain.exporters.mesh_conformity import conformity
-from cathodegrain.exporters.mesh_optimiser import LONGEST, TOLERANCE
-from cathodegrain.exporters.mesh_sizes import BYTES_PER_TET, MeshSizes
-from cathodegrain.exporters.tetrahedra import FACES, inverse_condition, signed_volumes
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.certificate.conformity import conformity
+from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.mesh.tetrahedra import FACES, inverse_condition, signed_volumes
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing import mesher
+from cathodegrain.exporters.meshing.optimiser import LONGEST, TOLERANCE
+from cathodegrain.exporters.meshing.sizes import BYTES_PER_TET, MeshSizes
+from cathodegrain.exporters.products import mesh as mesh_export
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.voxels.grid import Grid

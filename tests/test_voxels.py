@@ -11,7 +11,8 @@ import pytest
 import xarray
 from scipy import ndimage
 
-from cathodegrain.exporters import recipe, voxels
+from cathodegrain.exporters.particles import recipe
+from cathodegrain.exporters.products import voxels
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.shell.shell import Shell
 from cathodegrain.generator.voxels.grid import Grid

@@ -6,7 +6,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import voxels, vti
+from cathodegrain.exporters.products import voxels, vti
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_grid

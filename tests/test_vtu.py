@@ -2,11 +2,11 @@ import h5py
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import vtu
-from cathodegrain.exporters.cohesive import split
-from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.exporters.second_order import second_order
-from cathodegrain.exporters.tetrahedra import signed_volumes
+from cathodegrain.exporters.mesh import vtkhdf_file as vtu
+from cathodegrain.exporters.mesh.cohesive import split
+from cathodegrain.exporters.mesh.second_order import second_order
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.generator.errors import ExportError
 from meshes import kuhn_lattice
 

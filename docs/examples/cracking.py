@@ -42,10 +42,10 @@ from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 from skfem import Basis, BilinearForm, ElementTetP1, ElementVector, LinearForm, MeshTet, asm
 
-from cathodegrain.exporters.cohesive import SplitMesh, split
-from cathodegrain.exporters.grain_surfaces import grain_surfaces
-from cathodegrain.exporters.interfaces import Interfaces, interfaces
-from cathodegrain.exporters.mesher import volume_mesh
+from cathodegrain.exporters.mesh.cohesive import SplitMesh, split
+from cathodegrain.exporters.meshing.mesher import volume_mesh
+from cathodegrain.exporters.products.interfaces import Interfaces, interfaces
+from cathodegrain.exporters.surfaces.grain_surfaces import grain_surfaces
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.particle import Particle

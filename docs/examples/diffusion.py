@@ -41,8 +41,8 @@ from scipy.spatial.transform import Rotation
 from skfem import Basis, BilinearForm, ElementTetP2, MeshTet, asm
 from skfem.helpers import dot, mul
 
-from cathodegrain.exporters.mesher import volume_mesh
-from cathodegrain.exporters.volume_mesh import VolumeMesh
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.particle import Particle

@@ -41,7 +41,7 @@ from ...generator.errors import DatasetError, ModelCardError, suggestion
 from ...generator.model_card import PARAMETERS, ModelCard
 from ...generator.requirements import install_command
 from .. import FORMATS
-from ..products import ProductOptions
+from ..commands.write_products import ProductOptions
 
 TYPES: Mapping[str, type] = {
     "name": str,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ...generator.errors import DatasetError
-from ..atomic import reason
+from ..files.atomic import reason
 
 BLOCK = 1 << 20  # bytes read at a time
 DOCUMENT_BYTES = 1 << 30  # no manifest, index or JSON document is larger

@@ -19,9 +19,9 @@ from ... import schemas
 from ...generator.errors import CathodegrainError, DatasetError, ExportError, ModelCardError
 from ...generator.model_card import PARAMETERS, ModelCard
 from ...generator.streams import DRAWS
-from ..atomic import reason, replacing
-from ..json_documents import document_text, read_document
-from ..software import generator_name
+from ..files.atomic import reason, replacing
+from ..files.documents import document_text, read_document
+from ..files.provenance import generator_name
 from . import layout
 from .config import DatasetConfig
 from .model_readme import model_readme

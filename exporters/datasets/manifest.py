@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ...generator.errors import DatasetError
-from ..atomic import replacing
-from ..software import sha256
+from ..files.atomic import replacing
+from ..files.provenance import sha256
 from .layout import MANIFEST, is_temporary, name_problem
 
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")

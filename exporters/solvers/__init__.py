@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..cohesive import SplitMesh
-    from ..second_order import SecondOrderMesh
-    from ..volume_mesh import VolumeMesh
+    from ..mesh.cohesive import SplitMesh
+    from ..mesh.second_order import SecondOrderMesh
+    from ..mesh.volume_mesh import VolumeMesh
     from .solver_input import SolverInput
 
 MARKER = "solver.json"  # its presence says that the folder is complete
@@ -183,7 +183,7 @@ def write_for(
         If the profile or the unit is unknown, the profile cannot take the mesh, what
         belongs to the mesh does not fit it, or the folder cannot be written.
     """
-    from ..atomic import replacing_folder
+    from ..files.atomic import replacing_folder
     from .solver_input import solver_input
     from .units import unit_system
     from .wedges import Wedges

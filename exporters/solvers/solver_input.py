@@ -13,15 +13,15 @@ from scipy.spatial.transform import Rotation
 
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
-from ..tetrahedra import FACES, face_neighbours
+from ..mesh.tetrahedra import FACES, face_neighbours
 from .materials import Material
 from .units import UnitSystem
 from .wedges import Wedges, check_wedges, without_cracks
 
 if TYPE_CHECKING:
-    from ..cohesive import SplitMesh
-    from ..second_order import SecondOrderMesh
-    from ..volume_mesh import VolumeMesh
+    from ..mesh.cohesive import SplitMesh
+    from ..mesh.second_order import SecondOrderMesh
+    from ..mesh.volume_mesh import VolumeMesh
 
 MIDDLES = {(0, 1): 4, (1, 2): 5, (0, 2): 6, (0, 3): 7, (1, 3): 8, (2, 3): 9}  # of ten nodes
 QUADRATIC_FACES = np.array(

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
-from ..tetrahedra import FACES
+from ..mesh.tetrahedra import FACES
 
 if TYPE_CHECKING:
-    from ..cohesive import SplitMesh
-    from ..second_order import SecondOrderMesh
-    from ..volume_mesh import VolumeMesh
+    from ..mesh.cohesive import SplitMesh
+    from ..mesh.second_order import SecondOrderMesh
+    from ..mesh.volume_mesh import VolumeMesh
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,214 @@
+"""The certificate of a mesh: what was checked, what was found, whether it passes.
+
+A mesh is certified if it is conforming, closed and free of inverted elements, has no
+element worse than `LEAST_SICN` and `LEAST_DIHEDRAL_DEG`, and holds every grain of at least
+`SMALL_PIXELS` pixels. How true it is to its body is measured and reported; distances and
+errors beyond what is usual at that size are remarks, not failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .conformity import Conformity, conformity
+from .element_shape import ElementShape, element_shape
+from .fidelity import Fidelity, fidelity
+
+if TYPE_CHECKING:
+    from ..mesh.body import Body
+    from ..mesh.volume_mesh import VolumeMesh
+
+LEAST_SICN = 0.1
+LEAST_DIHEDRAL_DEG = 5.0
+SMALL_PIXELS = 10  # grains of fewer pixels of the grain frame may be lost
+USUAL_DISTANCE = 0.2 / 3  # of vertices from their boundary at 95 %, as a part of the size
+USUAL_MISLABELLED = 0.02
+USUAL_VOLUME_ERROR = 0.005  # of the whole
+USUAL_GRAIN_ERROR = 0.3  # of the worst grain of at least 50 pixels
+NAMED = 8  # grains named in a sentence
+
+
+@dataclass(frozen=True)
+class LostGrain:
+    """A grain of the body without an element: merged into a neighbour, or too small."""
+
+    grain_id: int
+    volume_um3: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a mesh is like.
+
+    Parameters
+    ----------
+    size_um
+        Longest edge at boundaries.
+    pixel_um
+        Pixel of the grain frame, the measure of small grains.
+    lost
+        Grains with a volume but without an element.
+    grain_volumes_um3
+        Rows of (grain id, volume in the body, the same after pieces changed their grain,
+        volume in the mesh). Errors are those of the last against the one before.
+    """
+
+    size_um: float
+    pixel_um: float
+    n_nodes: int
+    n_tets: int
+    n_grains: int
+    n_present: int
+    conformity: Conformity
+    shape: ElementShape
+    fidelity: Fidelity
+    lost: tuple[LostGrain, ...]
+    grain_volumes_um3: tuple[tuple[int, float, float, float], ...]
+
+    @property
+    def failures(self) -> list[str]:
+        """What keeps the mesh from being certified, a sentence each."""
+        found = [f"{count} {what}, expected 0" for what, count in self.conformity.defects().items()]
+        if self.shape.sicn.least < LEAST_SICN:
+            found.append(f"smallest SICN {self.shape.sicn.least:.3f}, expected >= {LEAST_SICN}")
+        if self.shape.dihedral_deg.least < LEAST_DIHEDRAL_DEG:
+            least = self.shape.dihedral_deg.least
+            found.append(f"smallest dihedral angle {least:.2f}, expected >= {LEAST_DIHEDRAL_DEG}")
+        if missing := self.missing:
+            found.append(_missing_sentence(missing))
+        return found
+
+    @property
+    def missing(self) -> list[LostGrain]:
+        """Lost grains that should be there."""
+        return [g for g in self.lost if g.volume_um3 >= SMALL_PIXELS * self.pixel_um**3]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is beyond the usual, a sentence each."""
+        found, f = [], self.fidelity
+        checks = {
+            "distance of grain boundary vertices at 95 %, um": (
+                f.grain_boundary_um.p95,
+                USUAL_DISTANCE * self.size_um,
+            ),
+            "mislabelled part of the volume": (f.mislabelled, USUAL_MISLABELLED),
+            "error of the volume": (
+                abs(f.volume_um3 / f.body_volume_um3 - 1),
+                USUAL_VOLUME_ERROR,
+            ),
+            "error of a grain's volume at worst": (f.grain_volume_error.largest, USUAL_GRAIN_ERROR),
+        }
+        for what, (value, usual) in checks.items():
+            if value > usual:
+                found.append(f"{what}: {value:.3g}, usual is up to {usual:.3g}")
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """The certificate as JSON values, with the verdict."""
+        return {
+            "certified": not self.failures,
+            "failures": self.failures,
+            "remarks": self.remarks,
+            **_rounded(asdict(self)),
+        }
+
+
+def certificate_lines(document: dict[str, Any]) -> Iterator[str]:
+    """What `Certificate.document` says, for people, a line each."""
+    c, s, f = document["conformity"], document["shape"], document["fidelity"]
+    angle, error = s["dihedral_deg"], f["grain_volume_error"]
+    defects = sum(1 for text in document["failures"] if text.endswith("expected 0"))
+    relative = f["volume_um3"] / f["body_volume_um3"] - 1
+    yield (
+        f"{'certified' if document['certified'] else 'NOT certified'}: {document['n_tets']:,} "
+        f"tetrahedra, {document['n_nodes']:,} nodes, {document['n_present']} of "
+        f"{document['n_grains']} grains"
+    )
+    yield (
+        f"conformity         {defects} kinds of defects; "
+        f"{c['n_touching_edges']} edges where a grain touches itself"
+    )
+    yield (
+        f"dihedral angle     min {angle['least']:.2f}, 5 % {angle['low']:.1f}, "
+        f"median {angle['median']:.1f}, max {s['largest_dihedral_deg']:.1f} degrees"
+    )
+    for name, key in (("SICN", "sicn"), ("scaled Jacobian", "scaled_jacobian")):
+        least, low, median = (s[key][k] for k in ("least", "low", "median"))
+        yield f"{name:<18} min {least:.3f}, 5 % {low:.3f}, median {median:.3f}"
+    yield (
+        f"boundary distance  95 % {1e3 * f['grain_boundary_um']['p95']:.1f} nm between grains, "
+        f"{1e3 * f['shell_um']['p95']:.1f} nm at the shell"
+    )
+    yield f"mislabelled        {100 * f['mislabelled']:.2f} % of the volume"
+    yield (
+        f"volume             {f['volume_um3']:.4f} um^3, {100 * relative:+.3f} %; grains: median "
+        f"{100 * error['p50']:.1f} %, 95 % {100 * error['p95']:.1f} %, worst "
+        f"{100 * error['largest']:.1f} %"
+    )
+    if document["lost"]:
+        yield f"lost grains        {_names([LostGrain(**g) for g in document['lost']])}"
+    yield from (f"failure            {text}" for text in document["failures"])
+    yield from (f"remark             {text}" for text in document["remarks"])
+
+
+def certify(
+    mesh: VolumeMesh, body: Body, volumes: NDArray[np.float64], targets: NDArray[np.float64]
+) -> Certificate:
+    """Certificate of a mesh of ``body``.
+
+    Parameters
+    ----------
+    volumes, targets : (n_grains + 1,) float
+        Volume of each grain in the body, and after pieces changed their grain, um^3.
+    """
+    own = np.concatenate([[0.0], mesh.grain_volumes])
+    present = np.zeros(mesh.n_grains + 1, bool)
+    present[mesh.grain_ids] = True
+    lost = np.flatnonzero((volumes > 0) & ~present)
+    known = np.flatnonzero((volumes > 0) | present)
+    return Certificate(
+        size_um=float(mesh.facts["boundary_size_um"]),
+        pixel_um=body.pixel_um,
+        n_nodes=len(mesh.points),
+        n_tets=len(mesh.tets),
+        n_grains=mesh.n_grains,
+        n_present=int(present.sum()),
+        conformity=conformity(mesh),
+        shape=element_shape(mesh.points, mesh.tets, mesh.grain_ids),
+        fidelity=fidelity(mesh, body, targets),
+        lost=tuple(LostGrain(int(g), float(volumes[g])) for g in lost if g),
+        grain_volumes_um3=tuple(
+            (int(g), float(volumes[g]), float(targets[g]), float(own[g])) for g in known if g
+        ),
+    )
+
+
+def _missing_sentence(missing: list[LostGrain]) -> str:
+    smallest = min(g.volume_um3 for g in missing)
+    return (
+        f"{len(missing)} grains have no element ({_names(missing)}); "
+        f"a size of about {(smallest / 2) ** (1 / 3):.2g} um keeps them"
+    )
+
+
+def _names(grains: list[LostGrain] | tuple[LostGrain, ...]) -> str:
+    largest = sorted(grains, key=lambda g: -g.volume_um3)[:NAMED]
+    named = ", ".join(f"{g.grain_id}: {g.volume_um3:.2g} um^3" for g in largest)
+    return named + (f" and {len(grains) - NAMED} smaller ones" if len(grains) > NAMED else "")
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with six digits: what lies beyond is not measured."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    return value

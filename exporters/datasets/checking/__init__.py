@@ -1,0 +1,1 @@
+"""Checking datasets: ``dataset verify``."""

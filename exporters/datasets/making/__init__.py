@@ -1,0 +1,1 @@
+"""Building datasets: ``dataset build`` and ``dataset index``."""

@@ -1,0 +1,268 @@
+"""Build of a dataset: its particles, by any engine; then index, totals and manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ....generator.errors import DatasetError
+from ... import FORMATS
+from ...files.provenance import sha256
+from ...particles import metadata
+from .. import layout, manifest
+from ..config import DatasetConfig
+from ..folder import Dataset, on_disk, prepare, read, write_document
+from ..requirements import require
+from .engines import Engine
+from .particle_task import Outcome, ParticleTask
+
+if TYPE_CHECKING:
+    from .index import Part
+
+Show = Callable[[str, float], None]  # (what is going on, part of the work that is done)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every ``of``-th particle, from number ``number`` on, counted from 0."""
+
+    number: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.of:
+            msg = f"shard {self.number}/{self.of}, expected i/n with i from 0 to n - 1"
+            raise DatasetError(msg)
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Shard written as i/n.
+
+        Examples
+        --------
+        >>> Shard.parse("3/10")
+        Shard(number=3, of=10)
+        """
+        number, _, of = text.partition("/")
+        if not (number.strip().isdecimal() and of.strip().isdecimal()):
+            msg = f"shard {text!r}, expected i/n, as 0/10 for the first of ten"
+            raise DatasetError(msg)
+        return cls(int(number), int(of))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a build did.
+
+    Parameters
+    ----------
+    made, present
+        Particles made during this build, and finished before it.
+    failed
+        Those that could not be made.
+    stopped
+        Whether it ended at the first of them.
+    """
+
+    made: int
+    present: int
+    failed: tuple[Outcome, ...]
+    stopped: bool = False
+
+
+def build(
+    config: DatasetConfig,
+    folder: Path,
+    engine: Engine,
+    *,
+    parent: Path | None = None,
+    shard: Shard | None = None,
+    strict: bool = False,
+    show: Show | None = None,
+) -> Report:
+    """Make the particles of a dataset that are not there yet, and finish it.
+
+    With a shard its particles are made only; `finish` is called when all are there.
+
+    Raises
+    ------
+    DatasetError
+        If the folder holds something else, or cannot be written.
+    ExportError
+        If a package that a product needs is not installed.
+    """
+    require("dataset")
+    for product in config.products:
+        FORMATS[product.name].require()
+    dataset = prepare(config, folder)
+    origin = None if parent is None else str(parent.resolve())
+    task = ParticleTask(str(folder.resolve()), config.sha256, origin)
+    indices = config.indices if shard is None else config.indices[shard.number :: shard.of]
+    report = _run(task, indices, engine, strict, show)
+    if shard is None and not report.stopped and not _is_current(dataset, report):
+        finish(dataset, engine, show)
+    return report
+
+
+def _run(
+    task: ParticleTask, indices: range, engine: Engine, strict: bool, show: Show | None
+) -> Report:
+    before = _folders(task)
+    found: list[Outcome] = []
+    failed: list[Outcome] = []
+    outcomes: Iterator[Outcome] = iter(engine(task, indices))
+    for done, outcome in enumerate(outcomes, 1):
+        found.append(outcome)
+        if show is not None:
+            show(f"particle {done} of {len(indices)}", done / len(indices))
+        if outcome.state == "failed":
+            failed.append(outcome)
+            if strict:
+                getattr(outcomes, "close", lambda: None)()
+                break
+    after = _folders(task)
+    names = [layout.particle_id(outcome.index) for outcome in found if outcome.state == "present"]
+    present = sum(before.get(name) == after.get(name) for name in names)
+    ordered = tuple(sorted(failed, key=lambda outcome: outcome.index))
+    return Report(len(found) - len(failed) - present, present, ordered, strict and bool(failed))
+
+
+def _folders(task: ParticleTask) -> dict[str, int]:
+    """Inodes of the particles' folders by their names: one that is made again has another.
+
+    The task alone cannot say what was there before: if the process that made a particle is
+    killed before it can answer, the next one finds it finished.
+    """
+    root = Path(task.folder, layout.PARTICLE_FOLDER)
+    if not root.is_dir():
+        return {}
+    with on_disk(root):
+        hundreds = [entry.path for entry in os.scandir(root) if entry.is_dir()]
+        return {e.name: e.inode() for hundred in hundreds for e in os.scandir(hundred)}
+
+
+def _is_current(dataset: Dataset, report: Report) -> bool:
+    """Whether nothing was to do and the index and manifest are those of what is there."""
+    contents = dataset.contents
+    if report.made or contents is None:
+        return False
+    if (contents["particles"], contents["failed"]) != (report.present, len(report.failed)):
+        return False
+    try:
+        return list(manifest.read(dataset.folder)) == _files(dataset.folder)
+    except DatasetError:
+        return False
+
+
+def _files(folder: Path) -> list[str]:
+    left = any(layout.is_temporary(path.name) for path in folder.rglob(".*"))
+    return [] if left else manifest.file_names(folder)
+
+
+def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[str, int]:
+    """Write index, totals and manifest of what is there; the totals.
+
+    Raises
+    ------
+    DatasetError
+        If particles are damaged (lists them), or files cannot be written.
+    """
+    require("dataset")
+    parts = _index_parts(dataset, engine, show)
+    with on_disk(dataset.folder):
+        return _write_totals(dataset, parts)
+
+
+def _index_parts(dataset: Dataset, engine: Engine, show: Show | None) -> list[Part]:
+    """Parts of the index, written."""
+    from . import index
+
+    task, numbers = index.PartTask(str(dataset.folder.resolve())), index.parts(dataset.config)
+    found: list[Part] = []
+    for part in engine(task, numbers):
+        found.append(part)
+        if show is not None:
+            show("index", len(found) / len(numbers))
+    return found
+
+
+def _write_totals(dataset: Dataset, parts: list[Part]) -> dict[str, int]:
+    """Write all that is made of the parts of the index; the totals."""
+    from ..describing.describe import write_descriptions
+    from .index import write_particles
+
+    folder, config = dataset.folder, dataset.config
+    failures = _failures(dataset)
+    rows = sorted((row for part in parts for row in part.rows), key=_number)
+    write_particles(rows, config, folder)
+    contents = {
+        "particles": len(rows),
+        "failed": len(failures),
+        "grains": sum(row["n_grains"] for row in rows),
+        "bytes": sum(row["bytes"] for row in rows),
+    }
+    write_document(config, folder, contents)
+    if len(rows) + len(failures) == config.count:
+        sweep(folder)  # nobody else can be at work
+        (folder / layout.FETCHED).unlink(missing_ok=True)  # no part any more
+    write_descriptions(folder)
+    write_manifest(folder, {name: h for part in parts for name, h in part.hashes.items()})
+    return contents
+
+
+def _number(row: dict[str, int]) -> int:
+    return row["index"]
+
+
+def _failures(dataset: Dataset) -> list[int]:
+    """Particles that could not be made; documents of those that are there by now are removed."""
+    folder, failed = dataset.folder, []
+    documents = folder / layout.FAILURE_FOLDER
+    for path in sorted(documents.glob("p*.json")):
+        number = layout.particle_index(path.stem)
+        if (folder / layout.particle_path(number) / metadata.NAME).is_file():
+            path.unlink()
+        else:
+            failed.append(number)
+    if documents.is_dir() and not any(documents.iterdir()):
+        documents.rmdir()
+    return failed
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left; only when no other is at work."""
+    for path in sorted(folder.rglob(".*")):
+        if layout.is_temporary(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def write_manifest(folder: Path, particle_hashes: dict[str, str]) -> None:
+    """Write the manifest: the particles' files as listed, all others as they are."""
+    inside = f"{layout.PARTICLE_FOLDER}/"
+    others = [name for name in manifest.file_names(folder) if not name.startswith(inside)]
+    own = {name: sha256(folder / name) for name in others}
+    manifest.write(particle_hashes | own, folder)
+
+
+def index_folder(folder: Path, engine: Engine, show: Show | None = None) -> dict[str, int]:
+    """Write index, totals and manifest of a dataset's folder again; the totals.
+
+    Raises
+    ------
+    DatasetError
+        As `finish`, if it is of other draws than this program's, or if it is a fetched
+        part: its index describes the whole.
+    """
+    dataset = read(folder)
+    if dataset.is_part:
+        msg = (
+            f"{folder} is a part that was fetched, its index is that of the whole dataset; "
+            "`cathodegrain dataset build` with the same configuration makes the rest of it"
+        )
+        raise DatasetError(msg)
+    prepare(dataset.config, folder)
+    return finish(dataset, engine, show)

@@ -1,0 +1,1 @@
+"""Reading datasets: `open_dataset`, from folders, shards or the web."""

@@ -1,0 +1,1 @@
+"""Delivering datasets: ``dataset pack`` and ``dataset fetch``."""

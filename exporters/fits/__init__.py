@@ -1,0 +1,1 @@
+"""Reports of fits: what those of shells and of grains share."""

@@ -1,0 +1,1 @@
+"""Report and work folder of ``cathodegrain fit grains``."""

@@ -1,0 +1,1 @@
+"""Report of ``cathodegrain fit shell``."""

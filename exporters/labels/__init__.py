@@ -1,0 +1,1 @@
+"""Meshes of a user's own labelled voxels."""

@@ -1,0 +1,101 @@
+"""What can be meshed: something that says which grain is where.
+
+`ParticleBody` is a particle by its recipe. `exporters/labels/label_volume.py` has labelled voxels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...generator.particle import OUTSIDE, Particle
+from ...generator.voxels.grid import Grid
+from ...generator.voxels.labelling import label_grid
+from .material_field import MaterialField, particle_field
+
+
+class Body(Protocol):
+    """A body about the origin, made of grains 1..n_grains; 0 is outside. Lengths in um."""
+
+    @property
+    def n_grains(self) -> int:
+        """Number of grains."""
+
+    @property
+    def radius_um(self) -> float:
+        """Radius of a ball about the origin that holds the body."""
+
+    @property
+    def volume_um3(self) -> float:
+        """Volume of the body."""
+
+    @property
+    def pixel_um(self) -> float:
+        """Finest length that the grains were known to: a pixel or a voxel."""
+
+    @property
+    def field(self) -> MaterialField:
+        """The boundaries, for compiled kernels."""
+
+    @property
+    def grain_volumes(self) -> NDArray[np.float64]:
+        """Volume of each grain, (n_grains + 1,), um^3; 0 in row 0."""
+
+    def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Grain id at points (n, 3): (n,) int32, 0 outside."""
+
+    def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
+        """Grain ids on voxels (nz, ny, nx) of that edge that hold the body."""
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleBody:
+    """A particle, by its recipe."""
+
+    particle: Particle
+
+    @property
+    def n_grains(self) -> int:
+        """Number of grains of the recipe."""
+        return self.particle.n_grains
+
+    @property
+    def radius_um(self) -> float:
+        """Largest radius of the shell."""
+        return self.particle.shell.radius_bounds[1]
+
+    @property
+    def volume_um3(self) -> float:
+        """Volume of the shell, exact."""
+        return self.particle.shell.volume_um3
+
+    @property
+    def pixel_um(self) -> float:
+        """Pixel of the grain frame."""
+        pixel: float = self.particle.provenance.card.pixel_um
+        return pixel
+
+    @property
+    def field(self) -> MaterialField:
+        """GBPD scores and the shell."""
+        return particle_field(self.particle)
+
+    @property
+    def grain_volumes(self) -> NDArray[np.float64]:
+        """Volume of each grain in voxels of half a pixel, (n_grains + 1,), um^3; 0 in row 0."""
+        pitch = self.pixel_um / 2
+        counts = np.bincount(self.voxel_labels(pitch).ravel(), minlength=self.n_grains + 1)
+        volumes = counts.astype(np.float64) * pitch**3
+        volumes[OUTSIDE] = 0.0
+        return volumes
+
+    def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Grain id at points (n, 3): (n,) int32, 0 outside."""
+        return self.particle.grain_at(points)
+
+    def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
+        """Grain ids at the centres of voxels, (nz, ny, nx)."""
+        return label_grid(self.particle, Grid.around(self.radius_um, pitch_um))

@@ -1,0 +1,369 @@
+r"""Where materials meet: the implicit boundaries that a mesh follows.
+
+A material is a grain, by its id, or the outside, 0. Each has a score that is least inside
+it; two meet where their scores are equal. For a particle the scores are those of the GBPD,
+and the outside begins where :math:`|x| = X(x/|x|)`. For labelled voxels the score is minus
+the indicator
+
+.. math:: \phi_m(x) = \sum_{v : \text{label}(v) = m} B(x - x_v),
+
+B being the product of three cubic B-splines as wide as four voxels: the staircase of the
+voxels becomes a smooth surface. All indicators sum to 1. The outside begins where its own
+is 1/2, so that grain boundaries leave no grooves in the surface.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...generator.grains.gbpd_kernels import score_gradient
+from ...generator.particle import OUTSIDE, Particle
+from ...generator.shell.spherical_harmonics import radius_at
+
+NONE = -1  # fills up rows of materials
+MAX_MATERIALS = 8  # that are told apart at one vertex
+GAUSS_NEWTON_STEPS = 8
+LONGEST_STEP = 0.5  # of the reach, per step
+CONVERGED = 1e-7  # of the reach
+DAMPING = 1e-6  # two boundaries may be nearly tangent
+WIDTH = 4  # voxels along each axis that a cubic B-spline reaches over
+SEEN = 0.02  # an indicator below this says too little of where its material is
+LARGEST_STRIDE = 16  # of voxels that are looked at
+TIE = 1e-12  # indicators that differ by less are equal: all sum to 1
+CORNER_DAMPING = 0.03  # four materials may have no common point near by, or none at all
+
+
+class MaterialField(NamedTuple):
+    """Arrays that compiled kernels need to find a boundary."""
+
+    grains: NDArray[np.float64]  # (n, 10) grain table
+    squared: bool
+    shell: NDArray[np.float64]  # prescaled coefficients
+    degree: int
+    voxels: NDArray[np.int32]  # (nz, ny, nx) labels; empty for a particle by its recipe
+    corner: NDArray[np.float64]  # (3,) lower corner (x, y, z) of the first voxel
+    pitch: float  # edge of a voxel
+
+
+def particle_field(particle: Particle) -> MaterialField:
+    """Boundaries of a particle, lengths in um."""
+    tessellation, shell = particle.tessellation, particle.shell
+    return MaterialField(
+        tessellation.table,
+        tessellation.squared,
+        shell.scaled_coefficients,
+        shell.max_degree,
+        _constant(np.empty((0, 0, 0), np.int32)),
+        _constant(np.zeros(3)),
+        1.0,
+    )
+
+
+def voxel_field(
+    labels: NDArray[np.int32], corner: tuple[float, float, float], pitch: float
+) -> MaterialField:
+    """Boundaries of labelled voxels (nz, ny, nx), 0 outside; all is outside beyond them."""
+    return MaterialField(
+        np.empty((0, 10)),
+        False,
+        np.empty(0),
+        0,
+        _constant(np.ascontiguousarray(labels, np.int32)),
+        _constant(np.array(corner, np.float64)),
+        float(pitch),
+    )
+
+
+def _constant(array: NDArray[Any]) -> NDArray[Any]:
+    """View that cannot be written to: all fields have to be of one type for the compiler."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@njit(cache=True, nogil=True)
+def nearest_on_interface(point, materials, reach, field, out):  # type: ignore[no-untyped-def]
+    r"""Go from ``point`` to where the materials meet; write it to ``out``, return the distance.
+
+    .. math:: f_i(x) = f_j(x) = \dots, \qquad |x| = X(x / |x|) \text{ if one is outside,}
+
+    by Gauss-Newton steps of least length. ``reach`` is the length that steps are limited
+    by, of the size of an edge.
+    """
+    gradient, reference, step = np.empty(3), np.empty(3), np.empty(3)
+    normal, right = np.empty((3, 3)), np.empty(3)
+    for i in range(3):
+        out[i] = point[i]
+    for _ in range(GAUSS_NEWTON_STEPS):
+        rank = _normal_equations(out, materials, reach, field, gradient, reference, normal, right)
+        if rank == 0:
+            break
+        for i in range(3):
+            normal[i, i] += CORNER_DAMPING if rank > 2 else DAMPING
+        _solve(normal, right, step)
+        size = _length(step)
+        factor = min(1.0, LONGEST_STEP * reach / size) if size > 0.0 else 0.0
+        for i in range(3):
+            out[i] += factor * step[i]
+        if size < CONVERGED * reach:
+            break
+    for i in range(3):
+        step[i] = out[i] - point[i]
+    return _length(step)
+
+
+@njit(cache=True, nogil=True)
+def _normal_equations(  # type: ignore[no-untyped-def]
+    x, materials, reach, field, gradient, reference, normal, right
+):
+    """Linearised distances from all boundaries, squared and summed; returns their number."""
+    if field.voxels.size > 0:
+        return _voxel_equations(x, materials, field, gradient, normal, right)
+    for i in range(3):
+        right[i] = 0.0
+        for j in range(3):
+            normal[i, j] = 0.0
+    rank, first, value = 0, -1, 0.0
+    for k in range(materials.size):
+        if materials[k] == NONE:
+            break
+        if materials[k] == OUTSIDE:
+            residual = _shell_gradient(x, reach, field, gradient)
+        else:
+            residual = score_gradient(
+                x[0], x[1], x[2], field.grains, materials[k] - 1, field.squared, gradient
+            )
+            if first < 0:
+                first, value = k, residual
+                for i in range(3):
+                    reference[i] = gradient[i]
+                continue
+            residual -= value
+            for i in range(3):
+                gradient[i] -= reference[i]
+        slope = _length(gradient)
+        if slope > 0.0:
+            rank += 1
+            for i in range(3):
+                right[i] -= gradient[i] / slope * (residual / slope)
+                for j in range(3):
+                    normal[i, j] += gradient[i] / slope * (gradient[j] / slope)
+    return rank
+
+
+@njit(cache=True, nogil=True)
+def _voxel_equations(x, materials, field, gradient, normal, right):  # type: ignore[no-untyped-def]
+    """`_normal_equations` of labelled voxels.
+
+    Far from a boundary the indicators are flat: then they are taken from every second,
+    fourth ... voxel, the first stride at which all boundaries are seen. No boundary is
+    taken to be farther away than a stride. Without a stride the place is left as it is.
+    """
+    values = np.empty((MAX_MATERIALS, 4))
+    n, n_grains = 0, 0
+    while n < materials.size and materials[n] != NONE:
+        n_grains += int(materials[n] != OUTSIDE)
+        n += 1
+    stride, seen = 1, False
+    while True:
+        _indicators(x, materials, n, stride, field, values)
+        seen = True
+        for k in range(n):
+            if materials[k] == OUTSIDE:
+                seen = seen and SEEN <= values[k, 3] <= 1.0 - SEEN
+            elif n_grains > 1:
+                seen = seen and values[k, 3] >= SEEN
+        if seen or stride >= LARGEST_STRIDE:
+            break
+        stride *= 2
+    for i in range(3):
+        right[i] = 0.0
+        for j in range(3):
+            normal[i, j] = 0.0
+    rank, first = 0, -1
+    for k in range(n):
+        if materials[k] != OUTSIDE and first < 0:
+            first = k
+            continue
+        residual = (
+            values[k, 3] - 0.5 if materials[k] == OUTSIDE else values[first, 3] - values[k, 3]
+        )
+        for i in range(3):
+            gradient[i] = values[k, i]
+            if materials[k] != OUTSIDE:
+                gradient[i] = values[first, i] - values[k, i]
+        slope = _length(gradient)
+        if slope > 0.0:
+            rank += 1
+            limit = stride * field.pitch
+            distance = max(-limit, min(limit, residual / slope))
+            for i in range(3):
+                right[i] -= gradient[i] / slope * distance
+                for j in range(3):
+                    normal[i, j] += gradient[i] / slope * (gradient[j] / slope)
+    return rank
+
+
+@njit(cache=True, nogil=True)
+def _indicators(x, materials, n, stride, field, out):  # type: ignore[no-untyped-def]
+    """Gradient and value of the indicator of each material, rows of ``out`` (n, 4).
+
+    From every ``stride``-th voxel along each axis.
+    """
+    weights, first = np.empty((3, 2, WIDTH)), np.empty(3, np.int64)
+    step = stride * field.pitch
+    for i in range(3):
+        first[i] = spline_weights((x[i] - field.corner[i]) / step - 0.5 / stride, weights[i])
+    for k in range(n):
+        for i in range(4):
+            out[k, i] = 0.0
+    for c in range(WIDTH):
+        for b in range(WIDTH):
+            value = weights[2, 0, c] * weights[1, 0, b]
+            along_y = weights[2, 0, c] * weights[1, 1, b]
+            along_z = weights[2, 1, c] * weights[1, 0, b]
+            for a in range(WIDTH):
+                label = voxel_at(
+                    stride * (first[0] + a),
+                    stride * (first[1] + b),
+                    stride * (first[2] + c),
+                    field.voxels,
+                )
+                for k in range(n):
+                    if materials[k] == label:
+                        out[k, 0] += value * weights[0, 1, a] / step
+                        out[k, 1] += along_y * weights[0, 0, a] / step
+                        out[k, 2] += along_z * weights[0, 0, a] / step
+                        out[k, 3] += value * weights[0, 0, a]
+
+
+@njit(cache=True, nogil=True)
+def voxel_at(i, j, k, voxels):  # type: ignore[no-untyped-def]
+    """Label of voxel i along x, j along y, k along z; 0 beyond the array."""
+    nz, ny, nx = voxels.shape
+    if i < 0 or j < 0 or k < 0 or i >= nx or j >= ny or k >= nz:
+        return np.int32(OUTSIDE)
+    return voxels[k, j, i]
+
+
+@njit(cache=True, nogil=True)
+def spline_weights(t, out):  # type: ignore[no-untyped-def]
+    """Cubic B-splines at t, in voxels from the centre of voxel 0, and their slopes.
+
+    ``out`` (2, 4) receives those of four voxels; returns the first of them.
+    """
+    whole = math.floor(t)
+    u = t - whole
+    v = 1.0 - u
+    out[0, 0] = v * v * v / 6
+    out[0, 1] = (4 - 3 * u * u * (1 + v)) / 6
+    out[0, 2] = (4 - 3 * v * v * (1 + u)) / 6
+    out[0, 3] = u * u * u / 6
+    out[1, 0] = -v * v / 2
+    out[1, 1] = u * (1.5 * u - 2)
+    out[1, 2] = -v * (1.5 * v - 2)
+    out[1, 3] = u * u / 2
+    return np.int64(whole) - 1
+
+
+@njit(cache=True, nogil=True)
+def voxel_labels_at(points, field):  # type: ignore[no-untyped-def]
+    """Material at points (n, 3).
+
+    Outside where its indicator is 1/2 or more, else the grain with the largest, the lowest
+    id of equal ones.
+    """
+    result = np.empty(points.shape[0], np.int32)
+    weights, first = np.empty((3, 2, WIDTH)), np.empty(3, np.int64)
+    labels, sums = np.empty(WIDTH**3, np.int32), np.empty(WIDTH**3)
+    for p in range(points.shape[0]):
+        for i in range(3):
+            t = (points[p, i] - field.corner[i]) / field.pitch - 0.5
+            first[i] = spline_weights(t, weights[i])
+        n = 0
+        for c in range(WIDTH):
+            for b in range(WIDTH):
+                value = weights[2, 0, c] * weights[1, 0, b]
+                for a in range(WIDTH):
+                    label = voxel_at(first[0] + a, first[1] + b, first[2] + c, field.voxels)
+                    k = 0
+                    while k < n and labels[k] != label:
+                        k += 1
+                    if k == n:
+                        labels[n], sums[n] = label, 0.0
+                        n += 1
+                    sums[k] += value * weights[0, 0, a]
+        result[p] = _strongest(labels, sums, n)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _strongest(labels, sums, n):  # type: ignore[no-untyped-def]
+    best = -1
+    for k in range(n):
+        if labels[k] == OUTSIDE:
+            if sums[k] >= 0.5 - TIE:
+                return labels[k]
+        elif best < 0:
+            best = k
+        else:
+            more = sums[k] - sums[best]
+            if more > TIE or (more >= -TIE and labels[k] < labels[best]):
+                best = k
+    return labels[best]
+
+
+@njit(inline="always")
+def _shell_gradient(x, reach, field, out):  # type: ignore[no-untyped-def]
+    """|x| - X(x/|x|); its gradient, by central differences, goes to ``out``."""
+    h = 1e-4 * reach
+    for i in range(3):
+        centre = x[i]
+        x[i] = centre + h
+        above = _height(x, field)
+        x[i] = centre - h
+        out[i] = (above - _height(x, field)) / (2 * h)
+        x[i] = centre
+    return _height(x, field)
+
+
+@njit(inline="always")
+def _height(x, field):  # type: ignore[no-untyped-def]
+    return _length(x) - radius_at(x[0], x[1], x[2], field.shell, field.degree)
+
+
+@njit(cache=True, nogil=True)
+def _length(x):  # type: ignore[no-untyped-def]
+    return math.sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
+
+
+@njit(cache=True, nogil=True)
+def _solve(a, b, out):  # type: ignore[no-untyped-def]
+    """Write the solution of the symmetric 3 x 3 system a x = b to ``out``, by Cramer's rule."""
+    c00 = a[1, 1] * a[2, 2] - a[1, 2] * a[1, 2]
+    c01 = a[0, 2] * a[1, 2] - a[0, 1] * a[2, 2]
+    c02 = a[0, 1] * a[1, 2] - a[0, 2] * a[1, 1]
+    c11 = a[0, 0] * a[2, 2] - a[0, 2] * a[0, 2]
+    c12 = a[0, 1] * a[0, 2] - a[0, 0] * a[1, 2]
+    c22 = a[0, 0] * a[1, 1] - a[0, 1] * a[0, 1]
+    det = a[0, 0] * c00 + a[0, 1] * c01 + a[0, 2] * c02
+    out[0] = (c00 * b[0] + c01 * b[1] + c02 * b[2]) / det
+    out[1] = (c01 * b[0] + c11 * b[1] + c12 * b[2]) / det
+    out[2] = (c02 * b[0] + c12 * b[1] + c22 * b[2]) / det
+
+
+@njit(cache=True, nogil=True)
+def interface_distance(point, materials, reach, field):  # type: ignore[no-untyped-def]
+    """Distance of ``point`` from where two materials meet, to first order.
+
+    Inside, where the boundary of two grains is asked for; the shell if one is outside.
+    """
+    gradient, reference = np.empty(3), np.empty(3)
+    normal, right = np.empty((3, 3)), np.empty(3)
+    _normal_equations(point, materials, reach, field, gradient, reference, normal, right)
+    return _length(right)

@@ -1,0 +1,1 @@
+"""How a mesh is made, from lattice to optimiser."""

@@ -1,0 +1,127 @@
+"""Make every grain of a labelled mesh one connected piece.
+
+A cell of a GBPD can be disconnected, the shell can cut off slivers, and a grain can be too
+small for the mesh. Solvers need connected grains, so each grain keeps its largest piece.
+The others, and grains below a volume, go to the neighbour with which they share the
+largest face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...generator.particle import OUTSIDE
+from ..mesh.tetrahedra import FACES, face_neighbours, signed_volumes
+from .outer_manifold import connected_pieces
+
+MAX_ROUNDS = 50
+KEPT = -1
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Pieces that changed their grain: volumes in um^3 of (from, to)."""
+
+    volumes: dict[tuple[int, int], float]
+
+    @classmethod
+    def joined(cls, first: Moved, second: Moved) -> Moved:
+        """What both moved."""
+        sums = dict(first.volumes)
+        for pair, volume in second.volumes.items():
+            sums[pair] = sums.get(pair, 0.0) + volume
+        return cls(sums)
+
+    def rows(self) -> list[list[float]]:
+        """Rows of (from, to, um^3), ascending."""
+        return [[*pair, float(f"{volume:.6g}")] for pair, volume in sorted(self.volumes.items())]
+
+    def net(self, n_grains: int) -> NDArray[np.float64]:
+        """Net volume that each label gained, (n_grains + 1,), um^3."""
+        net = np.zeros(n_grains + 1)
+        for (source, target), volume in self.volumes.items():
+            net[source] -= volume
+            net[target] += volume
+        return net
+
+
+def whole_grains(
+    points: NDArray[np.float64],
+    tets: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    smallest: float,
+) -> tuple[NDArray[np.int32], Moved]:
+    """Labels with which every grain is one piece of at least the volume ``smallest``.
+
+    Parameters
+    ----------
+    labels : (m,) int32
+        Grain ids, 0 outside; outside is left as it is.
+    """
+    neighbours = face_neighbours(tets, len(points))
+    volumes = signed_volumes(points, tets)
+    whole = labels.copy()
+    for _ in range(MAX_ROUNDS):
+        stray = _stray(neighbours, whole, volumes, smallest)
+        if not stray.any():
+            break
+        whole = _adopted(points, tets, neighbours, whole, stray)
+    changed = np.flatnonzero(whole != labels)
+    moved: dict[tuple[int, int], float] = {}
+    for t in changed.tolist():
+        key = (int(labels[t]), int(whole[t]))
+        moved[key] = moved.get(key, 0.0) + float(volumes[t])
+    return whole, Moved(moved)
+
+
+def _stray(
+    neighbours: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    volumes: NDArray[np.float64],
+    smallest: float,
+) -> NDArray[np.int64]:
+    """Piece of each tetrahedron that has to change its grain, counted from 1; 0 for the rest."""
+    piece = connected_pieces(neighbours, labels)
+    roots, index = np.unique(piece, return_inverse=True)
+    size = np.bincount(index, volumes)
+    order = np.lexsort((-size, labels[roots]))
+    first = np.flatnonzero(np.diff(labels[roots][order], prepend=-1))
+    kept = np.zeros(len(roots), bool)
+    kept[order[first]] = size[order[first]] >= smallest
+    kept[labels[roots] == OUTSIDE] = True
+    stray: NDArray[np.int64] = np.where(kept, 0, 1 + np.arange(len(roots)))[index]
+    return stray
+
+
+def _adopted(
+    points: NDArray[np.float64],
+    tets: NDArray[np.int64],
+    neighbours: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    stray: NDArray[np.int64],
+) -> NDArray[np.int32]:
+    """Labels after stray pieces went to the grain that they share the largest face with.
+
+    Only those go that touch a grain which stays; if there are none, all that touch the
+    outside go there.
+    """
+    rows, faces = np.nonzero((stray[:, None] > 0) & (neighbours >= 0))
+    beyond = neighbours[rows, faces]
+    for outside in (False, True):
+        fit = (stray[beyond] == 0) & ((labels[beyond] == OUTSIDE) == outside)
+        if fit.any():
+            break
+    rows, faces, beyond = rows[fit], faces[fit], beyond[fit]
+    pairs, group = np.unique(
+        np.stack([stray[rows], labels[beyond]], axis=1), axis=0, return_inverse=True
+    )
+    a, b, c = (points[tets[rows, FACES[faces, k]]] for k in range(3))
+    shared = np.bincount(group.ravel(), np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    order = np.lexsort((-shared, pairs[:, 0]))
+    best = order[np.flatnonzero(np.diff(pairs[order, 0], prepend=0))]
+    target = np.full(stray.max() + 1, KEPT, np.int32)
+    target[pairs[best, 0]] = pairs[best, 1]
+    return np.where(target[stray] == KEPT, labels, target[stray])

@@ -1,0 +1,220 @@
+"""From a body to a certified mesh of conforming tetrahedra.
+
+1. A body-centred lattice, refined where grains are thin (`lattice`, `mesh_sizes`).
+2. Cut along the exact grain boundaries (`lattice_cut`).
+3. Grains made whole (`grain_pieces`), the surface a manifold (`outer_manifold`).
+4. Elements made good, vertices put onto the boundaries (`mesh_optimiser`).
+5. Everything checked (`mesh_certificate`). If the check fails the grains with poor elements
+   are meshed again with shorter edges; if that does not do either, the poor elements
+   change their grain where the topology allows it; then the mesh is refused.
+
+Nothing here needs gmsh; ``docs/meshing.md`` says how other meshers do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...generator.errors import ExportError
+from ...generator.particle import OUTSIDE, Particle
+from .. import Progress
+from ..certificate.certificate import LEAST_DIHEDRAL_DEG, LEAST_SICN, Certificate, certify
+from ..mesh.body import Body, ParticleBody
+from ..mesh.tetrahedra import compacted, dihedral_angles, inverse_condition
+from ..mesh.volume_mesh import VolumeMesh
+from .cut import cut
+from .grain_pieces import Moved, whole_grains
+from .lattice import body_centred_lattice, refined
+from .optimiser import PHASES, RESCUE, Phase, optimised
+from .outer_manifold import manifold_outside
+from .sizes import MeshSizes
+
+DEFAULT_SIZE_UM = 0.15
+SHORTEST = 0.1  # edges are not cut below this part of the boundary size
+SMALLEST_GRAIN = 0.1  # of the cube of twice the floor: less goes to a neighbour
+HELD = 0.95  # of the work is done when a mesh is checked
+FINER = 0.6  # factor on the edges of grains whose elements are poor, in a further attempt
+ATTEMPTS: tuple[tuple[Phase, ...], ...] = (PHASES, PHASES, (*PHASES, RESCUE))
+
+
+def volume_mesh(
+    particle: Particle,
+    size_um: float = DEFAULT_SIZE_UM,
+    boundary_size_um: float | None = None,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+) -> VolumeMesh:
+    """Tetrahedra of ``particle`` whose faces follow its grain boundaries and its shell.
+
+    Parameters
+    ----------
+    size_um
+        Longest edge inside grains, um.
+    boundary_size_um
+        Longest edge at grain boundaries and at the shell, um; ``size_um`` by default.
+        Grains too thin for it get shorter edges.
+    progress
+        Called with a message and the part of the work that is done.
+    force
+        Return the mesh also if it fails its certificate.
+
+    Returns
+    -------
+    VolumeMesh
+        Every grain in it is one connected piece. Its ``facts`` hold the ``certificate``
+        (`Certificate.document`); ``moved_pieces``, rows of (from, to, um^3) of fragments and
+        very small grains that went to a neighbour; ``n_tets_relabelled_at_the_shell`` to make
+        the outer surface a manifold; ``repairs``, a sentence for each further attempt.
+
+    Raises
+    ------
+    ExportError
+        If a size is not a positive number or too large for the particle, the mesh would not
+        fit the memory, or it fails its certificate.
+    """
+    return mesh_of(ParticleBody(particle), size_um, boundary_size_um, progress, force=force)
+
+
+def mesh_of(
+    body: Body,
+    size_um: float,
+    boundary_size_um: float | None = None,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+) -> VolumeMesh:
+    """Tetrahedra of any body; see `volume_mesh`."""
+    report = progress or (lambda message, fraction: None)
+    sizes = MeshSizes(body, size_um, size_um if boundary_size_um is None else boundary_size_um)
+    sizes.check_memory()
+    report("finding thin grains", 0.0)
+    edges = sizes.grain_sizes()
+    volumes = body.grain_volumes
+    made: list[tuple[VolumeMesh, Certificate]] = []
+    repairs: list[str] = []
+    for phases in ATTEMPTS:
+        if made:
+            edges, repair = _finer(edges, *made[-1])
+            repairs.append(repair)
+        shown = _held(report) if made else report
+        mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
+        certificate = certify(mesh, body, volumes, volumes + moved.net(body.n_grains))
+        made.append((mesh, certificate))
+        if not certificate.failures:
+            break
+    mesh, certificate = min(made, key=lambda pair: _badness(pair[1]))
+    if certificate.failures and not force:
+        raise ExportError(_refusal(certificate))
+    report("done", 1.0)
+    facts = {**mesh.facts, "repairs": repairs, "certificate": certificate.document()}
+    return replace(mesh, facts=facts)
+
+
+def _attempt(
+    body: Body,
+    sizes: MeshSizes,
+    edges: NDArray[np.float64],
+    volumes: NDArray[np.float64],
+    phases: tuple[Phase, ...],
+    report: Progress,
+) -> tuple[VolumeMesh, Moved]:
+    """A mesh, not checked, and the pieces that changed their grain."""
+    points, tets, labels = _cut_lattice(body, sizes, edges, report)
+    report("joining fragments", 0.15)
+    labels, moved = whole_grains(points, tets, labels, SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3)
+    labels, n_relabelled = manifold_outside(points, tets, labels)
+    points, tets, labels = _near(points, tets, labels)
+    targets = volumes + moved.net(body.n_grains)
+    points, tets, labels = optimised(
+        points, tets, labels, body.field, targets, edges, phases,
+        lambda part: report("making the elements better", 0.2 + 0.75 * part),
+    )  # fmt: skip
+    report("checking", HELD)
+    labels, late = whole_grains(points, tets, labels, 0.0)
+    moved = Moved.joined(moved, late)
+    labels, n_last = manifold_outside(points, tets, labels)
+    inside = labels != OUTSIDE
+    points, tets = compacted(points, tets[inside])
+    facts = {
+        "length_unit": "um",
+        "n_grains": body.n_grains,
+        "size_um": sizes.size_um,
+        "boundary_size_um": sizes.boundary_size_um,
+        "n_tets_relabelled_at_the_shell": n_relabelled + n_last,
+        "moved_pieces": moved.rows(),
+    }
+    return VolumeMesh(points, tets, labels[inside], body.n_grains, facts), moved
+
+
+def _cut_lattice(
+    body: Body, sizes: MeshSizes, edges: NDArray[np.float64], report: Progress
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
+    """Lattice refined where grains need it and cut along their boundaries; labels with 0."""
+    size = sizes.size_um
+    report("refining the lattice", 0.02)
+    points, tets = body_centred_lattice(
+        lambda x: body.grain_at(size * x) != OUTSIDE, body.radius_um / size
+    )
+    points, tets = refined(points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges))
+    report("cutting along the grain boundaries", 0.1)
+    return cut(size * points, tets, body.grain_at, SHORTEST * edges.min())
+
+
+def _near(
+    points: NDArray[np.float64], tets: NDArray[np.int64], labels: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
+    """The mesh without the tetrahedra outside that have no vertex in common with a grain."""
+    owned = np.zeros(len(points), bool)
+    owned[tets[labels != OUTSIDE]] = True
+    near = owned[tets].any(axis=1)
+    points, tets = compacted(points, tets[near])
+    return points, tets, labels[near]
+
+
+def _held(report: Progress) -> Progress:
+    """Progress that has come to an end once already."""
+    return lambda message, fraction: report(f"again: {message}", HELD)
+
+
+def _finer(
+    edges: NDArray[np.float64], mesh: VolumeMesh, certificate: Certificate
+) -> tuple[NDArray[np.float64], str]:
+    """Edges with shorter ones for the grains that failed, and a sentence about it."""
+    poor = inverse_condition(mesh.points, mesh.tets) < LEAST_SICN
+    poor |= dihedral_angles(mesh.points, mesh.tets).min(axis=1) < LEAST_DIHEDRAL_DEG
+    nodes = np.zeros(len(mesh.points), bool)
+    nodes[mesh.tets[poor]] = True
+    around = nodes[mesh.tets].any(axis=1)
+    grains = np.union1d(mesh.grain_ids[around], [g.grain_id for g in certificate.missing])
+    grains = grains.astype(np.int64)
+    finer = edges.copy()
+    finer[grains] = FINER * edges[grains]
+    named = ", ".join(map(str, grains[:20].tolist()))
+    return finer, f"grains {named} meshed again with edges {FINER} times as long"
+
+
+def _badness(certificate: Certificate) -> tuple[int, int, float]:
+    """How badly a mesh fails, less is better: its defects, missing grains, worst element.
+
+    The first that differs decides: no solver takes a mesh with defects, and without a grain
+    it is of another particle. Of the worst element it is the part of the bar for SICN or
+    for the dihedral angle that is reached, whichever is less.
+    """
+    shape = certificate.shape
+    sicn = shape.sicn.least / LEAST_SICN
+    reached = min(sicn, shape.dihedral_deg.least / LEAST_DIHEDRAL_DEG)
+    return sum(certificate.conformity.defects().values()), len(certificate.missing), -reached
+
+
+def _refusal(certificate: Certificate) -> str:
+    worst = certificate.shape.worst[0]
+    failures = "; ".join(certificate.failures)
+    return (
+        f"the mesh fails its certificate after {len(ATTEMPTS)} attempts: {failures}; the worst "
+        f"element lies in grain {worst.grain_id} at {worst.centroid_um} um. Ask for a smaller "
+        "size, or take the mesh as it is with --force (force=True)"
+    )

@@ -1,0 +1,165 @@
+"""Make the surface of the labelled tetrahedra one closed manifold.
+
+Where tetrahedra of the particle meet only in a vertex or an edge, its surface touches
+itself. Seen from a vertex of the surface, the surface is a disk if and only if the
+tetrahedra inside around it hang together over faces, and those outside do too. Each such
+group is called a fan. Where there are more fans than two, the smaller ones change sides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...generator.particle import OUTSIDE
+from ..mesh.tetrahedra import face_neighbours, signed_volumes
+
+MAX_ROUNDS = 20
+
+
+def manifold_outside(
+    points: NDArray[np.float64], tets: NDArray[np.int64], labels: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], int]:
+    """Labels with which the surface between 0 and the rest is one closed manifold.
+
+    Parameters
+    ----------
+    labels : (m,) int32
+        Grain ids, 0 outside. All neighbours of the tetrahedra inside must be there.
+
+    Returns
+    -------
+    labels : (m,) int32
+    n_changed : int
+        Number of tetrahedra that went outside or were given to a neighbouring grain. If
+        `MAX_ROUNDS` do not do, defects are left: count them in the result.
+    """
+    neighbours = face_neighbours(tets, len(points))
+    volumes = signed_volumes(points, tets)
+    repaired = labels.copy()
+    for _ in range(MAX_ROUNDS):
+        inside = repaired != OUTSIDE
+        stray, adopted = _stray_pieces(neighbours, repaired, inside, volumes)
+        if not stray.any():
+            stray, adopted = _stray_fans(tets, neighbours, repaired, inside, volumes, len(points))
+        dropped = stray & inside
+        filled = stray & ~inside & (adopted != OUTSIDE)
+        if dropped.any():
+            repaired[dropped] = OUTSIDE
+        elif filled.any():
+            repaired[filled] = adopted[filled]
+        else:
+            break
+    return repaired, int((repaired != labels).sum())
+
+
+@njit(cache=True, nogil=True)
+def find_root(parent, i):  # type: ignore[no-untyped-def]
+    """Representative of the set that holds i; halves the path to it."""
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True, nogil=True)
+def unite(parent, i, j):  # type: ignore[no-untyped-def]
+    """Join the sets that hold i and j; the lower representative stays one."""
+    i, j = find_root(parent, i), find_root(parent, j)
+    if i < j:
+        parent[j] = i
+    elif j < i:
+        parent[i] = j
+
+
+@njit(cache=True, nogil=True)
+def connected_pieces(neighbours, keys):  # type: ignore[no-untyped-def]
+    """Representative of the face-connected piece of equal key of each tetrahedron (m,)."""
+    parent = np.arange(neighbours.shape[0])
+    for t in range(neighbours.shape[0]):
+        for k in range(4):
+            s = neighbours[t, k]
+            if s > t and keys[s] == keys[t]:
+                unite(parent, s, t)
+    for t in range(parent.size):
+        parent[t] = find_root(parent, t)
+    return parent
+
+
+@njit(cache=True, nogil=True)
+def _stray_pieces(neighbours, labels, inside, volumes):  # type: ignore[no-untyped-def]
+    """Tetrahedra of all pieces inside and outside but the largest, and a label for each."""
+    n = labels.size
+    piece = connected_pieces(neighbours, inside)
+    size = np.zeros(n)
+    for t in range(n):
+        size[piece[t]] += volumes[t]
+    largest = np.full(2, -1)
+    for t in range(n):
+        side = int(inside[t])
+        if piece[t] == t and (largest[side] < 0 or size[t] > size[largest[side]]):
+            largest[side] = t
+    stray = np.zeros(n, np.bool_)
+    adopted = np.zeros(n, labels.dtype)
+    for t in range(n):
+        stray[t] = piece[t] != largest[int(inside[t])]
+        if stray[t]:
+            for k in range(4):
+                s = neighbours[t, k]
+                if s >= 0 and inside[s] != inside[t]:
+                    adopted[piece[t]] = max(adopted[piece[t]], labels[s])
+    for t in range(n):
+        if stray[t]:
+            adopted[t] = adopted[piece[t]]
+    return stray, adopted
+
+
+@njit(cache=True, nogil=True)
+def _stray_fans(tets, neighbours, labels, inside, volumes, n_points):  # type: ignore[no-untyped-def]
+    """Tetrahedra of all fans at a vertex but the largest of its side, and a label for each."""
+    n = labels.size
+    fan = _corner_fans(tets, neighbours, inside)
+    size = np.zeros(4 * n)
+    label = np.zeros(4 * n, labels.dtype)  # of the tetrahedra across the faces of a fan
+    for t in range(n):
+        for i in range(4):
+            root = fan[4 * t + i]
+            size[root] += volumes[t]
+            for k in range(4):
+                s = neighbours[t, k]
+                if k != i and s >= 0 and inside[s] != inside[t]:
+                    label[root] = max(label[root], labels[s])
+    largest = np.full((n_points, 2), -1)
+    for t in range(n):
+        for i in range(4):
+            v, side, root = tets[t, i], int(inside[t]), fan[4 * t + i]
+            if largest[v, side] < 0 or size[root] > size[largest[v, side]]:
+                largest[v, side] = root
+    stray = np.zeros(n, np.bool_)
+    adopted = np.zeros(n, labels.dtype)
+    for t in range(n):
+        for i in range(4):
+            root = fan[4 * t + i]
+            if root != largest[tets[t, i], int(inside[t])]:
+                stray[t] = True
+                adopted[t] = max(adopted[t], label[root])
+    return stray, adopted
+
+
+@njit(cache=True, nogil=True)
+def _corner_fans(tets, neighbours, keys):  # type: ignore[no-untyped-def]
+    """Representative of the fan that each corner 4 t + i of a tetrahedron belongs to."""
+    parent = np.arange(4 * tets.shape[0])
+    for t in range(tets.shape[0]):
+        for k in range(4):
+            s = neighbours[t, k]
+            if s > t and keys[s] == keys[t]:
+                for i in range(4):
+                    if i != k:
+                        for j in range(4):
+                            if tets[s, j] == tets[t, i]:
+                                unite(parent, 4 * t + i, 4 * s + j)
+    for corner in range(parent.size):
+        parent[corner] = find_root(parent, corner)
+    return parent

@@ -1,0 +1,178 @@
+"""Where the background mesh is too coarse for the grains, and what a mesh will cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...generator.errors import ExportError
+from ...generator.machine import available_memory
+from ...generator.particle import OUTSIDE
+from ...generator.voxels.labelling import usable_cores
+from ..mesh.body import Body
+from .lattice import TETS_PER_CELL
+
+EDGES_PER_RADIUS = 1.3  # edge at a boundary of a grain, as a part of its inscribed radius
+FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain is thin
+GRAIN_FACTOR = 9.0  # fitted: tetrahedra are 1 + 9 (size / grain)^2 times those of the lattice
+GRAIN_EDGE = 0.8  # edge that a grain allows at most, as a part of the cube root of its volume
+GRADING_FACTOR = 2.0  # fitted: as many again where the lattice is coarser than the boundary
+BYTES_PER_TET = 700  # measured: memory in use at most, the writing of the file included
+SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
+MEMORY_SHARE = 0.5  # of the available memory that a mesh, or all made at a time, may take
+ROUNDING = 1.01  # an edge this much longer than asked for is left alone
+BLOCK = 100_000  # tetrahedra sampled at a time
+
+SAMPLES = np.array(
+    [[0.25] * 4]
+    + [[0.7 if i == k else 0.1 for i in range(4)] for k in range(4)]
+    + [[0.5 if i in pair else 0.0 for i in range(4)] for pair in combinations(range(4), 2)]
+)  # (11, 4) barycentric: the centre, near each vertex, the middle of each edge
+N_INNER = 5  # samples that lie inside the tetrahedron
+
+
+@dataclass(frozen=True, eq=False)
+class MeshSizes:
+    """Edge lengths that a mesh of ``body`` should have.
+
+    Parameters
+    ----------
+    body
+        What is meshed.
+    size_um
+        Step of the background lattice and longest edge inside a grain, um.
+    boundary_size_um
+        Longest edge where grains meet, and at the shell, um; down to half of it at grains
+        that are too thin for it.
+    """
+
+    body: Body
+    size_um: float
+    boundary_size_um: float
+
+    def __post_init__(self) -> None:
+        radius = (0.75 * self.body.volume_um3 / math.pi) ** (1 / 3)
+        limits = {"size_um": radius / 2, "boundary_size_um": self.size_um}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not SMALLEST * radius <= value <= limit:  # true for NaN
+                msg = (
+                    f"{name} is {value}, expected a length in um from {SMALLEST * radius:.1g} to "
+                    f"{limit:.4g} for a body of mean radius {radius:.4g} um"
+                )
+                raise ExportError(msg)
+
+    @property
+    def floor_um(self) -> float:
+        """Length below which no edge is bisected for a grain being thin, um."""
+        return min(self.boundary_size_um / 2, FLOOR_PIXELS * self.body.pixel_um)
+
+    def grain_sizes(self) -> NDArray[np.float64]:
+        """Longest edge that each grain should have at its boundary, (n_grains + 1,), um.
+
+        `EDGES_PER_RADIUS` of the radius of the largest ball that a grain holds, on voxels
+        of a pixel, but from `floor_um` to ``boundary_size_um``. Row 0, the outside, has the
+        latter.
+        """
+        labels = self.body.voxel_labels(self.body.pixel_um)
+        border = np.zeros(labels.shape, bool)
+        for axis in range(3):
+            low, high = (np.moveaxis(border, axis, 0)[part] for part in (slice(-1), slice(1, None)))
+            moved = np.moveaxis(labels, axis, 0)
+            differ = moved[1:] != moved[:-1]
+            low |= differ
+            high |= differ
+        depth = ndimage.distance_transform_edt(~border) + 0.5
+        radius = np.zeros(self.body.n_grains + 1)
+        np.maximum.at(radius, labels.ravel(), depth.ravel())
+        wanted = EDGES_PER_RADIUS * self.body.pixel_um * radius
+        sizes = np.clip(wanted, self.floor_um, self.boundary_size_um)
+        sizes[OUTSIDE] = self.boundary_size_um
+        return sizes
+
+    def too_coarse(
+        self, points: NDArray[np.float64], tets: NDArray[np.int64], sizes: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Whether each tetrahedron has to be bisected: (m,) bool.
+
+        It has to be if its longest edge is longer than
+
+        * the size of a grain at one of eleven samples in it, unless all samples and its
+          vertices lie in the same grain;
+        * ``floor_um`` and one sample lies in a grain that owns no vertex.
+
+        Parameters
+        ----------
+        points : (n, 3) float
+            um.
+        sizes
+            Of `grain_sizes`.
+        """
+        coarse = np.zeros(len(tets), bool)
+        candidates = np.flatnonzero(longest_edges(points, tets) > ROUNDING * self.floor_um)
+        used, corners = np.unique(tets[candidates], return_inverse=True)
+        at_corner = self.body.grain_at(points[used])[corners.reshape(-1, 4)]
+        for start in range(0, len(candidates), BLOCK):
+            block = slice(start, start + BLOCK)
+            chosen = tets[candidates[block]]
+            samples = np.einsum("sk,mkd->msd", SAMPLES, points[chosen])
+            inside = self.body.grain_at(samples)
+            absent = (inside[:, :N_INNER, None] != at_corner[block][:, None, :]).all(axis=2)
+            absent &= inside[:, :N_INNER] != OUTSIDE
+            mixed = (inside != inside[:, :1]).any(axis=1)
+            mixed |= (at_corner[block] != inside[:, :1]).any(axis=1)
+            long = longest_edges(points, chosen) > ROUNDING * sizes[inside].min(axis=1)
+            coarse[candidates[block]] = absent.any(axis=1) | (mixed & long)
+        return coarse
+
+    def expected_tets(self) -> float:
+        """Rough number of tetrahedra of the mesh, within a factor of two or so."""
+        volume = self.body.volume_um3
+        grain = (volume / self.body.n_grains) ** (1 / 3)
+        size = min(self.boundary_size_um, max(GRAIN_EDGE * grain, self.floor_um))
+        grading = GRADING_FACTOR if self.boundary_size_um < self.size_um else 1.0
+        cells = volume / size**3
+        return grading * TETS_PER_CELL * cells * (1 + GRAIN_FACTOR * (size / grain) ** 2)
+
+    def expected_bytes(self) -> float:
+        """Memory that the making and writing of the mesh takes at most, as roughly."""
+        return BYTES_PER_TET * self.expected_tets()
+
+    def check_memory(self) -> None:
+        """Refuse a mesh that would not fit, before anything is computed."""
+        n_tets, available = self.expected_tets(), available_memory()
+        needed = self.expected_bytes()
+        if needed > MEMORY_SHARE * available:
+            msg = (
+                f"a mesh with edges of {self.boundary_size_um} um would have about {n_tets:.2g} "
+                f"tetrahedra and take about {needed / 1e9:.3g} GB of memory; expected at most "
+                f"{MEMORY_SHARE:.0%} of the {available / 1e9:.3g} GB that are free here: ask for "
+                "longer edges"
+            )
+            raise ExportError(msg)
+
+
+def at_a_time(meshes: Sequence[MeshSizes], threads: int | None = None) -> int:
+    """How many of some meshes can be made at the same time: as many as there are cores.
+
+    Fewer if the memory does not hold so many together, whichever these are; 1 at least.
+    ``threads`` is the number of cores to use, by default all that the process may.
+    """
+    needed = np.cumsum(sorted((each.expected_bytes() for each in meshes), reverse=True))
+    fitting = int((needed <= MEMORY_SHARE * available_memory()).sum())
+    return max(1, min(threads or usable_cores(), fitting))
+
+
+def longest_edges(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Length of the longest edge of each tetrahedron, (m,)."""
+    squared = np.zeros(len(tets))
+    for i, j in combinations(range(4), 2):
+        edge = points[tets[:, i]] - points[tets[:, j]]
+        np.maximum(squared, np.einsum("md,md->m", edge, edge), out=squared)
+    return np.sqrt(squared)

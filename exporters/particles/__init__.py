@@ -1,0 +1,1 @@
+"""A particle's own two files: recipe and metadata."""

@@ -1,0 +1,1 @@
+"""The products of a particle: one module for each, and their registry."""

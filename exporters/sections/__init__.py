@@ -1,0 +1,1 @@
+"""Sections as images and EBSD maps, phantoms as folders, and their pictures."""

@@ -1,0 +1,1 @@
+"""Surfaces of grains and the lines in which they meet."""

@@ -1,0 +1,188 @@
+"""Surfaces of grains: one conforming complex, and from it a closed surface for each grain.
+
+A folder of surfaces holds
+
+* ``surfaces.vtkhdf``: the whole complex, every patch between two grains once, with the
+  cell data ``grain_low`` and ``grain_high`` (0 is outside); opens in ParaView;
+* ``triple_lines.vtkhdf``: the lines along which three or more materials meet and the
+  corners in which these end (`triple_lines`); opens in ParaView;
+* ``shell.ply``: the outer surface;
+* ``grain_00001.ply``, ...: the closed surface of each grain that the complex resolves,
+  normals outwards, binary PLY; or all that as STL, or all grains in one ``grains.glb``
+  (`surface_files`).
+
+All coordinates but those in GLB files are um. A grain that touches itself in a vertex or
+along an edge has these vertices more than once; load its PLY without merging vertices
+(``trimesh.load(path, process=False)``) if it has to stay watertight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...generator.errors import ExportError
+from ...generator.particle import OUTSIDE, Particle
+from .. import Progress
+from ..files import polydata
+from ..files.array_fields import take_arrays
+from ..files.atomic import replacing_folder
+from ..mesh.volume_mesh import VolumeMesh
+from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
+from . import triple_lines
+from .closed_files import SurfaceFormat, require_format, write_surfaces
+from .closed_surface import separated
+
+if TYPE_CHECKING:
+    import trimesh
+
+COMPLEX = "surfaces.vtkhdf"
+LINES = "triple_lines.vtkhdf"
+
+
+@dataclass(frozen=True, eq=False)
+class GrainSurfaces:
+    """All surfaces between the grains of a particle, and between them and the outside.
+
+    Parameters
+    ----------
+    points : (n, 3) float
+        um.
+    triangles : (k, 3) int
+        Each patch once; neighbouring patches share their vertices.
+    pairs : (k, 2) int32
+        Grain ids (low, high) on the two sides of each triangle, low 0 for the outside.
+        Normals point out of high into low.
+    n_grains
+        Number of grains of the particle; some may have no triangle.
+    """
+
+    points: NDArray[np.float64]
+    triangles: NDArray[np.int64]
+    pairs: NDArray[np.int32]
+    n_grains: int
+
+    def __post_init__(self) -> None:
+        k = len(self.triangles)
+        take_arrays(
+            self,
+            points=(np.float64, (len(self.points), 3)),
+            triangles=(np.int64, (k, 3)),
+            pairs=(np.int32, (k, 2)),
+        )
+        if k and not (self.pairs[:, 0] < self.pairs[:, 1]).all():
+            msg = f"pairs reach from {self.pairs.min()} to {self.pairs.max()}, expected low < high"
+            raise ValueError(msg)
+
+    @property
+    def grain_ids(self) -> NDArray[np.int32]:
+        """Grains that have a surface, ascending."""
+        found = np.unique(self.pairs)
+        return found[found != OUTSIDE]
+
+    def grain_surface(self, grain_id: int) -> trimesh.Trimesh:
+        """Closed surface of one grain, normals outwards, um.
+
+        Where the grain touches itself, vertices are doubled so that every edge has two
+        triangles: it is watertight, and one closed surface for each piece of the grain.
+
+        Raises
+        ------
+        ExportError
+            If the grain has no surface here.
+        """
+        rows = self._rows_of.get(grain_id)
+        if rows is None:
+            msg = (
+                f"grain {grain_id} has no surface here; {len(self.grain_ids)} of "
+                f"{self.n_grains} grains have one: ask for a smaller size_um"
+            )
+            raise ExportError(msg)
+        triangles = self.triangles[rows].copy()
+        inwards = self.pairs[rows, 0] == grain_id
+        triangles[inwards] = triangles[inwards, ::-1]
+        return self._surface(triangles)
+
+    def shell(self) -> trimesh.Trimesh:
+        """Closed outer surface, normals outwards, um."""
+        return self._surface(self.triangles[self.pairs[:, 0] == OUTSIDE])
+
+    @cached_property
+    def _rows_of(self) -> dict[int, NDArray[np.int64]]:
+        """Triangles of each grain."""
+        rows = np.tile(np.arange(len(self.pairs)), 2)
+        grains = np.concatenate([self.pairs[:, 0], self.pairs[:, 1]])
+        order = np.argsort(grains, kind="stable")
+        found, start = np.unique(grains[order], return_index=True)
+        parts = np.split(rows[order], start[1:])
+        return {g: part for g, part in zip(found.tolist(), parts, strict=True) if g != OUTSIDE}
+
+    def _surface(self, triangles: NDArray[np.int64]) -> trimesh.Trimesh:
+        import trimesh
+
+        used, local = np.unique(triangles, return_inverse=True)
+        points, faces = separated(self.points[used], local.reshape(-1, 3))
+        return trimesh.Trimesh(points, faces, process=False)
+
+
+def grain_surfaces(mesh: VolumeMesh) -> GrainSurfaces:
+    """Surfaces between the grains of a volume mesh: facets of its tetrahedra."""
+    triangles, pairs = mesh.facets
+    used, local = np.unique(triangles, return_inverse=True)
+    return GrainSurfaces(mesh.points[used], local.reshape(-1, 3), pairs, mesh.n_grains)
+
+
+def write(
+    source: Particle | VolumeMesh | GrainSurfaces,
+    folder: str | Path,
+    *,
+    size_um: float = DEFAULT_SIZE_UM,
+    boundary_size_um: float | None = None,
+    force: bool = False,
+    surface_format: SurfaceFormat = "ply",
+    mesh: VolumeMesh | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the surfaces of a particle, of a mesh, or surfaces that are there, to a folder.
+
+    A folder of surfaces of that name is replaced when the new one is complete. The format
+    is that of the closed surfaces: ply, stl or glb.
+
+    Raises
+    ------
+    ExportError
+        If the name is taken by anything else, the format is unknown, or the surfaces cannot
+        be made or written.
+    """
+    require_format(surface_format)
+    target = Path(folder)
+    if target.exists() and not (target / COMPLEX).is_file():
+        msg = f"{target} exists and is not a folder of surfaces; choose another name"
+        raise ExportError(msg)
+    surfaces = source
+    if isinstance(surfaces, Particle):
+        surfaces = mesh or volume_mesh(surfaces, size_um, boundary_size_um, progress, force=force)
+    if isinstance(surfaces, VolumeMesh):
+        surfaces = grain_surfaces(surfaces)
+    with replacing_folder(target) as temporary:
+        _write_all(surfaces, temporary, surface_format)
+    return target
+
+
+def _write_all(surfaces: GrainSurfaces, folder: Path, surface_format: SurfaceFormat) -> None:
+    polydata.write(surfaces, folder / COMPLEX)
+    triple_lines.write(triple_lines.triple_lines(surfaces), folder / LINES)
+    grains = ((g, surfaces.grain_surface(g)) for g in surfaces.grain_ids.tolist())
+    write_surfaces(surfaces.shell(), grains, folder, surface_format)
+
+
+def read(path: str | Path) -> GrainSurfaces:
+    """Surfaces of a folder that `write` made, or of its ``surfaces.vtkhdf``."""
+    path = Path(path)
+    arrays = polydata.read(path / COMPLEX if path.is_dir() else path)
+    return GrainSurfaces(*arrays)

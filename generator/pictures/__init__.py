@@ -1,0 +1,1 @@
+"""How a particle looks: ray casting, shading, colours; arrays, no files."""
