@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -78,3 +80,59 @@ def _left(group: Path, files: _Files) -> float:
         return math.inf
     idle = dict(line.split() for line in statistics.splitlines()).get(files.idle_cache, 0)
     return max(0.0, float(limit) - max(0.0, float(usage) - float(idle)))
+
+
+def run_all(
+    task: Callable[[tuple[int, ...]], None], items: Iterable[tuple[int, ...]], threads: int | None
+) -> None:
+    """Call ``task`` on all items with a pool of threads; the kernels release the GIL.
+
+    If anything is raised, an interrupt included, what has not started is not done any more.
+    """
+    n = threads or usable_cores()
+    if n == 1:
+        for item in items:
+            task(item)
+        return
+    with ThreadPoolExecutor(n) as pool:
+        try:
+            for _ in pool.map(task, items):
+                pass
+        except BaseException:  # `map` alone forgets what it submitted before an interrupt
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: fewer than the computer has under SLURM or taskset.
+
+    At most ``NUMBA_NUM_THREADS`` if the environment sets it.
+    """
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    return min(int(limit), _cores()) if limit.isdigit() and int(limit) else _cores()
+
+
+def _cores() -> int:
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def readable_bytes(n: float) -> str:
+    """Number of bytes with two digits and a decimal unit.
+
+    Examples
+    --------
+    >>> readable_bytes(999), readable_bytes(25_300_000_000), readable_bytes(1.2e21)
+    ('999 B', '25 GB', '1200 EB')
+    """
+    power = min(max(0, (len(f"{n:.0f}") - 1) // 3), len(BYTE_UNITS) - 1)
+    value = n / 1000**power
+    return (
+        f"{value:.2g} {BYTE_UNITS[power]}" if value < 99.5 else f"{value:.0f} {BYTE_UNITS[power]}"
+    )

@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import FORMATS
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.particles import metadata
 from cathodegrain.exporters.products import interfaces, mesh as mesh_export
+from cathodegrain.exporters.products.registry import FORMATS
 from cathodegrain.exporters.surfaces import grain_surfaces
 from cathodegrain.generator import requirements
 from processes import started

@@ -9,10 +9,10 @@ from scipy.sparse.linalg import spsolve
 
 from cathodegrain.exporters.mesh import cohesive, msh_file
 from cathodegrain.exporters.mesh.cohesive import SplitMesh, split
+from cathodegrain.exporters.mesh.pieces import connected_pieces
 from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing.mesher import volume_mesh
-from cathodegrain.exporters.meshing.outer_manifold import connected_pieces
 from cathodegrain.exporters.products.mesh import read as read_bonded
 from cathodegrain.generator.errors import ExportError
 from meshes import faces_of, kuhn_lattice, pieces

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cathodegrain.exporters.commands.fit_shell import model_name
+from cathodegrain.exporters.commands.arguments import model_name
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.generator import requirements
 from cathodegrain.generator.generate import generate_particle

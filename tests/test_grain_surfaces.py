@@ -11,7 +11,7 @@ from cathodegrain.exporters.surfaces.closed_surface import separated
 from cathodegrain.exporters.surfaces.grain_surfaces import GrainSurfaces
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
-from cathodegrain.generator.pictures.rendering import grain_colours
+from cathodegrain.generator.pictures.colours import grain_colours
 from meshes import ball, edge_counts
 
 trimesh = pytest.importorskip("trimesh")

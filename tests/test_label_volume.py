@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from cathodegrain.exporters.labels.files import read_labels
-from cathodegrain.exporters.labels.label_volume import MAX_ID, LabelVolume, mesh_labels, mesh_volume
+from cathodegrain.exporters.labels.label_volume import MAX_ID, LabelVolume
+from cathodegrain.exporters.labels.mesh_labels import mesh_labels, mesh_volume
 from cathodegrain.exporters.labels.pieces import in_one_piece
 from cathodegrain.exporters.mesh.material_field import NONE, nearest_on_interface, particle_field
 from cathodegrain.exporters.meshing.mesher import volume_mesh

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.spatial import cKDTree
 
 from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.machine import run_all
 from cathodegrain.generator.voxels import labelling
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import (
@@ -17,7 +18,6 @@ from cathodegrain.generator.voxels.labelling import (
     label_brute_force,
     label_grid,
     label_slab,
-    run_all,
 )
 from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 

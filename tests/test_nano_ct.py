@@ -6,7 +6,8 @@ from scipy import ndimage
 
 from cathodegrain.generator.errors import FitError
 from cathodegrain.generator.fitting.shells import segmentation as nano_ct
-from cathodegrain.generator.fitting.shells.segmentation import SegmentationSettings, Step
+from cathodegrain.generator.fitting.shells.segmentation import SegmentationSettings
+from cathodegrain.generator.progress import Step
 
 SETTINGS = SegmentationSettings()
 

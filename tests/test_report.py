@@ -7,6 +7,7 @@ from cathodegrain.exporters.products import report
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.pictures import rendering
+from cathodegrain.generator.pictures.colours import grain_colours
 from cathodegrain.generator.pictures.ray_casting import (
     HALF,
     QUARTER,
@@ -17,7 +18,6 @@ from cathodegrain.generator.pictures.ray_casting import (
 from cathodegrain.generator.pictures.rendering import (
     FRONT,
     boundary_distance,
-    grain_colours,
     render_cut,
     render_outside,
     render_section,

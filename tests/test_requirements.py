@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cathodegrain.exporters import FORMATS
 from cathodegrain.exporters.datasets.requirements import EXTRAS
+from cathodegrain.exporters.products.registry import FORMATS
 from cathodegrain.generator import requirements
 from cathodegrain.generator.errors import CathodegrainError, FitError
 

@@ -17,7 +17,8 @@ from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.fitting.shells import comparison as shell_comparison, fit as shell_fit
 from cathodegrain.generator.fitting.shells.comparison import DESCRIPTORS
 from cathodegrain.generator.fitting.shells.fit import FitSettings
-from cathodegrain.generator.pictures.rendering import BACKDROP, render_shell, srgb
+from cathodegrain.generator.pictures.colours import srgb
+from cathodegrain.generator.pictures.rendering import BACKDROP, render_shell
 from cathodegrain.generator.shell.shell import Shell
 from shell_scenes import VOXEL_UM, quiet, scene
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cathodegrain.exporters.mesh.second_order import second_order
-from cathodegrain.exporters.solvers import write_for
+from cathodegrain.exporters.solvers.folder import write_for
 from finite_elements import conduction, solved, source
 from solver_clients import need, need_program, run, run_calculix, run_script
 

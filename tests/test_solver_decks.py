@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from abaqus_deck import read_deck
 from cathodegrain.exporters.mesh.cohesive import split
 from cathodegrain.exporters.mesh.second_order import second_order
-from cathodegrain.exporters.solvers import write_for
+from cathodegrain.exporters.solvers.folder import write_for
 from cathodegrain.generator.errors import ExportError
 from finite_elements import conduction, jumps, solved, source
 

@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from cathodegrain.exporters.solvers import PROFILES
+from cathodegrain.exporters.solvers.profiles import PROFILES
 
 TEXT = (Path(__file__).parent.parent / "docs/solvers.md").read_text("utf-8")
 

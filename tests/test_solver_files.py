@@ -12,8 +12,8 @@ import pytest
 from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.second_order import second_order
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
-from cathodegrain.exporters.solvers import write_for
 from cathodegrain.exporters.solvers.exodus import read_exodus
+from cathodegrain.exporters.solvers.folder import write_for
 from cathodegrain.generator.errors import ExportError
 from solver_clients import need
 

@@ -17,8 +17,9 @@ from cathodegrain.exporters import solvers
 from cathodegrain.exporters.mesh.cohesive import split
 from cathodegrain.exporters.mesh.second_order import second_order
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
-from cathodegrain.exporters.solvers import MARKER, PROFILES, write_for
+from cathodegrain.exporters.solvers.folder import MARKER, write_for
 from cathodegrain.exporters.solvers.materials import MARK, Material, stiffness_matrix
+from cathodegrain.exporters.solvers.profiles import PROFILES
 from cathodegrain.exporters.solvers.solver_input import solver_input
 from cathodegrain.exporters.solvers.units import UNIT_SYSTEMS, unit_system
 from cathodegrain.generator.errors import ExportError

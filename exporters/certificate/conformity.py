@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ...generator.particle import OUTSIDE
-from ..meshing.outer_manifold import connected_pieces
+from ..mesh.pieces import connected_pieces
 
 if TYPE_CHECKING:
     from ..mesh.volume_mesh import VolumeMesh

@@ -34,3 +34,14 @@ def assignments(settings: list[str] | None) -> dict[str, Any]:
         except (ValueError, RecursionError):
             changes[name.strip()] = text.strip()
     return changes
+
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
+DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]
+
+
+def model_name(stem: str) -> str:
+    """Name of a model after its file, of the letters that names have."""
+    letters = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower())
+    return "".join(letters).strip("._-")[:64] or "fitted"

@@ -13,7 +13,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from .arguments import Set, assignments
-from .write_products import progress_bar, tell
+from .terminal import progress_bar, tell
 
 if TYPE_CHECKING:
     from ..datasets.config import DatasetConfig
@@ -30,7 +30,6 @@ Jobs = Annotated[
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 
 
-@dataset_app.command
 def build(
     config: Annotated[
         Path | None, Parameter(help="TOML file that says what to make (docs/dataset.md).")
@@ -77,7 +76,6 @@ def build(
     return 1 if report.failed else 0
 
 
-@dataset_app.command
 def verify(
     folder: Folder,
     /,
@@ -102,7 +100,6 @@ def verify(
     return 1 if found else 0
 
 
-@dataset_app.command
 def index(folder: Folder, /, *, jobs: Jobs = None, json_output: Json = False) -> None:
     """Write index, totals and manifest again: the last step after a build in shards."""
     from ..datasets.making.build import index_folder
@@ -133,7 +130,7 @@ def _engine(
     jobs: int | None, executor: str | None = None, out: Path = Path(), hours: float = 1.0
 ) -> Engine:
     from ...generator.errors import DatasetError
-    from ...generator.voxels.labelling import usable_cores
+    from ...generator.machine import usable_cores
     from ..datasets.making.engines import Dask, Processes, Slurm, in_this_process
 
     if jobs is not None and jobs < 1:
@@ -172,7 +169,7 @@ def _tell_report(report: Report, plan: DatasetConfig, out: Path, json_output: bo
 def _tell_estimate(
     plan: DatasetConfig, parent: Path | None, out: Path, jobs: int | None, json_output: bool
 ) -> None:
-    from ...generator.voxels.labelling import usable_cores
+    from ...generator.machine import usable_cores
     from ..datasets.making.estimate import estimate_rows
 
     with progress_bar("sample") as show:

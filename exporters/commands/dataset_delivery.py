@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .write_products import progress_bar, tell
+from .terminal import progress_bar, tell
 
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from .section_options import SectionOptions, read_all, section_rows, verdicts_of
-from .write_products import cost, progress_bar, tell
+from .terminal import cost, progress_bar, tell
 
 if TYPE_CHECKING:
     from ...generator.fitting.grains.evaluation import Evaluation
@@ -108,7 +108,7 @@ class Places:
     @property
     def weights(self) -> Path:
         """The net, of a name that cards may hold."""
-        from .fit_shell import model_name
+        from .arguments import model_name
 
         return self.out.with_name(f"{model_name(self.out.stem)}.safetensors")
 
@@ -258,7 +258,7 @@ def _fitted(
 ) -> GrainFit:
     from ...generator.fitting.grains.fit import GrainFit
     from ...generator.fitting.grains.run import final_score
-    from ...generator.voxels.labelling import usable_cores
+    from ...generator.machine import usable_cores
     from ..fits.grains import folder as grain_fit_folder
 
     jobs = options.jobs or usable_cores()

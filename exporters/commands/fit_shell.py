@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
+from .arguments import model_name
 from .fit_grains import grains
-from .write_products import progress_bar, row_names, tell
+from .terminal import progress_bar, tell
+from .write_products import row_names
 
 if TYPE_CHECKING:
     from ...generator.fitting.shells.fit import FitSettings, Measured, ShellFit
-    from ...generator.measured.open import Volume
+    from ...generator.measured.volumes import Volume
     from ...generator.model_card import ModelCard
 
 fit_app = cyclopts.App(name="fit", help="Fit a model to measured data.")
@@ -88,7 +90,6 @@ PACKAGES = ("skimage", "edt", "cc3d", "matplotlib")
 TOLERANCE = 1e-4  # lengths that differ by less than this part are equal: TIFF has 32 bits
 
 
-@fit_app.command
 def shell(
     volumes: Annotated[list[Path], Parameter(help="CT volumes, one or more of the same scan.")],
     /,
@@ -232,12 +233,6 @@ def _require_free(paths: Sequence[Path], overwrite: bool) -> None:
     if there and not overwrite:
         msg = f"{' and '.join(there)} exist; choose another --out, or --overwrite to replace them"
         raise FitError(msg)
-
-
-def model_name(stem: str) -> str:
-    """Name of a model after its file, of the letters that names have."""
-    letters = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower())
-    return "".join(letters).strip("._-")[:64] or "fitted"
 
 
 def named(name: str | None, out: Path) -> str:

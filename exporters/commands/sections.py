@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .write_products import tell
+from .terminal import tell
 
 if TYPE_CHECKING:
     from ...generator.fitting.sections.plane_cut import PlaneCut

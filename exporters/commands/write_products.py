@@ -7,16 +7,15 @@ imported before a product is written.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+
+from .terminal import cost, progress_bar
 
 
 @Parameter(name="*")
@@ -49,7 +48,7 @@ class ProductOptions:
 
     def of(self, name: str) -> dict[str, Any]:
         """Options of one product."""
-        from .. import FORMATS
+        from ..products.registry import FORMATS
 
         given = {
             "spacing_um": self.pitch,
@@ -112,28 +111,10 @@ def _add(folder: Path, name: str, options: dict[str, Any], overwrite: bool) -> s
         return str(add(folder, name, overwrite=overwrite, progress=show, **options))
 
 
-@contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[str, float], None] | None]:
-    """Give a function that moves a progress bar, or None if standard error is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=1.0)
-
-        def show(message: str, part: float) -> None:
-            bar.update(task, description=f"{name}: {message}", completed=part)
-
-        yield show
-
-
 def _for_several_sizes(names: list[str], sizes: list[float]) -> list[str]:
     """The products, with the ladder of meshes for ``mesh`` where several sizes are asked for."""
     from ...generator.errors import ExportError
-    from .. import FORMATS
+    from ..products.registry import FORMATS
 
     if len(sizes) < 2:
         return names
@@ -161,23 +142,11 @@ def _certificate(folder: Path, name: str) -> list[str]:
     return [line for document in documents for line in certificate_lines(document)]
 
 
-def cost(started: float) -> str:
-    """CPU time since ``started`` and the largest memory of the process so far."""
-    seconds = time.process_time() - started
-    if sys.platform == "win32":
-        return f"{seconds:.1f} s CPU"
-    import resource
-
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    bytes_used = kilobytes * (1 if sys.platform == "darwin" else 1024)
-    return f"{seconds:.1f} s CPU, peak memory {bytes_used / 1e9:.2f} GB"
-
-
 def plan_rows(
     particle: Any, out: Path, names: list[str], options: ProductOptions
 ) -> dict[str, Any]:
     """What would be written: rows of names, numbers of voxels and elements, memory."""
-    from .. import FORMATS
+    from ..products.registry import FORMATS
     from ..products.voxels import plan
 
     rows: dict[str, Any] = {
@@ -207,18 +176,6 @@ def _mesh_plan(particle: Any, options: ProductOptions) -> dict[str, Any]:
     }
 
 
-def file_rows(products: list[dict[str, Any]]) -> dict[str, str]:
-    """A row for each file, and one for all files of a folder."""
-    sizes: dict[str, list[int]] = {}
-    for product in products:
-        top, slash, _ = product["path"].partition("/")
-        sizes.setdefault(top + slash, []).append(product["bytes"])
-    return {
-        path: f"{sum(n):,} bytes" + (f" in {len(n)} files" if path.endswith("/") else "")
-        for path, n in sizes.items()
-    }
-
-
 def row_names(paths: Sequence[Path]) -> list[str]:
     """Names of the files; whole paths if two have the same name.
 
@@ -229,14 +186,3 @@ def row_names(paths: Sequence[Path]) -> list[str]:
     """
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
-
-
-def tell(rows: dict[str, Any], json_output: bool) -> None:
-    """Print rows of names and values, a list over several lines; or JSON."""
-    if json_output:
-        print(json.dumps(rows))
-        return
-    width = max(map(len, rows), default=0)
-    for name, value in rows.items():
-        for k, line in enumerate(value if isinstance(value, list) else [value]):
-            print(f"{'' if k else name:<{width}}  {line}")

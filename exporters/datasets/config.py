@@ -40,8 +40,8 @@ from typing import Any
 from ...generator.errors import DatasetError, ModelCardError, suggestion
 from ...generator.model_card import PARAMETERS, ModelCard
 from ...generator.requirements import install_command
-from .. import FORMATS
 from ..commands.write_products import ProductOptions
+from ..products.registry import FORMATS
 
 TYPES: Mapping[str, type] = {
     "name": str,

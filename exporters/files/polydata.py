@@ -10,18 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .vtkhdf import add_cells, add_points, dataset, existing_file, new_file
+from .vtkhdf import add_cells, add_points, dataset, new_file
 
-if TYPE_CHECKING:
-    from ..surfaces.grain_surfaces import GrainSurfaces
-
-KIND = "cathodegrain/surfaces"
-VERSION = "1.0.0"
 CELL_KINDS = ("Vertices", "Lines", "Polygons", "Strips")
 NO_CELLS = (np.empty(0, np.int64), np.empty(0, np.int64))
 
@@ -54,33 +49,3 @@ def write_polydata(
             for name, (values, units) in data.items():
                 dataset(root.require_group(group), name, values, units=units)
     return Path(path)
-
-
-def write(surfaces: GrainSurfaces, path: str | Path) -> Path:
-    """Write the whole complex."""
-    k = len(surfaces.triangles)
-    return write_polydata(
-        path,
-        surfaces.points,
-        {"Polygons": (surfaces.triangles.ravel(), np.full(k, 3))},
-        {
-            "grain_low": (surfaces.pairs[:, 0], "1"),
-            "grain_high": (surfaces.pairs[:, 1], "1"),
-        },
-        numbers={"n_grains": surfaces.n_grains},
-        schema=KIND,
-        schema_version=VERSION,
-        title="Surfaces between the grains of a virtual NMC811 particle",
-    )
-
-
-def read(
-    path: str | Path,
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], int]:
-    """Points, triangles, pairs and number of grains of a file that `write` made."""
-    with existing_file(path, KIND, "grain surfaces") as file:
-        root = file["VTKHDF"]
-        data = root["CellData"]
-        pairs = np.stack([data["grain_low"][()], data["grain_high"][()]], axis=1)
-        triangles = root["Polygons/Connectivity"][()].reshape(-1, 3)
-        return root["Points"][()], triangles, pairs, int(file.attrs["n_grains"])

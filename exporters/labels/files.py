@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ...generator import hdf5_files
 from ...generator.errors import ExportError, VolumeFileError
-from ...generator.measured.open import Volume, open_volume
+from ...generator.measured.open import open_volume
+from ...generator.measured.volumes import Volume
 from .label_volume import LabelVolume, require_memory
 
 EQUAL = 1e-4  # lengths that differ by less than this part are equal: TIFF has 32 bits

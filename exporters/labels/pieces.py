@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ...generator.particle import OUTSIDE
-from ..meshing.outer_manifold import find_root, unite
+from ..mesh.pieces import find_root, unite
 
 Rows = tuple[tuple[int, int, int], ...]
 

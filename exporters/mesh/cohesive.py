@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from scipy.sparse.csgraph import connected_components
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
-from .msh_file import read_split_msh
 from .tetrahedra import FACES
 from .volume_mesh import VolumeMesh
 
@@ -211,23 +209,3 @@ def _wedges(
     low = _corners_in(mesh.tets, others, mesh.tets[rows[:, None], high])
     wedges = np.concatenate([tets[others[:, None], low], tets[rows[:, None], high]], axis=1)
     return wedges, pairs[order]
-
-
-def read(path: str | Path) -> SplitMesh:
-    """Split mesh of a file that `write_msh` made.
-
-    Raises
-    ------
-    ExportError
-        If the file cannot be read, or holds a bonded mesh.
-    """
-    points, tets, grain_ids, wedges, facts = read_split_msh(path)
-    if "interfaces" not in facts:
-        msg = f"{path} holds a bonded mesh, expected a split one; read it by mesh_export.read"
-        raise ExportError(msg)
-    _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
-    owner = np.zeros(len(points), np.int32)
-    owner[tets] = grain_ids[:, None]
-    pairs = owner[wedges[:, [0, 3]]]
-    parent = first[place.ravel()]  # copies lie at the same place, the first has the lowest number
-    return SplitMesh(points, tets, grain_ids, facts["n_grains"], wedges, pairs, parent, facts)

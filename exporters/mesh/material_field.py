@@ -367,3 +367,35 @@ def interface_distance(point, materials, reach, field):  # type: ignore[no-untyp
     normal, right = np.empty((3, 3)), np.empty(3)
     _normal_equations(point, materials, reach, field, gradient, reference, normal, right)
     return _length(right)
+
+
+@njit(cache=True, nogil=True)
+def add_material(materials, label):  # type: ignore[no-untyped-def]
+    """Put a label into a row of materials; whether it is in there now."""
+    for k in range(materials.size):
+        if materials[k] == label:
+            return True
+        if materials[k] == NONE:
+            materials[k] = label
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def has_material(materials, label):  # type: ignore[no-untyped-def]
+    """Whether a row of materials holds a label."""
+    for k in range(materials.size):
+        if materials[k] == label:
+            return True
+        if materials[k] == NONE:
+            break
+    return False
+
+
+@njit(cache=True, nogil=True)
+def n_materials(materials):  # type: ignore[no-untyped-def]
+    """Number of labels in a row of materials."""
+    n = 0
+    while n < materials.size and materials[n] != NONE:
+        n += 1
+    return n

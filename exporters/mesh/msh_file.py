@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .second_order import SecondOrderMesh
     from .volume_mesh import VolumeMesh
 
+
+from .cohesive import SplitMesh
+from .volume_mesh import VolumeMesh
+
 TRIANGLE, TETRAHEDRON, PRISM = 2, 4, 6  # gmsh's element types
 N_NODES = {TETRAHEDRON: 4, PRISM: 6}
 ELEMENTS = {3: TRIANGLE, 4: TETRAHEDRON, 6: 9, 10: 11}  # by the number of nodes
@@ -274,3 +278,23 @@ def read_facts(path: str | Path) -> dict[str, Any]:
         msg = f"{path} does not say how many grains there are; expected a file of this package"
         raise ExportError(msg) from error
     return facts
+
+
+def read(path: str | Path) -> SplitMesh:
+    """Split mesh of a file that `write_msh` made.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be read, or holds a bonded mesh.
+    """
+    points, tets, grain_ids, wedges, facts = read_split_msh(path)
+    if "interfaces" not in facts:
+        msg = f"{path} holds a bonded mesh, expected a split one; read it by mesh_export.read"
+        raise ExportError(msg)
+    _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    owner = np.zeros(len(points), np.int32)
+    owner[tets] = grain_ids[:, None]
+    pairs = owner[wedges[:, [0, 3]]]
+    parent = first[place.ravel()]  # copies lie at the same place, the first has the lowest number
+    return SplitMesh(points, tets, grain_ids, facts["n_grains"], wedges, pairs, parent, facts)

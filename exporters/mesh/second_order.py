@@ -20,8 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE, Particle
-from ..meshing.tet_complex import add_material
-from .material_field import MAX_MATERIALS, NONE, nearest_on_interface, particle_field
+from .material_field import MAX_MATERIALS, NONE, add_material, nearest_on_interface, particle_field
 from .tetrahedra import EDGES, FACES, edge_table
 from .volume_mesh import VolumeMesh
 

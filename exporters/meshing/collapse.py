@@ -18,21 +18,18 @@ import numpy as np
 from numba import njit
 
 from ...generator.particle import OUTSIDE
-from ..mesh.material_field import NONE
+from ..mesh.material_field import NONE, add_material, has_material, n_materials
 from ..mesh.tetrahedra import EDGES
 from .tet_complex import (
     MAX_AFFECTED,
     MAX_RING,
     VACANT,
-    add_material,
     admitted,
     book,
     erase,
-    has_material,
     has_vertex,
     is_first_try,
     is_settled,
-    n_materials,
     place,
     quality,
     ring_around,

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
+from ..mesh.pieces import connected_pieces
 from ..mesh.tetrahedra import FACES, face_neighbours, signed_volumes
-from .outer_manifold import connected_pieces
 
 MAX_ROUNDS = 50
 KEPT = -1

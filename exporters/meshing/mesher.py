@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE, Particle
-from .. import Progress
+from ...generator.progress import Progress
 from ..certificate.certificate import LEAST_DIHEDRAL_DEG, LEAST_SICN, Certificate, certify
 from ..mesh.body import Body, ParticleBody
 from ..mesh.tetrahedra import compacted, dihedral_angles, inverse_condition

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...generator.errors import ExportError
-from ...generator.machine import available_memory
+from ...generator.machine import available_memory, usable_cores
 from ...generator.particle import OUTSIDE
-from ...generator.voxels.labelling import usable_cores
 from ..mesh.body import Body
 from .lattice import TETS_PER_CELL
 

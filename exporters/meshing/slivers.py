@@ -10,14 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..mesh.material_field import NONE
+from ..mesh.material_field import NONE, add_material
 from ..mesh.tetrahedra import FACES
 from .tet_complex import (
     MAX_AFFECTED,
     MAX_RING,
     VACANT,
     across_face,
-    add_material,
     admitted,
     book,
     ring_around,

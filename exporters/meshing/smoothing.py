@@ -14,16 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..mesh.material_field import NONE, nearest_on_interface
-from .tet_complex import (
-    MAX_AFFECTED,
-    admitted,
-    book,
-    mark_changed,
-    n_materials,
-    star_quality,
-    tet_volume,
-)
+from ..mesh.material_field import NONE, n_materials, nearest_on_interface
+from .tet_complex import MAX_AFFECTED, admitted, book, mark_changed, star_quality, tet_volume
 
 N_OFFSETS = 251
 FIRST_RADIUS = 0.3  # of the mean edge at the vertex: spread of the first places tried

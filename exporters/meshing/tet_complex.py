@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
-from ..mesh.material_field import MAX_MATERIALS, NONE
+from ..mesh.material_field import MAX_MATERIALS, NONE, add_material
 from ..mesh.tetrahedra import EDGES, FACES, cubed_mean_ratio, face_neighbours
 
 VACANT = -2  # label of a row of ``tets`` that holds no tetrahedron
@@ -159,38 +159,6 @@ def mark_changed(c, v):  # type: ignore[no-untyped-def]
     for q in range(c.n_members[v]):
         for k in range(4):
             changed[tets[members[v, q], k]] = this_round
-
-
-@njit(cache=True, nogil=True)
-def add_material(materials, label):  # type: ignore[no-untyped-def]
-    """Put a label into a row of materials; whether it is in there now."""
-    for k in range(materials.size):
-        if materials[k] == label:
-            return True
-        if materials[k] == NONE:
-            materials[k] = label
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def has_material(materials, label):  # type: ignore[no-untyped-def]
-    """Whether a row of materials holds a label."""
-    for k in range(materials.size):
-        if materials[k] == label:
-            return True
-        if materials[k] == NONE:
-            break
-    return False
-
-
-@njit(cache=True, nogil=True)
-def n_materials(materials):  # type: ignore[no-untyped-def]
-    """Number of labels in a row of materials."""
-    n = 0
-    while n < materials.size and materials[n] != NONE:
-        n += 1
-    return n
 
 
 @njit(inline="always")

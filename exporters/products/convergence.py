@@ -39,7 +39,7 @@ from scipy.optimize import brentq
 
 from ...generator.errors import ExportError
 from ...generator.particle import Particle
-from .. import Progress
+from ...generator.progress import Progress
 from ..files.atomic import replacing_folder
 from ..mesh.body import ParticleBody
 from ..mesh.msh_file import write_msh

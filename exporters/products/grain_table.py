@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 
 from ...generator import hdf5_files
 from ...generator.errors import ExportError
+from ...generator.progress import Progress
 from ...generator.voxels.labelling import label_slab
 from ...generator.voxels.morphology import GrainMorphology, grain_morphology
-from .. import Progress
 from ..files.cf import dimension, new_file, set_text, variable
 from ..files.provenance import source_text
 from ..particles import recipe

@@ -20,7 +20,7 @@ from ...generator import hdf5_files
 from ...generator.errors import ExportError
 from ...generator.grains.misorientation import disorientation_deg
 from ...generator.particle import OUTSIDE, Particle
-from .. import Progress
+from ...generator.progress import Progress
 from ..files.array_fields import take_arrays
 from ..files.atomic import replacing
 from ..files.cf import dimension, new_file, set_text, variable

@@ -11,14 +11,14 @@ from typing import Any, Literal, get_args
 
 from ...generator.errors import ExportError
 from ...generator.particle import Particle
-from .. import Progress
+from ...generator.progress import Progress
 from ..mesh import vtkhdf_file as vtu
 from ..mesh.cohesive import SplitMesh, split
 from ..mesh.msh_file import read_facts, read_msh, write_msh
 from ..mesh.second_order import SecondOrderMesh, second_order
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
-from ..solvers import MARKER, write_for
+from ..solvers.folder import MARKER, write_for
 
 Interfaces = Literal["bonded", "cohesive", "discontinuous"]
 AnyMesh = VolumeMesh | SecondOrderMesh | SplitMesh

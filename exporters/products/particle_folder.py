@@ -10,10 +10,11 @@ import numpy as np
 
 from ...generator.errors import ExportError, RecipeError
 from ...generator.particle import Particle
-from .. import FORMATS, MESH_SIZES, Progress, export
+from ...generator.progress import Progress
 from ..files.atomic import reason, replacing_folder
 from ..files.provenance import sha256
 from ..particles import metadata, recipe
+from .registry import FORMATS, MESH_SIZES, export
 
 if TYPE_CHECKING:
     from ..mesh.volume_mesh import VolumeMesh

@@ -34,6 +34,19 @@ from ...generator.voxels.morphology import (
     grain_morphology,
 )
 from ..files.atomic import replacing
+from ..pictures.canvas import (
+    ACCENT,
+    DPI,
+    HEIGHT,
+    INK,
+    INTERIOR,
+    STYLE,
+    SURFACE,
+    WIDTH,
+    axes_at,
+    new_figure,
+    show_picture,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +54,6 @@ if TYPE_CHECKING:
 
     from ...generator.particle import Particle
 
-WIDTH, HEIGHT, DPI = 1600, 1710, 100  # pixels, pixels, pixels per inch
 TOP, VIEW, SECTION = 110, 620, 430  # first row, edges of the pictures, pixels
 PLANES: tuple[Plane, ...] = ("xy", "xz", "yz")
 VOXELS_PER_GRAIN_LENGTH = 10
@@ -49,22 +61,6 @@ MAX_VOXELS = 16_000_000  # 64 MB of labels
 MIN_VOXELS = 30  # grains of fewer voxels have no measured direction or shape
 
 LEGEND = 0.68  # height of the highest bar; above it is the legend
-
-INK, INTERIOR, SURFACE, ACCENT = "#22272e", "#4c78a8", "#c8cfd8", "#d1495b"
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 13,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-}
 
 
 @dataclass(frozen=True)
@@ -112,23 +108,6 @@ def write(particle: Particle, path: str | Path, *, spacing_um: float | None = No
     return Path(path)
 
 
-def write_picture(picture: Picture, path: str | Path) -> Path:
-    """Write a rendered picture with a scale bar as a PNG, one pixel for each of its pixels.
-
-    Examples
-    --------
-    ``write_picture(render_outside(particle, pixels=900), "outside.png")``
-    """
-    from matplotlib import style
-
-    height, width = picture.rgb.shape[:2]
-    with replacing(path) as temporary, style.context(["default", STYLE]):
-        figure = new_figure(width, height)
-        _show(figure, picture, 0, 0)
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-    return Path(path)
-
-
 def default_spacing_um(particle: Particle) -> float:
     """Voxel edge for the statistics, um, rounded up to two significant digits."""
     edge = 2 * particle.shell.radius_bounds[1]
@@ -155,8 +134,8 @@ def _draw(particle: Particle, statistics: Statistics) -> Figure:
     figure = new_figure(WIDTH, HEIGHT)
     _draw_title(figure, particle)
     outside, cut = render_views(particle, [(), QUARTER], VIEW)
-    _show(figure, outside, 30, TOP).set_title("Outside")
-    _show(figure, cut, 50 + VIEW, TOP).set_title("Cut open at x = 0 and y = 0")
+    show_picture(figure, outside, 30, TOP).set_title("Outside")
+    show_picture(figure, cut, 50 + VIEW, TOP).set_title("Cut open at x = 0 and y = 0")
     _text_block(figure, _facts(particle, statistics), 85 + 2 * VIEW, TOP - 30)
     for k, plane in enumerate(PLANES):
         axes = axes_at(figure, 85 + 525 * k, 795, SECTION, SECTION)
@@ -172,53 +151,6 @@ def _draw_title(figure: Figure, particle: Particle) -> None:
     height = 1 - 50 / HEIGHT
     figure.text(30 / WIDTH, height, f"Particle {particle.id}", fontsize=22, weight="bold")
     figure.text(1 - 25 / WIDTH, height, title, fontsize=13, ha="right", alpha=0.75)
-
-
-def new_figure(width: int, height: int) -> Figure:
-    """White page with an Agg canvas of its own, no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes at a place given in pixels from the upper left corner."""
-    across, down = figure.get_size_inches() * DPI
-    place = (left / across, 1 - (top + height) / down, width / across, height / down)
-    return figure.add_axes(place)
-
-
-def _show(figure: Figure, picture: Picture, left: int, top: int) -> Axes:
-    """Place a picture pixel by pixel, with a scale bar."""
-    height, width = picture.rgb.shape[:2]
-    axes = axes_at(figure, left, top, width, height)
-    axes.imshow(picture.rgb, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    length = nice_length(0.3 * width * picture.pixel_um)
-    bar, margin = length / picture.pixel_um, 0.035 * width
-    right, bottom = width - margin, height - margin
-    axes.plot([right - bar, right], [bottom, bottom], color="white", lw=4, solid_capstyle="butt")
-    label = f"{length:g} µm"
-    axes.text(
-        right - bar / 2, bottom - 0.012 * height, label, color="white", ha="center", fontsize=13
-    )
-    return axes
-
-
-def nice_length(longest: float) -> float:
-    """Largest of 1, 2, 5 times a power of ten that is not above ``longest``.
-
-    Examples
-    --------
-    >>> nice_length(7.3), nice_length(0.39), nice_length(2.0)
-    (5.0, 0.2, 2.0)
-    """
-    power = 10.0 ** np.floor(np.log10(longest))
-    digit = max(d for d in (1, 2, 5) if d * power <= longest * (1 + 1e-9))
-    return float(f"{digit * power:.1g}")
 
 
 def _draw_section(axes: Axes, section: Picture, plane: str) -> None:

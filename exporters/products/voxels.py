@@ -50,10 +50,10 @@ from numpy.typing import NDArray
 
 from ...generator import hdf5_files
 from ...generator.errors import ExportError
-from ...generator.machine import available_memory
+from ...generator.machine import available_memory, readable_bytes
+from ...generator.progress import Progress
 from ...generator.voxels.grid import Grid
 from ...generator.voxels.labelling import SLAB, label_slab
-from .. import Progress
 from ..files.cf import attach, dimension, new_file, set_text, variable
 from ..files.provenance import source_text
 from ..particles import recipe
@@ -66,7 +66,6 @@ VERSION = "1.0.0"
 VOLUME_DIMENSIONS: tuple[Literal["z", "y", "x"], ...] = ("z", "y", "x")
 CHUNK = 64  # voxels per edge
 GZIP_LEVEL = 6
-BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 # Working layers of `boundary` and of counting, in bytes per voxel of one layer.
 WORKING_BYTES = 16
@@ -165,21 +164,6 @@ def require_room(needed: Plan, folder: Path) -> None:
             "another folder"
         )
         raise ExportError(msg) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def readable_bytes(n: float) -> str:
-    """Number of bytes with two digits and a decimal unit.
-
-    Examples
-    --------
-    >>> readable_bytes(999), readable_bytes(25_300_000_000), readable_bytes(1.2e21)
-    ('999 B', '25 GB', '1200 EB')
-    """
-    power = min(max(0, (len(f"{n:.0f}") - 1) // 3), len(BYTE_UNITS) - 1)
-    value = n / 1000**power
-    return (
-        f"{value:.2g} {BYTE_UNITS[power]}" if value < 99.5 else f"{value:.0f} {BYTE_UNITS[power]}"
-    )
 
 
 def write(

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
+from ...generator.progress import Progress
 from ...generator.voxels.grid import Grid
 from ...generator.voxels.labelling import SLAB, label_slab
-from .. import Progress
 from ..files.atomic import replacing
 from .voxels import Plan, Voxels, count_voxels, plan, require_room, require_voxels
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.fitting.sections.section import MISSING, OUTSIDE, Section
-from ...generator.pictures.rendering import grain_colours, srgb
-from ..products.report import INK, nice_length
+from ...generator.pictures.colours import grain_colours, srgb
+from ..pictures.canvas import INK, nice_length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

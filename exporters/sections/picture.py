@@ -27,7 +27,7 @@ from ...generator.fitting.sections.descriptors import (
 )
 from ...generator.fitting.sections.section import Section
 from ..files.atomic import replacing
-from ..products.report import DPI, INK, STYLE, axes_at, new_figure
+from ..pictures.canvas import DPI, INK, STYLE, axes_at, new_figure
 from .drawing import MARGIN, coloured, draw_picture, grain_rgb
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 
 from ...generator.errors import ExportError
-from ...generator.pictures.rendering import grain_colours
+from ...generator.pictures.colours import grain_colours
 
 if TYPE_CHECKING:
     import trimesh

@@ -20,29 +20,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
-from ...generator.particle import OUTSIDE, Particle
-from .. import Progress
-from ..files import polydata
+from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
-from ..files.atomic import replacing_folder
 from ..mesh.volume_mesh import VolumeMesh
-from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
-from . import triple_lines
-from .closed_files import SurfaceFormat, require_format, write_surfaces
 from .closed_surface import separated
 
 if TYPE_CHECKING:
     import trimesh
-
-COMPLEX = "surfaces.vtkhdf"
-LINES = "triple_lines.vtkhdf"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,54 +125,3 @@ def grain_surfaces(mesh: VolumeMesh) -> GrainSurfaces:
     triangles, pairs = mesh.facets
     used, local = np.unique(triangles, return_inverse=True)
     return GrainSurfaces(mesh.points[used], local.reshape(-1, 3), pairs, mesh.n_grains)
-
-
-def write(
-    source: Particle | VolumeMesh | GrainSurfaces,
-    folder: str | Path,
-    *,
-    size_um: float = DEFAULT_SIZE_UM,
-    boundary_size_um: float | None = None,
-    force: bool = False,
-    surface_format: SurfaceFormat = "ply",
-    mesh: VolumeMesh | None = None,
-    progress: Progress | None = None,
-) -> Path:
-    """Write the surfaces of a particle, of a mesh, or surfaces that are there, to a folder.
-
-    A folder of surfaces of that name is replaced when the new one is complete. The format
-    is that of the closed surfaces: ply, stl or glb.
-
-    Raises
-    ------
-    ExportError
-        If the name is taken by anything else, the format is unknown, or the surfaces cannot
-        be made or written.
-    """
-    require_format(surface_format)
-    target = Path(folder)
-    if target.exists() and not (target / COMPLEX).is_file():
-        msg = f"{target} exists and is not a folder of surfaces; choose another name"
-        raise ExportError(msg)
-    surfaces = source
-    if isinstance(surfaces, Particle):
-        surfaces = mesh or volume_mesh(surfaces, size_um, boundary_size_um, progress, force=force)
-    if isinstance(surfaces, VolumeMesh):
-        surfaces = grain_surfaces(surfaces)
-    with replacing_folder(target) as temporary:
-        _write_all(surfaces, temporary, surface_format)
-    return target
-
-
-def _write_all(surfaces: GrainSurfaces, folder: Path, surface_format: SurfaceFormat) -> None:
-    polydata.write(surfaces, folder / COMPLEX)
-    triple_lines.write(triple_lines.triple_lines(surfaces), folder / LINES)
-    grains = ((g, surfaces.grain_surface(g)) for g in surfaces.grain_ids.tolist())
-    write_surfaces(surfaces.shell(), grains, folder, surface_format)
-
-
-def read(path: str | Path) -> GrainSurfaces:
-    """Surfaces of a folder that `write` made, or of its ``surfaces.vtkhdf``."""
-    path = Path(path)
-    arrays = polydata.read(path / COMPLEX if path.is_dir() else path)
-    return GrainSurfaces(*arrays)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..grains import gbpd_kernels
 from ..grains.tessellation import Tessellation
+from ..machine import run_all
 from .grid import Grid
 
 if TYPE_CHECKING:
@@ -97,44 +94,6 @@ def label_brute_force(
 def _as_compiled(*axes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """The axes as contiguous float64: any other type or layout would compile kernels anew."""
     return tuple(np.ascontiguousarray(axis, np.float64) for axis in axes)
-
-
-def run_all(
-    task: Callable[[tuple[int, ...]], None], items: Iterable[tuple[int, ...]], threads: int | None
-) -> None:
-    """Call ``task`` on all items with a pool of threads; the kernels release the GIL.
-
-    If anything is raised, an interrupt included, what has not started is not done any more.
-    """
-    n = threads or usable_cores()
-    if n == 1:
-        for item in items:
-            task(item)
-        return
-    with ThreadPoolExecutor(n) as pool:
-        try:
-            for _ in pool.map(task, items):
-                pass
-        except BaseException:  # `map` alone forgets what it submitted before an interrupt
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: fewer than the computer has under SLURM or taskset.
-
-    At most ``NUMBA_NUM_THREADS`` if the environment sets it.
-    """
-    limit = os.environ.get("NUMBA_NUM_THREADS", "")
-    return min(int(limit), _cores()) if limit.isdigit() and int(limit) else _cores()
-
-
-def _cores() -> int:
-    if sys.version_info >= (3, 13):
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def extent(tessellation: Tessellation, axes: tuple[NDArray[np.float64], ...]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -195,3 +196,17 @@ def _touching(labels: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
     exposed = np.zeros(n + 1, dtype=bool)
     moment_kernels.mark_exposed(labels, exposed)
     return exposed[1:]
+
+
+def sphericity(mask: NDArray[np.bool_]) -> float:
+    r"""Sphericity :math:`\pi^{1/3} (6V)^{2/3} / A` of the body of voxels, Wadell's.
+
+    V counts voxels, A is the area of the triangles of marching cubes between them. That
+    area is 8 % too large for a large ball, whose sphericity is 0.93 by it, and too small for
+    bodies one voxel thick.
+    """
+    from skimage.measure import marching_cubes, mesh_surface_area
+
+    vertices, faces, _, _ = marching_cubes(np.pad(mask, 1).astype(np.float32), 0.5)
+    area = float(mesh_surface_area(vertices, faces))
+    return float(math.pi ** (1 / 3) * (6 * np.count_nonzero(mask)) ** (2 / 3) / area)

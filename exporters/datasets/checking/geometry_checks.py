@@ -12,9 +12,9 @@ from ....generator import hdf5_files
 from ....generator.errors import CathodegrainError
 from ....generator.particle import Particle
 from ....generator.voxels.labelling import label_slab
-from ... import FORMATS
 from ...particles import recipe
 from ...products import grain_table, voxels
+from ...products.registry import FORMATS
 from ..config import GRAINS
 
 VOXEL_PART = 0.1  # error of a voxel volume, as a part of surface times voxel edge, at most

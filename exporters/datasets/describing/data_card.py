@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...products.voxels import readable_bytes
+from ....generator.machine import readable_bytes
 from .. import layout
 from ..columns import Column, read_columns
 from ..model_readme import bullets, table

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....generator.errors import DatasetError
-from ... import FORMATS
 from ...files.provenance import sha256
 from ...particles import metadata
+from ...products.registry import FORMATS
 from .. import layout, manifest
 from ..config import DatasetConfig
 from ..folder import Dataset, on_disk, prepare, read, write_document

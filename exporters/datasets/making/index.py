@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from ....generator import hdf5_files
 from ....generator.errors import CathodegrainError, DatasetError
-from ... import FORMATS
 from ...files.atomic import replacing
 from ...files.provenance import sha256
 from ...particles import metadata, recipe
 from ...products import grain_table
+from ...products.registry import FORMATS
 from .. import layout
 from ..config import GRAINS, DatasetConfig
 from ..folder import Dataset, on_disk, read

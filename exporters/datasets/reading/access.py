@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from .... import schemas
 from ....generator import hdf5_files
 from ....generator.errors import DatasetError
-from ... import FORMATS
 from ...particles import metadata, recipe
+from ...products.registry import FORMATS
 from .. import layout, manifest
 from ..files import Files, LocalFiles, MissingFile, read_bytes
 from ..requirements import require

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from ....generator.errors import DatasetError, suggestion
-from ... import FORMATS, Progress
+from ....generator.progress import Progress
 from ...files.documents import document_text, read_document
 from ...files.provenance import sha256
 from ...particles import metadata, recipe
+from ...products.registry import FORMATS
 from .. import layout, manifest
 from ..files import Files, LocalFiles
 from ..folder import on_disk, write_text

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ....generator.errors import DatasetError
-from ... import Progress
+from ....generator.progress import Progress
 from ...files.atomic import reason, replacing
 from ...files.documents import document_text
 from ...files.provenance import sha256

@@ -21,8 +21,8 @@ from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.statistics import Sample
 from ....generator.fitting.sections.descriptors import theta_density
 from ....generator.fitting.sections.section import Section
-from ....generator.fitting.shells.segmentation import Progress
-from ...products.report import DPI, INK, STYLE, axes_at, new_figure
+from ....generator.progress import Progress
+from ...pictures.canvas import DPI, INK, STYLE, axes_at, new_figure
 from ...sections import picture as section_report
 from ...sections.drawing import draw_picture, grain_rgb
 from ..page_figures import BLUE, GREEN, LAYOUT, ORANGE, page_figure, save

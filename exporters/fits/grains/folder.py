@@ -27,7 +27,7 @@ from ....generator.fitting.grains.planar_tessellation import SectionTessellation
 from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.training import TrainingConfig
 from ....generator.fitting.sections.section import Section
-from ....generator.fitting.shells.segmentation import Progress
+from ....generator.progress import Progress
 from ...files.atomic import replacing
 from ...files.documents import document_text
 

@@ -25,7 +25,7 @@ from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.score import twin
 from ....generator.fitting.grains.training import INTENSITIES, PAPER
 from ....generator.fitting.sections.section import MISSING
-from ....generator.fitting.shells.segmentation import Progress
+from ....generator.progress import Progress
 from ....generator.streams import stream
 from ...files.atomic import replacing_folder
 from ...files.documents import document_text

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from ....generator.fitting.shells.coefficient_laws import Dependence, OrderFit
 from ....generator.fitting.shells.comparison import DESCRIPTORS
 from ....generator.fitting.shells.fit import Measured, ShellFit
-from ....generator.fitting.shells.segmentation import Progress
 from ....generator.fitting.shells.star_shape import StarShapes
+from ....generator.pictures.colours import grain_colours, srgb
 from ....generator.pictures.ray_casting import Camera
-from ....generator.pictures.rendering import BACKDROP, FRONT, grain_colours, render_shell, srgb
-from ...products.report import INK, STYLE, nice_length
+from ....generator.pictures.rendering import BACKDROP, FRONT, render_shell
+from ....generator.progress import Progress
+from ...pictures.canvas import INK, STYLE, nice_length
 from ..page_figures import BLUE, DPI, GREEN, LAYOUT, ORANGE, WIDTH, page_figure, save
 from .page import FAMILIES
 

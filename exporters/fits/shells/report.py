@@ -32,7 +32,7 @@ from ....generator.fitting.shells.comparison import (
     measured_shells,
 )
 from ....generator.fitting.shells.fit import ShellFit, fit_document
-from ....generator.fitting.shells.segmentation import Progress
+from ....generator.progress import Progress
 from ....generator.shell.shell import Shell
 from ....generator.streams import stream
 from ...files.atomic import replacing_folder

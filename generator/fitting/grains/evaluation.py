@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...progress import Progress
 from ...streams import stream
 from ..sections.grain_model import GrainModel, block
 from ..sections.phantom import phantom_section
 from ..sections.section import Section
-from ..shells.segmentation import Progress
 from .comparison import (
     Comparison,
     CountComparison,

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...voxels.grid import Grid
-from ...voxels.morphology import grain_morphology
+from ...voxels.morphology import grain_morphology, sphericity
 from ..sections.grain_model import Block
-from ..shells.segmentation import sphericity
 
 LEAST_VOXELS = 30  # smaller grains have no shape
 SPATIAL = {

@@ -36,9 +36,9 @@ from numpy.typing import NDArray
 from ... import hdf5_files
 from ...errors import FitError
 from ...grains.orientations import multiply
-from ...measured.open import FAILURES, UNITS_UM
+from ...measured.volumes import FAILURES, UNITS_UM
+from ...progress import Step
 from ...requirements import require
-from ..shells.segmentation import Step
 
 MAPS = (".ang", ".ctf", ".h5ebsd", ".h5oina")
 MAKERS = ("orix", "Bruker", "EMEBSD")  # of HDF5 files that orix reads

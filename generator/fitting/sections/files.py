@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import FitError
 from ...measured.open import IMAGES, read_image
-from ..shells.segmentation import Step
+from ...progress import Step
 from .ebsd import MAPS, EbsdMap, manufacturer, read_map
 from .reconstruction import (
     ReconstructionSettings,

@@ -16,8 +16,8 @@ from scipy.spatial import cKDTree
 
 from ...grains.marker_law import Markers, RadialMarkers, Uniform
 from ...grains.point_process import MarkedPoints
+from ...progress import Step
 from ...streams import stream
-from ..shells.segmentation import Step
 from .grain_model import GrainModel
 from .section import Section
 

@@ -20,8 +20,8 @@ from scipy.spatial.transform import Rotation
 from ...errors import FitError
 from ...grains.orientations import multiply, tangents
 from ...particle import Particle
+from ...progress import Step
 from ...streams import stream
-from ..shells.segmentation import Step
 from .phantom import AT_BOUNDARIES, FRAME, boundary_weights
 from .reconstruction import ReconstructionSettings, pieces, renumbered
 from .section import MISSING, OUTSIDE, Section

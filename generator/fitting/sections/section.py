@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FitError
-from ..shells.segmentation import Step
+from ...progress import Step
 
 OUTSIDE, MISSING = 0, -1
 

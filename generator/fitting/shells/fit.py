@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import FitError
 from ...model_card import ModelCard
+from ...progress import Progress, Step
 from ...shell.laws import law_fields
 from ...shell.model import ShellModel
 from ...streams import stream
@@ -29,7 +30,7 @@ from .coefficient_laws import (
     fit_orders,
     order_document,
 )
-from .segmentation import Progress, Segmentation, SegmentationSettings
+from .segmentation import Segmentation, SegmentationSettings
 from .star_shape import Expansions, StarShapes, directions, expansions, random_rotations, star_radii
 
 PAPER_DEGREE = 9
@@ -114,7 +115,7 @@ class Measured:
     name: str
     sha256: str
     shape: tuple[int, int, int]
-    steps: tuple[nano_ct.Step, ...]
+    steps: tuple[Step, ...]
     shapes: StarShapes
     section: NDArray[np.int32]
     values_section: NDArray[np.float32]

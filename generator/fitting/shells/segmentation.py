@@ -8,7 +8,6 @@ the border of the window removed. Volumes are (nz, ny, nx); lengths are voxels, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FitError
+from ...progress import Progress, Step
+from ...voxels.morphology import sphericity
 from .watershed import catchments
 
-Progress = Callable[[str, float], None]
 Box = tuple[slice, slice, slice]
 
 CLASSES = 1024  # of the histogram that Otsu's threshold is found from
@@ -57,15 +57,6 @@ class SegmentationSettings:
             if not low <= getattr(self, name) <= high:  # true for NaN
                 msg = f"{name} is {getattr(self, name)}, expected {low} to {high:g}"
                 raise FitError(msg)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step did: its name, components after it, and what happened, in words."""
-
-    name: str
-    n_components: int
-    remark: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,20 +247,6 @@ def _boxes(labels: NDArray[np.int32]) -> tuple[Box, ...]:
     from scipy import ndimage
 
     return tuple((a, b, c) for a, b, c in ndimage.find_objects(labels))
-
-
-def sphericity(mask: NDArray[np.bool_]) -> float:
-    r"""Sphericity :math:`\pi^{1/3} (6V)^{2/3} / A` of the body of voxels, Wadell's.
-
-    V counts voxels, A is the area of the triangles of marching cubes between them. That
-    area is 8 % too large for a large ball, whose sphericity is 0.93 by it, and too small for
-    bodies one voxel thick.
-    """
-    from skimage.measure import marching_cubes, mesh_surface_area
-
-    vertices, faces, _, _ = marching_cubes(np.pad(mask, 1).astype(np.float32), 0.5)
-    area = float(mesh_surface_area(vertices, faces))
-    return float(math.pi ** (1 / 3) * (6 * np.count_nonzero(mask)) ** (2 / 3) / area)
 
 
 def merged(

@@ -1,0 +1,56 @@
+"""Command ``cathodegrain mesh``: grains that are segmented already."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .arguments import Json, Overwrite
+from .terminal import cost, progress_bar, tell
+
+
+def mesh(
+    labels: Annotated[Path, Parameter(help="Grain ids on voxels: .vtkhdf, .npy or .tif.")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="File to write.")] = Path("mesh.msh"),
+    pitch: Annotated[
+        float | None, Parameter(help="Edge of a voxel, um, if the file does not say.")
+    ] = None,
+    size: Annotated[
+        float | None, Parameter(help="Longest edge of the tetrahedra, um; 3 voxels if left out.")
+    ] = None,
+    boundary_size: Annotated[
+        float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
+    ] = None,
+    force: Annotated[
+        bool, Parameter(negative="", help="Write a mesh although it fails its certificate.")
+    ] = False,
+    overwrite: Overwrite = False,
+    json_output: Json = False,
+) -> None:
+    """Mesh segmented grains of your own: any volume of labels, 0 outside."""
+    from ...generator.errors import ExportError
+    from ...generator.requirements import require
+    from ..certificate.certificate import certificate_lines
+    from ..labels.mesh_labels import mesh_labels
+    from ..mesh.msh_file import read_facts
+
+    require("mesh", "gmsh", purpose="MSH files", error=ExportError)
+    if out.exists() and not overwrite:
+        msg = f"{out} exists; choose another --out, or --overwrite to replace it"
+        raise ExportError(msg)
+    started = time.process_time()
+    with progress_bar("mesh") as show:
+        mesh_labels(
+            labels, out, size_um=size, boundary_size_um=boundary_size, pitch_um=pitch,
+            force=force, progress=show,
+        )  # fmt: skip
+    facts = read_facts(out)
+    certificate = list(certificate_lines(facts["certificate"]))
+    remarks = facts["label_volume"].get("remarks", [])
+    rows = {"mesh": str(out), "certificate": certificate, "labels": remarks}
+    tell(rows | {"cost": cost(started)}, json_output)
