@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-Progress = Callable[[str, float], None]  # (what is going on, part of the work that is done)
+Progress = Callable[[str, float], None]  # (what is being done, part of the work that is done)
 
 
-Progress = Callable[[str, float], None]
+def quiet(message: str, part: float) -> None:
+    """No progress is shown."""
 
 
 @dataclass(frozen=True)

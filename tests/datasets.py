@@ -12,17 +12,17 @@ FIELDS = {
     "entropy": 7,
     "count": 5,
     "parameters": {"shell": {"diameter_um": 1.2}},
-    "products": {"voxels": {"spacing_um": 0.1}},
+    "products": {"voxels": {"pitch_um": 0.1}},
 }
 TOML = """
 name = "small"
 model = "nmc811"
-entropy = 7
+seed = 7
 count = 5
 [parameters]
 shell.diameter_um = 1.2
 [products.voxels]
-spacing_um = 0.1
+pitch_um = 0.1
 """
 # about half of the particles hold no voxel of this size
 FAILING = {
@@ -30,7 +30,7 @@ FAILING = {
     "model": "nmc811",
     "count": 8,
     "parameters": {"grains": {"intensity": 0.00005}},
-    "products": {"voxels": {"spacing_um": 6.0}},
+    "products": {"voxels": {"pitch_um": 6.0}},
 }
 
 

@@ -19,7 +19,7 @@ FIELDS = {
 
 def make_dataset(root, count=4, **fields):
     """``count`` particles with voxels but for the last, which has a recipe only."""
-    products = {"voxels": {"spacing_um": 0.1, "count": max(1, count - 1)}}
+    products = {"voxels": {"pitch_um": 0.1, "count": max(1, count - 1)}}
     given = {**FIELDS, "count": count, "products": products, **fields}
     config = from_fields({name: value for name, value in given.items() if value is not None})
     build(config, Path(root), in_this_process)

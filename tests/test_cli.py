@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.meshing import mesher
 from cathodegrain.exporters.particles import metadata
-from cathodegrain.exporters.products import interfaces, mesh as mesh_export
-from cathodegrain.exporters.products.registry import FORMATS
-from cathodegrain.exporters.surfaces import grain_surfaces
+from cathodegrain.exporters.products.registry import PRODUCTS
 from cathodegrain.generator import requirements
 from processes import started
 
@@ -92,12 +92,12 @@ def test_regenerate_writes_the_parent_and_the_change(made, tmp_path, capsys):
 
 
 def test_export_adds_a_product_and_lists_its_hash(folder, capsys):
-    code, *_ = run(capsys, "export", folder, "--to", "vti", "--pitch", "0.2")
+    code, *_ = run(capsys, "export", folder, "--to", "voxels-vti", "--pitch", "0.2")
     assert code == 0
     assert run(capsys, "validate", folder)[0] == 0
     fields = json.loads((folder / "particle.json").read_text())
-    (vti,) = [p for p in fields["products"] if p["format"] == "vti"]
-    assert vti["options"] == {"spacing_um": 0.2}
+    (vti,) = [p for p in fields["products"] if p["format"] == "voxels-vti"]
+    assert vti["options"] == {"pitch_um": 0.2}
 
 
 def test_validate_finds_a_changed_file(folder, capsys):
@@ -121,7 +121,7 @@ def test_info_has_one_row_for_a_folder_of_files(folder, capsys):
 def test_info_and_formats_and_parameters_say_what_there_is(made, capsys):
     assert "particle" in run(capsys, "info", made)[1]
     assert json.loads(run(capsys, "info", made, "--json")[1])["id"] == "p000000"
-    assert set(json.loads(run(capsys, "formats", "--json")[1])) == set(FORMATS)
+    assert set(json.loads(run(capsys, "formats", "--json")[1])) == set(PRODUCTS)
     assert "grains.intensity" in run(capsys, "parameters")[1]
 
 
@@ -151,7 +151,7 @@ def test_a_product_with_other_options_is_not_overwritten_unasked(folder, capsys)
     before = contents(folder)
     code, _, err = run(capsys, "export", folder, "--to", "voxels", "--pitch", "0.2")
     assert (code, contents(folder)) == (2, before)
-    assert "made with {'spacing_um': 0.1}; --overwrite to replace it" in err
+    assert "made with {'pitch_um': 0.1}; --overwrite to replace it" in err
 
 
 def test_a_damaged_product_is_not_overwritten_unasked(folder, capsys):
@@ -241,13 +241,15 @@ def test_a_damaged_recipe_is_said(folder, damage, capsys):
     path = folder / ("particle.json" if damage == "json" else "recipe.h5")
     data = path.read_bytes()
     path.write_bytes({"truncated": data[:-500], "text": b"hello", "json": b"{"}[damage])
-    code, _, err = run(capsys, "export", folder, "--to", "vti")
+    code, _, err = run(capsys, "export", folder, "--to", "voxels-vti")
     assert code == 2
     assert path.name in err
     assert not (folder / "voxels.vti").exists()
 
 
-@pytest.mark.parametrize("verb", [["export", "--to", "vti"], ["regenerate", "--out", "other"]])
+@pytest.mark.parametrize(
+    "verb", [["export", "--to", "voxels-vti"], ["regenerate", "--out", "other"]]
+)
 def test_a_recipe_with_one_changed_number_is_not_used(folder, verb, capsys, monkeypatch):
     monkeypatch.chdir(folder.parent)
     with h5py.File(folder / "recipe.h5", "r+") as file:
@@ -312,7 +314,17 @@ def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from cathodegrain.exporters.commands.main import main; sys.exit(main())"
     )
-    command = [sys.executable, "-c", script, "export", folder, "--to", "vti", "--pitch", "0.001"]
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "export",
+        folder,
+        "--to",
+        "voxels-vti",
+        "--pitch",
+        "0.001",
+    ]
     with started(command, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not list(folder.glob(".voxels-*.tmp.vti")):
             time.sleep(0.02)
@@ -333,7 +345,7 @@ def test_a_reader_that_goes_away_is_no_crash():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of file size")
-@pytest.mark.parametrize("product", ["voxels", "vti", "report"])
+@pytest.mark.parametrize("product", ["voxels", "voxels-vti", "report"])
 def test_a_disk_that_fills_while_a_file_is_written_is_said(folder, product):
     before = contents(folder)
     script = (
@@ -384,7 +396,7 @@ def test_a_missing_package_is_said_before_anything_is_read_or_written(
 def test_a_missing_package_of_a_product_is_said_and_nothing_changes(folder, capsys, monkeypatch):
     before = contents(folder)
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
-    for command in (["export", folder, "--to", "vti,mesh"], ["report", folder]):
+    for command in (["export", folder, "--to", "voxels-vti,mesh"], ["report", folder]):
         code, _, err = run(capsys, *command)
         assert code == 2
         assert requirements.install_command("mesh" if "mesh" in err else "view") in err
@@ -422,12 +434,11 @@ def test_products_of_the_same_sizes_are_made_of_the_mesh_in_the_folder(meshed, m
     def never(*arguments, **options):
         pytest.fail("meshed again")
 
-    for module in (mesh_export, grain_surfaces, interfaces):
-        monkeypatch.setattr(module, "volume_mesh", never)
-    command = ["export", str(meshed), "--to", "surfaces,interfaces,vtk-mesh"]
+    monkeypatch.setattr(mesher, "volume_mesh", never)
+    command = ["export", str(meshed), "--to", "surfaces,interfaces,mesh-vtkhdf"]
     assert main([*command, "--for", "calculix,moose"]) == 0, capsys.readouterr().err
     assert (meshed / "calculix/expansion.inp").is_file()
-    assert main(["export", str(meshed), "--for", "abaqus", "--cohesive"]) == 0
+    assert main(["export", str(meshed), "--for", "abaqus", "--boundaries", "cohesive"]) == 0
     assert "COH3D6" in (meshed / "abaqus/elements.inp").read_text()
     assert main(["validate", str(meshed)]) == 0
 
@@ -439,11 +450,14 @@ def test_products_of_the_same_sizes_are_made_of_the_mesh_in_the_folder(meshed, m
         (["--for", "calculx"], "unknown solver 'calculx'; did you mean 'calculix'?"),
         (["--to", "mesh", "--order", "3", "--overwrite"], "order is 3, expected 1 or 2"),
         (
-            ["--to", "vtk-mesh", "--order", "2", "--cohesive", "--overwrite"],
+            ["--to", "mesh-vtkhdf", "--order", "2", "--boundaries", "cohesive", "--overwrite"],
             "no second-order cohesive wedge",
         ),
-        (["--to", "vtk-mesh", "--cohesive", "--discontinuous"], "exclude each other"),
-        (["--for", "getfem", "--cohesive"], "getfem has no zero-thickness cohesive elements"),
+        (["--to", "mesh", "--boundaries", "torn"], "boundaries is 'torn', expected one of"),
+        (
+            ["--for", "getfem", "--boundaries", "cohesive"],
+            "getfem has no zero-thickness cohesive elements",
+        ),
         (["--for", "fenicsx", "--unit", "mile"], "mile"),
         (["--to", "mesh", "--size", "wide"], "--size is 'wide', expected a length in um"),
         (["--to", "surfaces", "--size", "0.3,0.2"], "surfaces takes one --size"),
@@ -458,6 +472,20 @@ def test_mesh_options_that_cannot_be_are_refused(meshed, arguments, message, cap
     assert main(["export", str(meshed), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert sorted(meshed.rglob("*")) == before
+
+
+def test_solvers_asked_for_together_are_given_one_mesh_which_later_commands_find(
+    tmp_path, monkeypatch
+):
+    assert main(["generate", *SMALL, "--out", str(tmp_path)]) == 0
+    folder, made = tmp_path / "p000000", []
+    monkeypatch.setattr(
+        mesher, "volume_mesh", lambda *a, m=mesher.volume_mesh, **k: made.append(1) or m(*a, **k)
+    )
+    assert main(["export", str(folder), "--for", "calculix,scikit-fem,getfem"]) == 0
+    assert main(["export", str(folder), "--for", "fenicsx"]) == 0
+    assert len(made) == 1
+    assert main(["validate", str(folder)]) == 0
 
 
 def test_several_sizes_make_a_ladder(meshed, capsys):
@@ -486,7 +514,7 @@ def test_labels_of_ones_own_are_meshed(tmp_path, capsys):
     assert "pitch" in capsys.readouterr().err
     assert main([*command, "--pitch", "0.1", "--size", "0.2"]) == 0
     assert "certified: " in capsys.readouterr().out
-    mesh = mesh_export.read(target)
+    mesh = msh_file.read(target)
     assert mesh.grain_volumes == pytest.approx([2 * np.pi / 3 * 0.8**3] * 2, rel=0.03)
     assert main([*command, "--pitch", "0.1"]) == 2
     assert "--overwrite to replace it" in capsys.readouterr().err

@@ -103,7 +103,7 @@ def test_the_view_for_torch_holds_what_xarray_and_the_recipe_hold(place):
     item = view[0]
     with dataset[0].voxels() as voxels:
         np.testing.assert_array_equal(item["grain_id"], voxels.grain_id)
-        assert item["spacing_um"] == pytest.approx(float(voxels.x[1] - voxels.x[0]))
+        assert item["pitch_um"] == pytest.approx(float(voxels.x[1] - voxels.x[0]))
     recipe, grains = dataset.as_torch("recipes")[3], dataset[3].particle().tessellation
     np.testing.assert_array_equal(recipe["matrices"], grains.matrices)
     np.testing.assert_array_equal(recipe["offsets"], grains.offsets)

@@ -75,8 +75,8 @@ def test_the_folder_is_laid_out_as_documented(whole):
 def test_particles_are_those_that_generate_makes(whole, tmp_path):
     card = config.from_fields(FIELDS).card
     folder = particle_folder.create(generate_particle(card, 7, 3), tmp_path)
-    particle_folder.add(folder, "grains", spacing_um=0.1)
-    particle_folder.add(folder, "voxels", spacing_um=0.1)
+    particle_folder.add(folder, "grain-table", pitch_um=0.1)
+    particle_folder.add(folder, "voxels", pitch_um=0.1)
     assert contents(folder) == contents(whole / "particles/00/p000003")
 
 
@@ -323,7 +323,7 @@ def test_failures_are_recorded_with_their_reason_and_stop_nothing(failing):
 def test_failures_are_exit_code_1_and_strict_stops_at_the_first(failing, tmp_path, capsys):
     (tmp_path / "c.toml").write_text(
         'name = "failing"\nmodel = "nmc811"\ncount = 8\n'
-        "[parameters]\ngrains.intensity = 0.00005\n[products.voxels]\nspacing_um = 6.0\n"
+        "[parameters]\ngrains.intensity = 0.00005\n[products.voxels]\npitch_um = 6.0\n"
     )
     argv = ["build", tmp_path / "c.toml", "--out", tmp_path / "d", "--jobs", 1, "--json"]
     code, out, _ = run(capsys, *argv)

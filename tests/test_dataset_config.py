@@ -30,16 +30,16 @@ def test_the_document_is_the_configuration():
 def test_options_left_out_are_those_of_the_command_line():
     plan = config.from_fields(changed(products={"voxels": {}, "mesh": {}}))
     options = {product.name: product.options for product in plan.products}
-    assert options["voxels"] == {"spacing_um": 0.1}
+    assert options["voxels"] == {"pitch_um": 0.1}
     assert options["mesh"]["size_um"] == 0.15
     assert options["mesh"]["interfaces"] == "bonded"
 
 
 def test_grains_are_measured_on_the_voxels_if_there_are_any():
-    assert config.from_fields(changed(products={})).products[0].options == {"spacing_um": 0.1}
-    voxels = changed(products={"voxels": {"spacing_um": 0.2}})
+    assert config.from_fields(changed(products={})).products[0].options == {"pitch_um": 0.1}
+    voxels = changed(products={"voxels": {"pitch_um": 0.2}})
     (grains, _) = config.from_fields(voxels).products
-    assert (grains.name, grains.options) == ("grains", {"spacing_um": 0.2})
+    assert (grains.name, grains.options) == ("grain-table", {"pitch_um": 0.2})
 
 
 def test_products_of_some_particles_are_of_the_first():
@@ -65,15 +65,15 @@ def test_a_card_beside_the_file_is_found(tmp_path):
         ({"parameters": {"grains": {"intensity": -1}}}, "parameters: grains.intensity: -1"),
         ({"parameters": {"shell.diameter_um": 40}}, "40 um contradicts the largest radius"),
         ({"products": {"voxel": {}}}, "voxel: unknown; did you mean 'voxels'"),
-        ({"products": {"voxels": {"spacing": 0.1}}}, "did you mean 'spacing_um'"),
-        ({"products": {"voxels": {"spacing_um": 0}}}, "expected a positive length in um"),
-        ({"products": {"voxels": {"spacing_um": float("nan")}}}, "expected a positive length"),
-        ({"products": {"voxels": {"spacing_um": True}}}, "expected a positive length"),
-        ({"products": {"voxels": {"spacing_um": 0.7}}}, "0.7 um contradicts particles of at most"),
+        ({"products": {"voxels": {"spacing": 0.1}}}, "did you mean 'pitch_um'"),
+        ({"products": {"voxels": {"pitch_um": 0}}}, "expected a positive length in um"),
+        ({"products": {"voxels": {"pitch_um": float("nan")}}}, "expected a positive length"),
+        ({"products": {"voxels": {"pitch_um": True}}}, "expected a positive length"),
+        ({"products": {"voxels": {"pitch_um": 0.7}}}, "0.7 um contradicts particles of at most"),
         ({"products": {"mesh": {"size_um": 0.1, "boundary_size_um": 0.2}}}, "exceeds size_um 0.1"),
         ({"products": {"mesh": {"count": 6}}}, "mesh.count: 6, expected an integer from 1 to"),
         ({"products": {"mesh": {"order": 1.5}}}, "order: 1.5, expected an integer"),
-        ({"products": {"grains": {"count": 2}}}, "count: unknown"),
+        ({"products": {"grain-table": {"count": 2}}}, "count: unknown"),
         ({"products": {"convergence": {"sizes_um": [0.3]}}}, "a list of two or more"),
         ({"products": {"mesh": 3}}, "products.mesh: 3, expected a table"),
         ({"count": 0}, "count: 0, expected 1 to"),
@@ -91,14 +91,14 @@ def test_what_cannot_be_is_said(fields, message):
 
 def test_all_problems_are_told_at_once():
     fields = {"name": "A", "cuont": 3, "model": "nmc811", "parameters": {"x": 1},
-              "products": {"voxels": {"pitch": 1, "spacing_um": -1}, "mesch": {}}}  # fmt: skip
+              "products": {"voxels": {"pitch": 1, "pitch_um": -1}, "mesch": {}}}  # fmt: skip
     with pytest.raises(DatasetError) as caught:
         config.from_fields(fields)
     told = "\n".join(line.strip() for line in str(caught.value).splitlines()[1:])
     for field in (
         "name: 'A'", "cuont: unknown", "count: missing", "parameters.x: unknown",
         "products.mesch: unknown", "products.voxels.pitch: unknown",
-        "products.voxels.spacing_um: -1",
+        "products.voxels.pitch_um: -1",
     ):  # fmt: skip
         assert field in told
     assert told.count("\n") == 6

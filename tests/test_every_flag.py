@@ -325,17 +325,17 @@ def test_sizes_units_and_formats_of_products(ran):
     assert not list((particle() / "surfaces").glob("*.ply"))
 
 
-@each(*made_by("--size 0.24 --order 2", "vtk-mesh"))
+@each(*made_by("--size 0.24 --order 2", "mesh-vtkhdf"))
 def test_order_2_has_ten_nodes(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
         assert set(file["VTKHDF/Types"][:]) == {QUADRATIC_TETRAHEDRON}
 
 
-@each(*made_by("--size 0.24 --discontinuous", "vtk-mesh"))
+@each(*made_by("--size 0.24 --discontinuous", "mesh-vtkhdf"))
 def test_discontinuous_meshes_have_more_nodes_and_no_wedges(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
         assert WEDGE not in file["VTKHDF/Types"][:]
-        assert len(file["VTKHDF/Points"]) > product("vtk-mesh")["summary"]["n_bonded_points"]
+        assert len(file["VTKHDF/Points"]) > product("mesh-vtkhdf")["summary"]["n_bonded_points"]
 
 
 @pytest.fixture
@@ -347,11 +347,11 @@ def unreachable(monkeypatch):
 
 
 @pytest.mark.usefixtures("unreachable")
-@each(*made_by("--size 0.24 --cohesive --force", "vtk-mesh"))
+@each(*made_by("--size 0.24 --cohesive --force", "mesh-vtkhdf"))
 def test_cohesive_meshes_have_wedges_and_force_writes_what_fails(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
         assert WEDGE in file["VTKHDF/Types"][:]
-    assert product("vtk-mesh")["summary"]["certificate"]["certified"] is False
+    assert product("mesh-vtkhdf")["summary"]["certificate"]["certified"] is False
 
 
 @line("generate --model nmc811-radial --seed 5 --first 3 --count 2 --set shell.diameter_um=0.8 "

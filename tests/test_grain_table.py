@@ -12,7 +12,7 @@ from cathodegrain.generator.voxels.morphology import grain_morphology
 @pytest.fixture(scope="module")
 def table(tiny_particle, tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "grain_table.h5"
-    return grain_table.write(tiny_particle, path, spacing_um=0.05)
+    return grain_table.write(tiny_particle, path, pitch_um=0.05)
 
 
 def test_what_is_read_is_the_morphology_of_the_voxels(tiny_particle, table):
@@ -21,13 +21,13 @@ def test_what_is_read_is_the_morphology_of_the_voxels(tiny_particle, table):
     labels = tiny_particle.grain_at(np.stack([x, y, z], axis=-1))
     expected = grain_morphology(labels, grid, tiny_particle.n_grains)
     found = grain_table.read(table)
-    assert (found.particle_id, found.spacing_um) == (tiny_particle.id, 0.05)
+    assert (found.particle_id, found.pitch_um) == (tiny_particle.id, 0.05)
     for name in vars(expected):
         np.testing.assert_array_equal(getattr(found.morphology, name), getattr(expected, name))
 
 
 def test_volumes_agree_with_those_of_the_voxel_file(tiny_particle, table, tmp_path):
-    path = voxels.write(tiny_particle, tmp_path / "voxels.vtkhdf", spacing_um=0.05)
+    path = voxels.write(tiny_particle, tmp_path / "voxels.vtkhdf", pitch_um=0.05)
     with xarray.open_dataset(path) as grid, xarray.open_dataset(table) as grains:
         np.testing.assert_array_equal(grid.grain_volume, grains.grain_volume)
         assert grains.grain_volume.units == "um^3"
@@ -35,7 +35,7 @@ def test_volumes_agree_with_those_of_the_voxel_file(tiny_particle, table, tmp_pa
 
 
 def test_equal_particles_give_equal_bytes(tiny_particle, table, tmp_path):
-    again = grain_table.write(tiny_particle, tmp_path / "grain_table.h5", spacing_um=0.05)
+    again = grain_table.write(tiny_particle, tmp_path / "grain_table.h5", pitch_um=0.05)
     assert again.read_bytes() == table.read_bytes()
 
 
@@ -43,15 +43,15 @@ def test_the_voxels_of_the_folder_are_measured_if_they_have_the_spacing(
     tiny_particle, table, tmp_path, monkeypatch
 ):
     folder = particle_folder.create(tiny_particle, tmp_path)
-    particle_folder.add(folder, "voxels", spacing_um=0.05)
+    particle_folder.add(folder, "voxels", pitch_um=0.05)
     with monkeypatch.context() as patch:
         patch.setattr(grain_table, "label_slab", lambda *_: pytest.fail("labelled again"))
-        made = particle_folder.add(folder, "grains", spacing_um=0.05)
+        made = particle_folder.add(folder, "grain-table", pitch_um=0.05)
     assert made.read_bytes() == table.read_bytes()
-    particle_folder.add(folder, "grains", spacing_um=0.1, overwrite=True)
-    assert grain_table.read(made).spacing_um == 0.1
+    particle_folder.add(folder, "grain-table", pitch_um=0.1, overwrite=True)
+    assert grain_table.read(made).pitch_um == 0.1
     (folder / "voxels.vtkhdf").write_bytes(b"damaged")
-    particle_folder.add(folder, "grains", spacing_um=0.05, overwrite=True)
+    particle_folder.add(folder, "grain-table", pitch_um=0.05, overwrite=True)
     assert made.read_bytes() == table.read_bytes()
 
 
@@ -59,7 +59,7 @@ def test_the_voxels_of_the_folder_are_measured_if_they_have_the_spacing(
 def test_the_bytes_do_not_depend_on_when_python_closes_the_datasets(
     product, tiny_particle, tmp_path, monkeypatch
 ):
-    product.write(tiny_particle, tmp_path / "a.h5", spacing_um=0.1)
+    product.write(tiny_particle, tmp_path / "a.h5", pitch_um=0.1)
     kept = []  # as a profiler does that keeps frames
 
     def keeping(own):
@@ -67,7 +67,7 @@ def test_the_bytes_do_not_depend_on_when_python_closes_the_datasets(
 
     for name in ("create_dataset", "__getitem__"):
         monkeypatch.setattr(h5py.Group, name, keeping(getattr(h5py.Group, name)))
-    product.write(tiny_particle, tmp_path / "b.h5", spacing_um=0.1)
+    product.write(tiny_particle, tmp_path / "b.h5", pitch_um=0.1)
     assert len(kept) > 5
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
@@ -84,5 +84,5 @@ def test_files_that_are_no_table_are_said(tmp_path, table):
 @pytest.mark.parametrize("spacing", [-1.0, 0.0, float("nan"), 50.0])
 def test_a_spacing_without_voxels_is_refused(tiny_particle, tmp_path, spacing):
     with pytest.raises(ExportError, match="spacing"):
-        grain_table.write(tiny_particle, tmp_path / "grain_table.h5", spacing_um=spacing)
+        grain_table.write(tiny_particle, tmp_path / "grain_table.h5", pitch_um=spacing)
     assert not list(tmp_path.iterdir())

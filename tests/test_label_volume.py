@@ -10,9 +10,10 @@ from cathodegrain.exporters.labels.files import read_labels
 from cathodegrain.exporters.labels.label_volume import MAX_ID, LabelVolume
 from cathodegrain.exporters.labels.mesh_labels import mesh_labels, mesh_volume
 from cathodegrain.exporters.labels.pieces import in_one_piece
+from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.material_field import NONE, nearest_on_interface, particle_field
 from cathodegrain.exporters.meshing.mesher import volume_mesh
-from cathodegrain.exporters.products import mesh as mesh_export, voxels
+from cathodegrain.exporters.products import voxels
 from cathodegrain.generator.errors import ExportError
 from meshes import edge_counts, umbrellas
 
@@ -331,7 +332,7 @@ def write_image(path, labels, spacing=(0.1, 0.1, 0.1), name="labels", **changes)
 
 
 def test_reading_our_own_voxels_gives_back_the_labels(tiny_particle, tmp_path):
-    path = voxels.write(tiny_particle, tmp_path / "voxels.vtkhdf", spacing_um=0.1)
+    path = voxels.write(tiny_particle, tmp_path / "voxels.vtkhdf", pitch_um=0.1)
     written = voxels.read(path)
     read = read_labels(path)
     np.testing.assert_array_equal(read.labels, written.labels)
@@ -421,7 +422,7 @@ def test_a_file_of_labels_becomes_a_file_with_a_mesh(tmp_path):
     for name in ("a.msh", "b.msh"):
         mesh_labels(tmp_path / "labels.npy", tmp_path / name, pitch_um=0.1)
     assert (tmp_path / "a.msh").read_bytes() == (tmp_path / "b.msh").read_bytes()
-    read = mesh_export.read(tmp_path / "a.msh")
+    read = msh_file.read(tmp_path / "a.msh")
     assert read.facts["size_um"] == pytest.approx(0.3)
     assert read.facts["label_volume"]["pitch_um"] == 0.1
     assert read.facts["certificate"]["certified"]
@@ -432,7 +433,7 @@ def test_a_file_of_labels_becomes_a_file_with_a_mesh(tmp_path):
 
 
 def test_voxels_of_a_particle_give_the_mesh_of_the_particle(tiny_particle, tmp_path):
-    path = voxels.write(tiny_particle, tmp_path / "voxels.vtkhdf", spacing_um=0.05)
+    path = voxels.write(tiny_particle, tmp_path / "voxels.vtkhdf", pitch_um=0.05)
     mesh = mesh_volume(read_labels(path), 0.15)
     assert_certified(mesh)
     volume = volume_mesh(tiny_particle, 0.15).volumes.sum()

@@ -8,9 +8,9 @@ import pytest
 
 from cathodegrain.exporters.certificate import certificate as mesh_certificate
 from cathodegrain.exporters.certificate.certificate import LostGrain
+from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.body import ParticleBody
 from cathodegrain.exporters.meshing import mesher
-from cathodegrain.exporters.products import mesh as mesh_export
 from cathodegrain.generator.errors import ExportError
 from meshes import ball
 
@@ -169,7 +169,7 @@ def test_defects_are_worse_than_missing_grains_and_these_than_any_shape(particle
 
 def test_nothing_is_written_on_refusal(particle, unreachable, tmp_path):
     with pytest.raises(ExportError, match="fails its certificate"):
-        mesh_export.write(particle, tmp_path / "mesh.msh", size_um=SIZE_UM)
+        msh_file.write(mesher.volume_mesh(particle, SIZE_UM), tmp_path / "mesh.msh")
     assert not any(tmp_path.iterdir())
 
 

@@ -16,7 +16,7 @@ from cathodegrain.exporters.commands.main import main
 from cathodegrain.generator.model_card import shipped_cards
 assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial"], shipped_cards()
 assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out", "particles",
-             "--export", "voxels,vti"]) == 0
+             "--export", "voxels,voxels-vti"]) == 0
 assert main(["validate", "particles/p000000"]) == 0
 assert main(["export", "particles/p000000", "--to", "mesh"]) == 2  # gmsh is an extra
 assert main(["dataset", "fetch", "http://127.0.0.1:9", "--out", "part"]) == 2  # so are its packages
@@ -31,7 +31,7 @@ from cathodegrain.exporters.commands.main import main
 
 def files(out):
     assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out", out,
-                 "--export", "voxels,vti,grains"]) == 0
+                 "--export", "voxels,voxels-vti,grains"]) == 0
     return {path.name: path.read_bytes() for path in Path(out, "p000000").iterdir()}
 
 first = files("first")

@@ -54,9 +54,9 @@ def test_equal_particles_are_equal_files(oriented, path, tmp_path):
 def test_files_of_a_particle_do_not_depend_on_the_version(tiny_particle, tmp_path, monkeypatch):
     def written(folder):
         particle_folder.create(tiny_particle, folder)
-        for name in ("voxels", "grains", "vti"):
+        for name in ("voxels", "grain-table", "voxels-vti"):
             particle_folder.add(folder / "p000000", name, spacing_um=0.1)
-        for name in ("mesh", "vtk-mesh", "surfaces", "interfaces", "calculix"):
+        for name in ("mesh", "mesh-vtkhdf", "surfaces", "interfaces", "calculix"):
             particle_folder.add(folder / "p000000", name, size_um=0.3)
         return {
             path.relative_to(folder): path.read_bytes()

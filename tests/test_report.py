@@ -152,7 +152,7 @@ def write_small(particle, path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "VIEW", 60)
         patch.setattr(report, "SECTION", 50)
-        return report.write(particle, path, spacing_um=0.1)
+        return report.write(particle, path, pitch_um=0.1)
 
 
 @pytest.fixture(scope="session")
@@ -213,7 +213,7 @@ def test_a_particle_of_one_grain_and_one_with_orientations_have_reports(small_pa
 
 def test_a_spacing_that_misses_the_particle_is_refused_and_leaves_no_file(small_particle, tmp_path):
     with pytest.raises(ExportError, match=r"no voxel centre .* diameter is 2\.6 um"):
-        report.write(small_particle, tmp_path / "report.png", spacing_um=50.0)
+        report.write(small_particle, tmp_path / "report.png", pitch_um=50.0)
     assert not list(tmp_path.iterdir())
 
 
@@ -236,14 +236,14 @@ def test_scale_bars_are_one_two_or_five_and_fit():
 
 def test_the_default_spacing_resolves_the_mean_grain(small_particle):
     tenth = rendering.grain_length_um(small_particle) / 10
-    assert tenth <= report.default_spacing_um(small_particle) < 1.11 * tenth
+    assert tenth <= report.default_pitch_um(small_particle) < 1.11 * tenth
 
 
 def test_the_default_spacing_keeps_to_the_voxel_budget(small_particle, monkeypatch, rng):
     monkeypatch.setattr(report, "MAX_VOXELS", 30**3)
     for factor in rng.uniform(0.5, 5.0, 20):
         particle = replace(small_particle, shell=small_particle.shell.scaled(factor))
-        spacing = report.default_spacing_um(particle)
+        spacing = report.default_pitch_um(particle)
         grid = Grid.around(particle.shell.radius_bounds[1], spacing)
         assert 20**3 < grid.n_voxels <= 30**3
 

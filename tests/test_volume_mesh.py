@@ -13,7 +13,6 @@ from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing import mesher
 from cathodegrain.exporters.meshing.optimiser import LONGEST, TOLERANCE
 from cathodegrain.exporters.meshing.sizes import BYTES_PER_TET, MeshSizes
-from cathodegrain.exporters.products import mesh as mesh_export
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.voxels.grid import Grid
@@ -193,7 +192,7 @@ def test_a_vertex_where_two_tetrahedra_touch_is_pinched():
 
 
 def test_file_opens_in_gmsh_with_a_physical_group_for_each_grain(mesh, tmp_path):
-    path = mesh_export.write(mesh, tmp_path / "mesh.msh")
+    path = msh_file.write(mesh, tmp_path / "mesh.msh")
     n = mesh.n_grains
     with msh_file.gmsh_model() as gmsh:
         gmsh.merge(str(path))
@@ -222,7 +221,7 @@ def test_file_opens_in_gmsh_with_a_physical_group_for_each_grain(mesh, tmp_path)
 
 
 def test_surface_entities_of_the_file_are_the_pairs_of_grains(mesh, tmp_path):
-    path = mesh_export.write(mesh, tmp_path / "mesh.msh")
+    path = msh_file.write(mesh, tmp_path / "mesh.msh")
     found = {}
     with msh_file.gmsh_model() as gmsh:
         gmsh.merge(str(path))
@@ -240,18 +239,18 @@ def test_surface_entities_of_the_file_are_the_pairs_of_grains(mesh, tmp_path):
 
 def test_many_pairs_of_grains_share_one_surface_entity(mesh, tmp_path, monkeypatch):
     monkeypatch.setattr(msh_file, "MAX_PAIR_ENTITIES", 10)
-    path = mesh_export.write(mesh, tmp_path / "mesh.msh")
+    path = msh_file.write(mesh, tmp_path / "mesh.msh")
     with msh_file.gmsh_model() as gmsh:
         gmsh.merge(str(path))
         assert len(gmsh.model.getEntities(2)) == 2
         sizes = [len(gmsh.model.mesh.getElementsByType(2, tag)[0]) for tag in (1, 2)]
     assert sizes == [len(mesh.outer), len(mesh.grain_boundary)]
-    np.testing.assert_array_equal(mesh_export.read(path).tets, mesh.tets)
+    np.testing.assert_array_equal(msh_file.read(path).tets, mesh.tets)
 
 
 def test_meshio_reads_the_grain_of_every_tetrahedron(mesh, tmp_path):
     meshio = pytest.importorskip("meshio")
-    read = meshio.read(mesh_export.write(mesh, tmp_path / "mesh.msh"))
+    read = meshio.read(msh_file.write(mesh, tmp_path / "mesh.msh"))
     where = {tuple(x): row for row, x in enumerate(mesh.points.tolist())}
     node = np.array([where[tuple(x)] for x in read.points.tolist()])
     grain = {tuple(t): g for t, g in zip(mesh.tets.tolist(), mesh.grain_ids.tolist(), strict=True)}
@@ -265,7 +264,7 @@ def test_meshio_reads_the_grain_of_every_tetrahedron(mesh, tmp_path):
 
 
 def test_reading_gives_back_the_mesh(mesh, tmp_path):
-    read = mesh_export.read(mesh_export.write(mesh, tmp_path / "mesh.msh"))
+    read = msh_file.read(msh_file.write(mesh, tmp_path / "mesh.msh"))
     for name in ("points", "tets", "grain_ids"):
         np.testing.assert_array_equal(getattr(read, name), getattr(mesh, name))
     assert read.n_grains == mesh.n_grains
@@ -274,7 +273,7 @@ def test_reading_gives_back_the_mesh(mesh, tmp_path):
 
 
 def test_summary_of_a_file_is_the_facts_of_its_mesh(mesh, tmp_path):
-    summary = mesh_export.summary(mesh_export.write(mesh, tmp_path / "mesh.msh"))
+    summary = msh_file.read_facts(msh_file.write(mesh, tmp_path / "mesh.msh"))
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary == dict(mesh.facts)
     assert summary["certificate"]["n_tets"] == len(mesh.tets)
 
@@ -286,7 +285,7 @@ def test_equal_particles_give_equal_bytes_and_are_not_changed(card, tmp_path):
     ]
     before = drawn[0].tessellation.table.copy()
     paths = [
-        mesh_export.write(particle, tmp_path / f"{k}.msh", size_um=0.2)
+        msh_file.write(mesher.volume_mesh(particle, 0.2), tmp_path / f"{k}.msh")
         for k, particle in enumerate(drawn)
     ]
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -362,7 +361,7 @@ def test_a_gmsh_in_use_is_left_alone(mesh, tmp_path):
     with msh_file.gmsh_model() as gmsh:
         gmsh.model.add("mine")
         with pytest.raises(ExportError, match="in use"):
-            mesh_export.write(mesh, tmp_path / "mesh.msh")
+            msh_file.write(mesh, tmp_path / "mesh.msh")
         assert gmsh.model.getCurrent() == "mine"
     assert not gmsh.isInitialized()
     assert not any(tmp_path.iterdir())
@@ -371,14 +370,14 @@ def test_a_gmsh_in_use_is_left_alone(mesh, tmp_path):
 def test_files_of_others_are_not_read(tmp_path, mesh):
     path = tmp_path / "mesh.msh"
     with pytest.raises(ExportError, match="cannot be read"):
-        mesh_export.read(path)
+        msh_file.read(path)
     path.write_text("$MeshFormat\n2.2 0 8\n$EndMeshFormat\n")
     with pytest.raises(ExportError, match=r"expected .* a binary MSH 4.1 file"):
-        mesh_export.read(path)
-    content = mesh_export.write(mesh, path).read_bytes()
+        msh_file.read(path)
+    content = msh_file.write(mesh, path).read_bytes()
     path.write_bytes(content.partition(b"$Comments")[0])
     with pytest.raises(ExportError, match="does not say how many grains"):
-        mesh_export.read(path)
+        msh_file.read(path)
     comments = content.partition(b"$Comments")[2].decode().splitlines()
     assert comments[1] == "coordinates in um"
     assert json.loads(comments[2]) == dict(mesh.facts)

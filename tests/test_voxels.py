@@ -26,7 +26,7 @@ Written = namedtuple("Written", "particle path grid labels")
 @pytest.fixture(scope="module")
 def written(small_particle, tmp_path_factory):
     path = tmp_path_factory.mktemp("voxels") / "voxels.vtkhdf"
-    assert voxels.write(small_particle, path, spacing_um=SPACING) == path
+    assert voxels.write(small_particle, path, pitch_um=SPACING) == path
     grid = Grid.around(small_particle.shell.radius_bounds[1], SPACING)
     assert grid.shape[0] > voxels.SLAB
     assert grid.shape[0] % voxels.SLAB
@@ -116,7 +116,7 @@ def test_voxels_fill_the_shell(file, written):
 
 def test_voxels_of_a_ball_lie_between_two_balls(small_particle, tmp_path):
     ball = replace(small_particle, shell=Shell.sphere(1.0))
-    path = voxels.write(ball, tmp_path / "ball.vtkhdf", spacing_um=0.1)
+    path = voxels.write(ball, tmp_path / "ball.vtkhdf", pitch_um=0.1)
     with h5py.File(path) as file:
         volume = file["grain_volume"][:].sum()
     reach = 0.1 * np.sqrt(3) / 2
@@ -124,7 +124,7 @@ def test_voxels_of_a_ball_lie_between_two_balls(small_particle, tmp_path):
 
 
 def test_grains_too_small_for_a_voxel_stay_in_the_table(small_particle, tmp_path):
-    path = voxels.write(small_particle, tmp_path / "coarse.vtkhdf", spacing_um=0.4)
+    path = voxels.write(small_particle, tmp_path / "coarse.vtkhdf", pitch_um=0.4)
     with h5py.File(path) as file:
         counts = file["grain_voxels"][:]
         assert len(counts) == len(file["grain_seed"]) == small_particle.n_grains
@@ -136,7 +136,7 @@ def test_grains_too_small_for_a_voxel_stay_in_the_table(small_particle, tmp_path
 @pytest.mark.parametrize("layers", [1, 7, 1000])
 def test_the_file_does_not_depend_on_the_slabs(written, tmp_path, monkeypatch, layers):
     monkeypatch.setattr(voxels, "SLAB", layers)
-    coarse = {"spacing_um": 3 * SPACING}
+    coarse = {"pitch_um": 3 * SPACING}
     voxels.write(written.particle, tmp_path / "slabs", **coarse)
     monkeypatch.undo()
     voxels.write(written.particle, tmp_path / "default", **coarse)
@@ -150,7 +150,7 @@ def test_orientations_are_stored_with_their_convention(small_particle, tmp_path,
     quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
     for orientations in (quaternions, None):
         particle = replace(small_particle, orientations=orientations)
-        path = voxels.write(particle, tmp_path / "voxels.vtkhdf", spacing_um=0.4)
+        path = voxels.write(particle, tmp_path / "voxels.vtkhdf", pitch_um=0.4)
         with xarray.open_dataset(path) as dataset:
             assert ("grain_orientation" in dataset) == (orientations is not None)
             if orientations is not None:
@@ -163,7 +163,7 @@ def test_writing_leaves_the_particle_as_it_was(written):
     shell, grains = written.particle.shell, written.particle.tessellation
     arrays = [shell.coefficients, grains.seeds, grains.matrices, grains.offsets]
     before = [array.copy() for array in arrays]
-    voxels.write(written.particle, written.path.with_name("again.vtkhdf"), spacing_um=0.4)
+    voxels.write(written.particle, written.path.with_name("again.vtkhdf"), pitch_um=0.4)
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -280,19 +280,19 @@ def test_the_file_says_what_the_particle_was_made_from(file):
 
 
 def test_equal_particles_are_equal_files(small_particle, tmp_path):
-    one = voxels.write(small_particle, tmp_path / "one", spacing_um=0.1)
+    one = voxels.write(small_particle, tmp_path / "one", pitch_um=0.1)
     time.sleep(1.1)  # a time stamp would count on
-    two = voxels.write(small_particle, tmp_path / "two", spacing_um=0.1)
+    two = voxels.write(small_particle, tmp_path / "two", pitch_um=0.1)
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_memory_is_that_of_a_slab_as_planned(small_particle, tmp_path):
     needed = voxels.plan(small_particle, 0.012)
     assert needed.voxels * 4 > 2.5 * needed.memory_bytes
-    voxels.write(small_particle, tmp_path / "voxels.vtkhdf", spacing_um=0.4)  # caches filled
+    voxels.write(small_particle, tmp_path / "voxels.vtkhdf", pitch_um=0.4)  # caches filled
     tracemalloc.start()
     try:
-        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", spacing_um=0.012)
+        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", pitch_um=0.012)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -302,7 +302,7 @@ def test_memory_is_that_of_a_slab_as_planned(small_particle, tmp_path):
 @pytest.mark.parametrize("spacing", [SPACING, 0.1])
 def test_the_plan_foretells_the_file(small_particle, tmp_path, spacing):
     needed = voxels.plan(small_particle, spacing)
-    path = voxels.write(small_particle, tmp_path / "voxels.vtkhdf", spacing_um=spacing)
+    path = voxels.write(small_particle, tmp_path / "voxels.vtkhdf", pitch_um=spacing)
     assert voxels.read(path).labels.shape == needed.shape
     assert needed.voxels == np.prod(needed.shape)
     assert 2 / 3 < path.stat().st_size / needed.file_bytes < 3 / 2
@@ -313,7 +313,7 @@ def test_progress_counts_the_layers(small_particle, tmp_path):
     voxels.write(
         small_particle,
         tmp_path / "voxels.vtkhdf",
-        spacing_um=SPACING,
+        pitch_um=SPACING,
         progress=lambda message, part: calls.append(part),
     )
     layers = voxels.plan(small_particle, SPACING).shape[0]
@@ -328,7 +328,7 @@ def test_an_interrupted_export_leaves_the_old_file(small_particle, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        voxels.write(small_particle, path, spacing_um=0.1, progress=interrupt)
+        voxels.write(small_particle, path, pitch_um=0.1, progress=interrupt)
     assert names(tmp_path) == ["voxels.vtkhdf"]
     assert path.read_text() == "old"
 
@@ -339,13 +339,13 @@ def test_an_interrupted_export_leaves_the_old_file(small_particle, tmp_path):
 @pytest.mark.parametrize("spacing", [0.0, -0.1, np.nan, np.inf])
 def test_a_spacing_that_is_no_length_is_refused(small_particle, tmp_path, spacing):
     with pytest.raises(ExportError, match=f"spacing is {spacing}, expected a positive"):
-        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", spacing_um=spacing)
+        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", pitch_um=spacing)
     assert names(tmp_path) == []
 
 
 def test_a_spacing_coarser_than_the_particle_is_refused(small_particle, tmp_path):
     with pytest.raises(ExportError, match=r"no voxel centre .* 50 um; its diameter is 2\.6 um"):
-        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", spacing_um=50.0)
+        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", pitch_um=50.0)
     assert names(tmp_path) == []
 
 
@@ -353,7 +353,7 @@ def test_a_grid_that_memory_cannot_hold_is_refused_before_work(small_particle, t
     with pytest.raises(
         ExportError, match=r"need .* of memory and about .* of disk; .* of memory are free"
     ):
-        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", spacing_um=1e-7)
+        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", pitch_um=1e-7)
     assert names(tmp_path) == []
 
 
@@ -361,7 +361,7 @@ def test_a_file_that_the_disk_cannot_hold_is_refused(small_particle, tmp_path, m
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(2, 1, 1))
     with pytest.raises(ExportError, match=r"kB of disk; .* has 1 B free"):
-        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", spacing_um=0.1)
+        voxels.write(small_particle, tmp_path / "voxels.vtkhdf", pitch_um=0.1)
     assert names(tmp_path) == []
 
 

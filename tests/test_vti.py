@@ -18,8 +18,8 @@ Written = namedtuple("Written", "particle path grid labels")
 
 @pytest.fixture(scope="module")
 def written(small_particle, tmp_path_factory):
-    path = tmp_path_factory.mktemp("vti") / "voxels.vti"
-    assert vti.write(small_particle, path, spacing_um=SPACING) == path
+    path = tmp_path_factory.mktemp("voxels-vti") / "voxels.vti"
+    assert vti.write(small_particle, path, pitch_um=SPACING) == path
     grid = Grid.around(small_particle.shell.radius_bounds[1], SPACING)
     return Written(small_particle, path, grid, label_grid(small_particle, grid))
 
@@ -51,7 +51,7 @@ def test_vtk_reads_the_labels_with_x_fastest(written):
 
 @pytest.mark.parametrize(("unit", "um"), [("m", 1e6), ("um", 1.0)])
 def test_cells_lie_where_the_grains_are(small_particle, tmp_path, rng, unit, um):
-    path = vti.write(small_particle, tmp_path / "voxels.vti", spacing_um=0.1, unit=unit)
+    path = vti.write(small_particle, tmp_path / "voxels.vti", pitch_um=0.1, unit=unit)
     image = image_of(path)
     material = image.GetCellData().GetArray("material")
     cells = rng.integers(0, image.GetNumberOfCells(), 300)
@@ -72,7 +72,7 @@ def test_lengths_are_metres_and_the_file_says_so(written):
 
 @pytest.mark.parametrize("unit", ["m", "um"])
 def test_reading_gives_back_labels_and_grid_in_micrometres(small_particle, tmp_path, unit):
-    path = vti.write(small_particle, tmp_path / "voxels.vti", spacing_um=0.1, unit=unit)
+    path = vti.write(small_particle, tmp_path / "voxels.vti", pitch_um=0.1, unit=unit)
     found = vti.read(path)
     grid = voxels.plan(small_particle, 0.1).grid
     np.testing.assert_array_equal(found.labels, label_grid(small_particle, grid))
@@ -105,14 +105,14 @@ def test_a_reader_of_lines_finds_the_array(written):
 
 
 def test_equal_particles_are_equal_files(written, tmp_path):
-    again = vti.write(written.particle, tmp_path / "again.vti", spacing_um=SPACING)
+    again = vti.write(written.particle, tmp_path / "again.vti", pitch_um=SPACING)
     assert again.read_bytes() == written.path.read_bytes()
 
 
 def test_writing_leaves_the_particle_as_it_was(small_particle, tmp_path):
     grains = small_particle.tessellation
     before = [array.copy() for array in (grains.seeds, grains.matrices, grains.offsets)]
-    vti.write(small_particle, tmp_path / "voxels.vti", spacing_um=0.2)
+    vti.write(small_particle, tmp_path / "voxels.vti", pitch_um=0.2)
     for array, copy in zip((grains.seeds, grains.matrices, grains.offsets), before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -120,10 +120,10 @@ def test_writing_leaves_the_particle_as_it_was(small_particle, tmp_path):
 def test_memory_is_that_of_a_slab(small_particle, tmp_path):
     needed = voxels.plan(small_particle, 0.015)
     assert needed.voxels * 4 > 2 * needed.memory_bytes
-    vti.write(small_particle, tmp_path / "voxels.vti", spacing_um=0.4)  # caches filled
+    vti.write(small_particle, tmp_path / "voxels.vti", pitch_um=0.4)  # caches filled
     tracemalloc.start()
     try:
-        vti.write(small_particle, tmp_path / "voxels.vti", spacing_um=0.015)
+        vti.write(small_particle, tmp_path / "voxels.vti", pitch_um=0.015)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -135,7 +135,7 @@ def test_progress_counts_the_layers(small_particle, tmp_path):
     vti.write(
         small_particle,
         tmp_path / "voxels.vti",
-        spacing_um=SPACING,
+        pitch_um=SPACING,
         progress=lambda message, part: calls.append(part),
     )
     layers = voxels.plan(small_particle, SPACING).shape[0]
@@ -150,7 +150,7 @@ def test_an_interrupted_export_leaves_the_old_file(small_particle, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        vti.write(small_particle, path, spacing_um=0.1, progress=interrupt)
+        vti.write(small_particle, path, pitch_um=0.1, progress=interrupt)
     assert names(tmp_path) == ["voxels.vti"]
     assert path.read_text() == "old"
 
@@ -165,7 +165,7 @@ def test_an_unknown_unit_is_refused(small_particle, tmp_path):
 ])  # fmt: skip
 def test_a_spacing_that_makes_no_image_is_refused(small_particle, tmp_path, spacing, message):
     with pytest.raises(ExportError, match=message):
-        vti.write(small_particle, tmp_path / "voxels.vti", spacing_um=spacing)
+        vti.write(small_particle, tmp_path / "voxels.vti", pitch_um=spacing)
     assert names(tmp_path) == []
 
 

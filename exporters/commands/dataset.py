@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import cyclopts
 from cyclopts import Parameter
 
 from .arguments import Set, assignments
@@ -18,9 +17,7 @@ from .terminal import progress_bar, tell
 if TYPE_CHECKING:
     from ..datasets.config import DatasetConfig
     from ..datasets.making.build import Report
-    from ..datasets.making.engines import Engine
 
-dataset_app = cyclopts.App(name="dataset", help="Build, check and index datasets of particles.")
 
 Folder = Annotated[Path, Parameter(help="Folder of a dataset.")]
 Jobs = Annotated[
@@ -60,13 +57,14 @@ def build(
     json_output: Json = False,
 ) -> int:
     """Make a dataset, or go on with one; exit code 1 if particles could not be made."""
-    from ..datasets.making.build import Shard, build as build_dataset
+    from ..datasets.making.build import Shard, build as build_dataset, planned
+    from ..datasets.making.engines import engine_for
 
-    plan = _plan(config, parent, settings)
+    plan = planned(config, parent, assignments(settings))
     if dry_run:
         _tell_estimate(plan, parent, out, jobs, json_output)
         return 0
-    engine = _engine(jobs, executor, out, hours)
+    engine = engine_for(jobs, executor, out, hours)
     part = None if shard is None else Shard.parse(shard)
     with progress_bar(plan.name) as show:
         report = build_dataset(
@@ -88,9 +86,10 @@ def verify(
 ) -> int:
     """Say everything that is wrong with a dataset; exit code 1 if something is."""
     from ..datasets.checking.verify import verify as problems_of
+    from ..datasets.making.engines import engine_for
 
     with progress_bar("verify") as show:
-        found = problems_of(folder, level, _engine(jobs), show)
+        found = problems_of(folder, level, engine_for(jobs), show)
     if json_output:
         tell({"dataset": str(folder), "level": level, "problems": found}, json_output)
         return 1 if found else 0
@@ -103,48 +102,11 @@ def verify(
 def index(folder: Folder, /, *, jobs: Jobs = None, json_output: Json = False) -> None:
     """Write index, totals and manifest again: the last step after a build in shards."""
     from ..datasets.making.build import index_folder
+    from ..datasets.making.engines import engine_for
 
     with progress_bar("index") as show:
-        contents = index_folder(folder, _engine(jobs), show)
+        contents = index_folder(folder, engine_for(jobs), show)
     tell({"dataset": str(folder), **contents}, json_output)
-
-
-def _plan(config: Path | None, parent: Path | None, settings: list[str] | None) -> DatasetConfig:
-    """What to make: of a TOML file, or another dataset with changes."""
-    from ...generator.errors import DatasetError
-    from ..datasets import config as configuration
-    from ..datasets.folder import derived
-
-    if (config is None) == (parent is None):
-        msg = "give a CONFIG.toml, or --from DATASET with --set NAME=VALUE, one of the two"
-        raise DatasetError(msg)
-    if config is not None:
-        if settings:
-            msg = f"--set goes with --from; write {settings[0]!r} under [parameters] of {config}"
-            raise DatasetError(msg)
-        return configuration.load(config)
-    return derived(parent or Path(), assignments(settings))
-
-
-def _engine(
-    jobs: int | None, executor: str | None = None, out: Path = Path(), hours: float = 1.0
-) -> Engine:
-    from ...generator.errors import DatasetError
-    from ...generator.machine import usable_cores
-    from ..datasets.making.engines import Dask, Processes, Slurm, in_this_process
-
-    if jobs is not None and jobs < 1:
-        msg = f"--jobs is {jobs}, expected 1 or more"
-        raise DatasetError(msg)
-    n = jobs or usable_cores()
-    if executor is None:
-        return in_this_process if n == 1 else Processes(n)
-    if executor == "slurm":
-        return Slurm(n, out.resolve().with_name(f"{out.resolve().name}.slurm"), hours)
-    if executor.startswith("dask://"):
-        return Dask(f"tcp://{executor.removeprefix('dask://')}")
-    msg = f"--executor is {executor!r}, expected slurm or dask://host:port"
-    raise DatasetError(msg)
 
 
 def _tell_report(report: Report, plan: DatasetConfig, out: Path, json_output: bool) -> None:

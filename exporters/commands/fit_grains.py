@@ -167,6 +167,7 @@ def _require_packages(maps: Sequence[Path]) -> None:
 def _require_usable(options: TrainingOptions) -> None:
     """Refuse, before anything is read, what would end a fit that has begun; with all reasons."""
     from ...generator.errors import FitError
+    from ...generator.fitting.grains.networks import devices
 
     problems = []
     if not 1 <= options.seeds <= 100:
@@ -175,18 +176,11 @@ def _require_usable(options: TrainingOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             problems.append(f"--{name.replace('_', '-')} is {value}, expected {least} or more")
-    if options.device not in (devices := _devices()):
+    if options.device not in (devices := devices()):
         problems.append(f"--device is {options.device!r}, expected {' or '.join(devices)}")
     if problems:
         msg = "; ".join(problems)
         raise FitError(msg)
-
-
-def _devices() -> list[str]:
-    """What nets can be trained on here."""
-    import torch
-
-    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def _plan(

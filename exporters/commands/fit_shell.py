@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import cyclopts
 from cyclopts import Parameter
 
 from .arguments import model_name
-from .fit_grains import grains
 from .terminal import progress_bar, tell
 from .write_products import row_names
 
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from ...generator.fitting.shells.fit import FitSettings, Measured, ShellFit
     from ...generator.measured.volumes import Volume
     from ...generator.model_card import ModelCard
-
-fit_app = cyclopts.App(name="fit", help="Fit a model to measured data.")
-fit_app.command(grains)
 
 
 @Parameter(name="*")

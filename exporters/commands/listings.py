@@ -9,12 +9,12 @@ from .terminal import tell
 def formats(*, json_output: Json = False) -> None:
     """List the products, what opens them and what is missing to write them."""
     from ...generator.requirements import install_command
-    from ..products.registry import FORMATS
+    from ..products.registry import PRODUCTS
 
     rows = {
-        f.name: f"{f.file}: {f.purpose}; opens in {f.opens_in}"
-        + (f" [needs {', '.join(f.missing)}: {install_command(f.extra)}]" if f.missing else "")
-        for f in FORMATS.values()
+        p.name: f"{p.file}: {p.purpose}; opens in {p.opens_in}"
+        + (f" [needs {', '.join(p.missing)}: {install_command(p.extra)}]" if p.missing else "")
+        for p in PRODUCTS.values()
     }
     tell(rows, json_output)
 

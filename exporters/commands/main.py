@@ -16,24 +16,7 @@ from typing import TextIO
 
 import cyclopts
 
-from .dataset import dataset_app
-from .dataset_delivery import describe, fetch, pack
-from .fit_shell import fit_app
-from .sections import phantom, section
-
-app = cyclopts.App(
-    name="cathodegrain",
-    help="Virtual NMC811 cathode particles: voxels, grain surfaces, FE meshes.",
-    version=lambda: _version(),
-    suppress_keyboard_interrupt=False,
-)
-
-app.command(fit_app)
-app.command(dataset_app)
-for delivery in (describe, fetch, pack):
-    dataset_app.command(delivery)
-app.command(section)
-app.command(phantom)
+from .app import app
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -121,12 +104,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _version() -> str:
-    from ..files.provenance import version
-
-    return version("cathodegrain")
 
 
 if __name__ == "__main__":

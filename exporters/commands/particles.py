@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from .arguments import DryRun, Json, Overwrite, Set, assignments
 from .terminal import file_rows, tell
-from .write_products import ProductOptions, plan_rows, write_products
+from .write_products import ProductOptions, plan_rows, product_names, write_products
 
 Out = Annotated[Path, Parameter(help="Folder that receives one folder for each particle.")]
 Products = Annotated[
@@ -40,7 +40,7 @@ def generate(
     from ..datasets.config import MOST
 
     card = ModelCard.load(model).with_parameters(assignments(settings))
-    names = _product_names(products)
+    names = product_names(products)
     if not 1 <= count <= MOST["count"]:
         msg = f"--count is {count}, expected 1 to {MOST['count']:.4g}"
         raise GenerationError(msg)
@@ -67,7 +67,7 @@ def regenerate(
     from ...generator.generate import regenerate as again
     from ..products.particle_folder import load
 
-    names = _product_names(products)
+    names = product_names(products)
     particle = again(load(parent), assignments(settings))
     _write(particle, out, names, options, overwrite, json_output)
 
@@ -89,7 +89,7 @@ def export(
     from ...generator.errors import ExportError
     from ..products.particle_folder import load
 
-    names = _product_names(to) + _solver_names(solvers)
+    names = product_names(to) + _solver_names(solvers)
     if not names:
         msg = "nothing to write: give --to PRODUCT or --for SOLVER"
         raise ExportError(msg)
@@ -108,9 +108,9 @@ def report(
 ) -> None:
     """Draw a particle: outside, cut open, sections, statistics of its grains."""
     from ..products.particle_folder import add
-    from ..products.registry import FORMATS
+    from ..products.registry import PRODUCTS
 
-    FORMATS["report"].require()
+    PRODUCTS["report"].require()
     print(add(folder, "report", overwrite=overwrite))
 
 
@@ -151,19 +151,6 @@ def validate(folder: Annotated[Path, Parameter(help="Folder of a particle.")], /
         print(problem, file=sys.stderr)
     print(f"{folder}: {'sound' if not found else f'problems: {len(found)}'}")
     return 1 if found else 0
-
-
-def _product_names(text: str) -> list[str]:
-    from ...generator.errors import ExportError, suggestion
-    from ..products.registry import FORMATS
-
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in FORMATS]:
-        msg = f"unknown product {unknown[0]!r}; {suggestion(unknown[0], sorted(FORMATS))}"
-        raise ExportError(msg)
-    for name in names:
-        FORMATS[name].require()
-    return names
 
 
 def _solver_names(text: str) -> list[str]:

@@ -1,21 +1,31 @@
-"""Products that the command line is asked for: their options, and what is told about them.
+"""Products that the command line is asked for: their options, and what is said about them.
 
 While one is written its progress is shown if standard error is a terminal; afterwards the
-certificate of a mesh, the table of several and the cost are told. Nothing heavy is
+certificate of a mesh, the table of several and the cost are printed. Nothing heavy is
 imported before a product is written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..products.options import OPTIONS
 from .terminal import cost, progress_bar
+
+if TYPE_CHECKING:
+    from ...generator.particle import Particle
+    from ..products.product import Written
+
+
+def _default(name: str) -> Any:
+    return OPTIONS[name].default
 
 
 @Parameter(name="*")
@@ -23,45 +33,52 @@ from .terminal import cost, progress_bar
 class ProductOptions:
     """How products are made; each takes those that concern it."""
 
-    pitch: Annotated[float, Parameter(help="Edge of a voxel, um.")] = 0.1
+    pitch: Annotated[float, Parameter(help="Edge of a voxel, um.")] = _default("pitch_um")
     size: Annotated[
         str,
         Parameter(
             help="Longest edge of the tetrahedra, um; several, as 0.4,0.2,0.1, for a mesh of each."
         ),
-    ] = "0.15"
+    ] = str(_default("size_um"))
     boundary_size: Annotated[
         float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
-    ] = None
-    order: Annotated[int, Parameter(help="1, or 2 for ten-node tetrahedra.")] = 1
-    cohesive: Annotated[
-        bool, Parameter(negative="", help="Split along grain boundaries, with cohesive wedges.")
-    ] = False
-    discontinuous: Annotated[
-        bool, Parameter(negative="", help="Split along grain boundaries, without wedges.")
-    ] = False
-    unit: Annotated[str | None, Parameter(help="Unit of length of solver decks: um or m.")] = None
-    surface_format: Annotated[str, Parameter(help="Closed surfaces as ply, stl or glb.")] = "ply"
+    ] = _default("boundary_size_um")
+    order: Annotated[int, Parameter(help="1, or 2 for ten-node tetrahedra.")] = _default("order")
+    boundaries: Annotated[
+        str,
+        Parameter(
+            help="bonded; cohesive: split along grain boundaries, with wedges; discontinuous: "
+            "split, without wedges."
+        ),
+    ] = _default("boundaries")
+    cohesive: Annotated[bool, Parameter(negative="", show=False)] = False  # until version 0.3
+    discontinuous: Annotated[bool, Parameter(negative="", show=False)] = False
+    unit: Annotated[str | None, Parameter(help="Unit of length of solver decks: um or m.")] = (
+        _default("unit")
+    )
+    surface_format: Annotated[str, Parameter(help="Closed surfaces as ply, stl or glb.")] = (
+        _default("surface_format")
+    )
     force: Annotated[
         bool, Parameter(negative="", help="Write a mesh although it fails its certificate.")
-    ] = False
+    ] = _default("force")
 
     def of(self, name: str) -> dict[str, Any]:
         """Options of one product."""
-        from ..products.registry import FORMATS
+        from ..products.registry import PRODUCTS
 
         given = {
-            "spacing_um": self.pitch,
+            "pitch_um": self.pitch,
             "size_um": self.sizes[0],
             "sizes_um": self.sizes,
             "boundary_size_um": self.boundary_size,
             "order": self.order,
-            "interfaces": self._interfaces(),
+            "boundaries": self._boundaries(),
             "unit": self.unit,
             "surface_format": self.surface_format,
             "force": self.force,
         }
-        return {option: given[option] for option in FORMATS[name].options}
+        return {option: given[option] for option in PRODUCTS[name].options}
 
     @property
     def sizes(self) -> list[float]:
@@ -74,106 +91,110 @@ class ProductOptions:
             msg = f"--size is {self.size!r}, expected a length in um, or several: 0.4,0.2,0.1"
             raise ExportError(msg) from error
 
-    def _interfaces(self) -> str:
+    def _boundaries(self) -> str:
+        """The option, which two flags of version 0.1.0 may stand for."""
         from ...generator.errors import ExportError
 
-        if self.cohesive and self.discontinuous:
-            msg = "--cohesive and --discontinuous exclude each other; give one of them"
+        flags = [name for name in ("cohesive", "discontinuous") if getattr(self, name)]
+        for name in flags:
+            warnings.warn(f"--{name} is now --boundaries {name}", FutureWarning, stacklevel=2)
+        if len(flags) == 2:
+            msg = "--cohesive and --discontinuous exclude each other; give --boundaries one of them"
             raise ExportError(msg)
-        if self.cohesive:
-            return "cohesive"
-        return "discontinuous" if self.discontinuous else "bonded"
+        return flags[0] if flags else self.boundaries
+
+
+def product_names(text: str) -> list[str]:
+    """Names of products that are separated by commas.
+
+    Raises
+    ------
+    ExportError
+        If there is no such product, or one needs a package that is not installed.
+    """
+    from ..products.registry import product_named
+
+    found = [product_named(name.strip()) for name in text.split(",") if name.strip()]
+    for product in found:
+        product.require()
+    return [product.name for product in found]
 
 
 def write_products(
     folder: Path, names: list[str], options: ProductOptions, overwrite: bool
 ) -> dict[str, Any]:
     """Write products; rows of what was written, with a mesh's certificate, once, after it."""
+    from ..products.particle_folder import opened
+
     rows: dict[str, Any] = {}
     shown: list[str] = []
     names = _for_several_sizes(names, options.sizes)
-    for name in sorted(names, key=lambda name: name != "mesh"):  # others are made of it
-        started = time.process_time()
-        rows[name] = _add(folder, name, options.of(name), overwrite)
-        if name == "convergence":
-            rows["table"] = _ladder(folder)
-        if (certificate := _certificate(folder, name)) and certificate != shown:
-            shown = certificate
-            rows |= {f"{name} certificate": certificate, f"{name} cost": cost(started)}
+    if not names:
+        return rows
+    with opened(folder) as found:
+        for name in names:
+            started = time.process_time()
+            with progress_bar(name) as show:
+                made = found.write(name, options.of(name), overwrite=overwrite, progress=show)
+            rows[name] = str(made.path)
+            rows |= dict(_told(name, made, started, shown))
+        if (kept := found.keep_mesh()) is not None:
+            rows["mesh-vtkhdf"] = str(kept.path)
     return rows
 
 
-def _add(folder: Path, name: str, options: dict[str, Any], overwrite: bool) -> str:
-    """Write one product, with a progress bar if standard error is a terminal."""
-    from ..products.particle_folder import add
-
-    with progress_bar(name) as show:
-        return str(add(folder, name, overwrite=overwrite, progress=show, **options))
+def _told(name: str, made: Written, started: float, shown: list[str]) -> Iterator[tuple[str, Any]]:
+    """Rows about a product; a certificate that was ``shown`` is not shown again."""
+    summary = made.summary or {}
+    if "rows" in summary:
+        yield "table", _ladder(summary["rows"])
+    certificate = _certificate(summary)
+    if certificate and certificate != shown:
+        shown[:] = certificate
+        yield f"{name} certificate", certificate
+        yield f"{name} cost", cost(started)
 
 
 def _for_several_sizes(names: list[str], sizes: list[float]) -> list[str]:
     """The products, with the ladder of meshes for ``mesh`` where several sizes are asked for."""
     from ...generator.errors import ExportError
-    from ..products.registry import FORMATS
+    from ..products.registry import PRODUCTS
 
     if len(sizes) < 2:
         return names
     names = ["convergence" if name == "mesh" else name for name in names]
-    if single := [name for name in names if FORMATS[name].meshed]:
+    if single := [name for name in names if PRODUCTS[name].made_of == "mesh"]:
         msg = f"{single[0]} takes one --size, not {sizes}; several go with --to mesh only"
         raise ExportError(msg)
     return names
 
 
-def _ladder(folder: Path) -> list[str]:
-    from ..products.convergence import Rung, lines, summary
+def _ladder(rows: list[dict[str, Any]]) -> list[str]:
+    from ..products.convergence import Rung, lines
 
-    rows = summary(folder / "convergence")["rows"]
     return list(lines([Rung(**row) for row in rows]))
 
 
-def _certificate(folder: Path, name: str) -> list[str]:
+def _certificate(summary: Mapping[str, Any]) -> list[str]:
     from ..certificate.certificate import certificate_lines
-    from ..particles import metadata
 
-    products = metadata.read(folder)["products"]
-    found = [p["summary"] for p in products if p["format"] == name and "summary" in p]
-    documents = [facts["certificate"] for facts in found if "certificate" in facts]
-    return [line for document in documents for line in certificate_lines(document)]
+    return list(certificate_lines(summary["certificate"])) if "certificate" in summary else []
 
 
 def plan_rows(
-    particle: Any, out: Path, names: list[str], options: ProductOptions
+    particle: Particle, out: Path, names: list[str], options: ProductOptions
 ) -> dict[str, Any]:
     """What would be written: rows of names, numbers of voxels and elements, memory."""
-    from ..products.registry import FORMATS
-    from ..products.voxels import plan
+    from ..products.registry import PRODUCTS
 
     rows: dict[str, Any] = {
         "particle": str(out / particle.id),
         "grains": particle.n_grains,
         "diameter_um": round(particle.shell.diameter_um, 3),
     }
-    if {"voxels", "vti", "grains"} & set(names):
-        voxels = plan(particle, options.pitch)
-        rows["voxel_shape_zyx"] = list(voxels.shape)
-        rows["voxel_bytes_estimate"] = voxels.file_bytes
-    if any(FORMATS[name].meshed for name in names):
-        rows |= _mesh_plan(particle, options)
+    for name in _for_several_sizes(names, options.sizes):
+        rows |= PRODUCTS[name].plan(particle, options.of(name))
     return rows
-
-
-def _mesh_plan(particle: Any, options: ProductOptions) -> dict[str, Any]:
-    from ..mesh.body import ParticleBody
-    from ..meshing.sizes import MeshSizes, at_a_time
-
-    body, fine = ParticleBody(particle), options.boundary_size
-    meshes = [MeshSizes(body, size, size if fine is None else fine) for size in options.sizes]
-    needed = sorted((each.expected_bytes() for each in meshes), reverse=True)
-    return {
-        "mesh_tetrahedra_estimate": round(max(each.expected_tets() for each in meshes), -3),
-        "mesh_memory_bytes_estimate": round(sum(needed[: at_a_time(meshes)])),
-    }
 
 
 def row_names(paths: Sequence[Path]) -> list[str]:

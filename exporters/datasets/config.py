@@ -7,7 +7,7 @@
     version = "1.0.0"              # of the dataset, for its descriptions
     year = 2026                    # of publication
     model = "nmc811"               # a shipped card, or a path relative to this file
-    entropy = 2026                 # seed of the series
+    seed = 2026                    # of the series
     first = 0                      # index of the first particle
     count = 200
 
@@ -15,7 +15,7 @@
     shell.diameter_um = 8.0
 
     [products.voxels]
-    spacing_um = 0.1
+    pitch_um = 0.1
 
     [products.mesh]
     count = 5                      # of the first five particles only
@@ -32,6 +32,7 @@ import json
 import math
 import re
 import tomllib
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +41,9 @@ from typing import Any
 from ...generator.errors import DatasetError, ModelCardError, suggestion
 from ...generator.model_card import PARAMETERS, ModelCard
 from ...generator.requirements import install_command
-from ..commands.write_products import ProductOptions
-from ..products.registry import FORMATS
+from ..particles import renamed
+from ..products.options import OPTIONS
+from ..products.registry import PRODUCTS
 
 TYPES: Mapping[str, type] = {
     "name": str,
@@ -49,7 +51,7 @@ TYPES: Mapping[str, type] = {
     "version": str,
     "year": int,
     "model": str,
-    "entropy": int,
+    "seed": int,
     "first": int,
     "count": int,
     "parameters": dict,
@@ -59,8 +61,8 @@ REQUIRED = ("name", "model", "count")
 NAME = re.compile(r"[a-z0-9][a-z0-9.=-]{0,99}")
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([-+.][0-9A-Za-z.-]+)?")
 LEAST = {"count": 1, "year": 1900}
-MOST = {"year": 9999, "entropy": 2**128 - 1, "first": 10**9, "count": 10**9}
-GRAINS = "grains"
+MOST = {"year": 9999, "seed": 2**128 - 1, "first": 10**9, "count": 10**9}
+GRAINS = "grain-table"
 SOURCES = ("mesh", "voxels")  # other products are made of them
 
 
@@ -170,7 +172,12 @@ class DatasetConfig:
             first=fields["first"],
             count=fields["count"],
             products=tuple(
-                ProductPlan(name=name, **product) for name, product in fields["products"].items()
+                ProductPlan(
+                    name=renamed.PRODUCTS.get(name, name),
+                    count=product["count"],
+                    options=_renamed(product["options"], renamed.OPTIONS),
+                )
+                for name, product in fields["products"].items()
             ),
             origin=parent and Origin(**parent),
         )
@@ -233,6 +240,7 @@ def from_fields(
     DatasetError
         Lists every way in which they are not valid.
     """
+    fields = _of_today(fields)
     problems = list(_wrong_fields(fields))
     wrong = {problem.partition(":")[0] for problem in problems}
     sound = {k: v for k, v in fields.items() if k in TYPES and k not in wrong}
@@ -248,11 +256,30 @@ def from_fields(
         version=fields.get("version"),
         year=fields.get("year"),
         card=card,
-        entropy=fields.get("entropy", 0),
+        entropy=fields.get("seed", 0),
         first=fields.get("first", 0),
         count=fields["count"],
         products=products,
     )
+
+
+def _of_today(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields under the names of today; those of version 0.1.0 are taken with a warning."""
+    found = _renamed(fields, {"entropy": "seed"}, warn=True)
+    if isinstance(products := found.get("products"), dict):
+        found["products"] = {
+            name: _renamed(table, renamed.OPTIONS, warn=True) if isinstance(table, dict) else table
+            for name, table in _renamed(products, renamed.PRODUCTS, warn=True).items()
+        }
+    return found
+
+
+def _renamed(
+    fields: Mapping[str, Any], names: Mapping[str, str], *, warn: bool = False
+) -> dict[str, Any]:
+    for old in sorted(set(fields) & set(names)) if warn else ():
+        warnings.warn(f"{old} is now {names[old]}", FutureWarning, stacklevel=2)
+    return {names.get(name, name): value for name, value in fields.items()}
 
 
 def _wrong_fields(fields: Mapping[str, Any]) -> Iterable[str]:
@@ -338,8 +365,8 @@ def _products(
     plans, problems = [], []
     given = dict(fields.get("products", {}))
     voxels = given.get("voxels")
-    spacing = voxels.get("spacing_um") if isinstance(voxels, dict) else None
-    given.setdefault(GRAINS, {"spacing_um": spacing} if _is_length(spacing) else {})
+    pitch = voxels.get("pitch_um") if isinstance(voxels, dict) else None
+    given.setdefault(GRAINS, {"pitch_um": pitch} if _is_length(pitch) else {})
     for name in sorted(given):
         found = list(_wrong_product(name, given[name], fields))
         problems += found
@@ -353,21 +380,22 @@ def _products(
 def _plan(name: str, table: Mapping[str, Any]) -> ProductPlan:
     """Product with all of its options, as `cathodegrain export` would make it."""
     options = {k: v for k, v in table.items() if k != "count"}
-    floats = {k: float(v) if FORMATS[name].options[k] is float else v for k, v in options.items()}
-    defaults = ProductOptions().of(name)
-    return ProductPlan(name=name, options=defaults | floats, count=table.get("count"))
+    floats = {k: float(v) if OPTIONS[k].kind is float else v for k, v in options.items()}
+    return ProductPlan(
+        name=name, options=PRODUCTS[name].defaults | floats, count=table.get("count")
+    )
 
 
 def _wrong_product(name: str, table: Any, fields: Mapping[str, Any]) -> Iterable[str]:
     field_name = f"products.{name}"
-    if name not in FORMATS:
-        yield _unknown(name, FORMATS, "products.")
+    if name not in PRODUCTS:
+        yield _unknown(name, PRODUCTS, "products.")
         return
     if not isinstance(table, dict):
         yield f"{field_name}: {table!r}, expected a table; [{field_name}] alone takes all defaults"
         return
-    if FORMATS[name].missing:
-        needs, command = ", ".join(FORMATS[name].missing), install_command(FORMATS[name].extra)
+    if PRODUCTS[name].missing:
+        needs, command = ", ".join(PRODUCTS[name].missing), install_command(PRODUCTS[name].extra)
         yield f"{field_name}: needs {needs}, not installed here: {command}"
     for option, value in table.items():
         if option == "count" and name != GRAINS:
@@ -376,9 +404,9 @@ def _wrong_product(name: str, table: Any, fields: Mapping[str, Any]) -> Iterable
                     f"{field_name}.count: {value!r}, expected an integer from 1 to the count of "
                     f"particles, {fields.get('count', 'which is missing')}"
                 )
-        elif option not in FORMATS[name].options:
-            yield _unknown(option, FORMATS[name].options, f"{field_name}.")
-        elif problem := _wrong_value(option, value, FORMATS[name].options[option]):
+        elif option not in PRODUCTS[name].options:
+            yield _unknown(option, PRODUCTS[name].options, f"{field_name}.")
+        elif problem := _wrong_value(option, value, OPTIONS[option].kind):
             yield f"{field_name}.{option}: {value!r}, expected {problem}"
 
 
@@ -405,7 +433,7 @@ def _contradictions(plan: ProductPlan, card: ModelCard | None) -> Iterable[str]:
     if card is None:
         return
     diameter = card.document["shell"]["diameter_um"] or 2 * card.document["shell"]["max_radius_um"]
-    limits = {"spacing_um": diameter / 2, "size_um": diameter / 4}
+    limits = {"pitch_um": diameter / 2, "size_um": diameter / 4}
     for option, limit in limits.items():
         if option in options and options[option] > limit:
             yield (

@@ -69,7 +69,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        _exchange(temporary, target)
+        exchange(temporary, target)
         _flush_folder(target.parent)
     except OSError as error:
         msg = f"{path} cannot be written ({reason(error)}); is the folder writable, is there space?"
@@ -94,8 +94,17 @@ def _beside(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}-{secrets.token_hex(4)}.{suffix}")
 
 
-def _exchange(new: Path, target: Path) -> None:
-    """Move ``new`` to ``target``; an older folder there goes last."""
+def exchange(new: Path, target: Path) -> None:
+    """Move a file or folder ``new`` to ``target``, which it replaces; an older folder goes last.
+
+    Raises
+    ------
+    OSError
+        If the operating system refuses; ``target`` is then as it was.
+    """
+    if new.is_file() and not target.is_dir():
+        os.replace(new, target)
+        return
     if not target.exists():
         new.rename(target)
         return

@@ -14,7 +14,7 @@ from ...generator.machine import available_memory
 from ...generator.particle import OUTSIDE
 from ...generator.progress import Progress
 from ..certificate.certificate import SMALL_PIXELS
-from ..mesh.msh_file import write_msh
+from ..mesh import msh_file
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.mesher import mesh_of
 from .label_volume import MEMORY_SHARE, LabelVolume, require_memory
@@ -224,7 +224,7 @@ def mesh_labels(
     Returns
     -------
     Path
-        ``out``; `mesh_export.summary` has the facts with the certificate.
+        ``out``; `msh_file.read_facts` has the facts with the certificate.
 
     Raises
     ------
@@ -235,4 +235,4 @@ def mesh_labels(
 
     volume = read_labels(path, pitch_um)
     mesh = mesh_volume(volume, size_um, boundary_size_um, progress, force=force)
-    return write_msh(mesh, out)
+    return msh_file.write(mesh, out)

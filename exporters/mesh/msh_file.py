@@ -21,12 +21,11 @@ from ..files.atomic import replacing
 
 if TYPE_CHECKING:
     from .cohesive import SplitMesh
-    from .second_order import SecondOrderMesh
-    from .volume_mesh import VolumeMesh
+    from .volume_mesh import AnyMesh, VolumeMesh
 
 
 from .cohesive import SplitMesh
-from .volume_mesh import VolumeMesh
+from .volume_mesh import AnyMesh, VolumeMesh
 
 TRIANGLE, TETRAHEDRON, PRISM = 2, 4, 6  # gmsh's element types
 N_NODES = {TETRAHEDRON: 4, PRISM: 6}
@@ -82,7 +81,7 @@ def gmsh_model() -> Iterator[ModuleType]:
         gmsh.finalize()
 
 
-def write_msh(mesh: VolumeMesh | SecondOrderMesh | SplitMesh, path: str | Path) -> Path:
+def write(mesh: AnyMesh, path: str | Path) -> Path:
     """Write ``mesh`` as binary MSH 4.1; equal meshes give equal bytes.
 
     Every element is in exactly one physical group: the tetrahedra of grain g in the group
@@ -118,7 +117,7 @@ def _require_complete(temporary: Path, path: str | Path) -> None:
         raise ExportError(msg)
 
 
-def _add_mesh(model: Any, mesh: VolumeMesh | SecondOrderMesh | SplitMesh) -> None:
+def _add_mesh(model: Any, mesh: AnyMesh) -> None:
     triangles, pairs = mesh.facets
     surface, surface_pairs = _surfaces(pairs)
     grains = np.unique(mesh.grain_ids)
@@ -170,7 +169,7 @@ def _surfaces(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 def _add_nodes(
     model_mesh: Any,
-    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
+    mesh: AnyMesh,
     triangles: NDArray[np.int64],
     surface: NDArray[np.int64],
 ) -> None:
@@ -194,30 +193,34 @@ def _grouped(keys: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     yield from zip(found.tolist(), np.split(order, start)[1:], strict=True)
 
 
-def read_msh(
-    path: str | Path,
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], dict[str, Any]]:
-    """Points, tetrahedra, grain ids and facts of a file that `write_msh` made.
+def read(path: str | Path) -> VolumeMesh | SplitMesh:
+    """Mesh of first order of a file that `write` made, bonded or split.
 
     Raises
     ------
     ExportError
-        If it cannot be read, or holds a split mesh.
+        If it cannot be read, or holds a mesh of second order.
     """
-    points, tets, grain_ids, _, facts = read_split_msh(path)
-    if kind := facts.get("interfaces"):
-        msg = f"{path} holds a {kind} mesh, expected a bonded one; read it by cohesive.read"
+    points, tets, grain_ids, wedges, facts = _arrays(Path(path))
+    if not len(tets):
+        msg = f"{path} has no four-node tetrahedra, expected a mesh of first order"
         raise ExportError(msg)
-    return points, tets, grain_ids, facts
+    if "interfaces" not in facts:
+        return VolumeMesh(points, tets, grain_ids, facts["n_grains"], facts)
+    _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    owner = np.zeros(len(points), np.int32)
+    owner[tets] = grain_ids[:, None]
+    pairs = owner[wedges[:, [0, 3]]]
+    parent = first[place.ravel()]  # copies lie at the same place, the first has the lowest number
+    return SplitMesh(points, tets, grain_ids, facts["n_grains"], wedges, pairs, parent, facts)
 
 
-def read_split_msh(
-    path: str | Path,
+def _arrays(
+    path: Path,
 ) -> tuple[
     NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], dict[str, Any]
 ]:
-    """Points, tetrahedra, grain ids, wedges and facts of a file that `write_msh` made."""
-    path = Path(path)
+    """Points, tetrahedra, grain ids, wedges and facts."""
     facts = read_facts(path)
     with gmsh_model() as gmsh:
         try:
@@ -259,7 +262,7 @@ def _check_head(path: Path) -> None:
 
 
 def read_facts(path: str | Path) -> dict[str, Any]:
-    """How the mesh of a file that `write_msh` made was made; gmsh is not needed.
+    """How the mesh of a file that `write` made was made; gmsh is not needed.
 
     Raises
     ------
@@ -278,23 +281,3 @@ def read_facts(path: str | Path) -> dict[str, Any]:
         msg = f"{path} does not say how many grains there are; expected a file of this package"
         raise ExportError(msg) from error
     return facts
-
-
-def read(path: str | Path) -> SplitMesh:
-    """Split mesh of a file that `write_msh` made.
-
-    Raises
-    ------
-    ExportError
-        If the file cannot be read, or holds a bonded mesh.
-    """
-    points, tets, grain_ids, wedges, facts = read_split_msh(path)
-    if "interfaces" not in facts:
-        msg = f"{path} holds a bonded mesh, expected a split one; read it by mesh_export.read"
-        raise ExportError(msg)
-    _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
-    owner = np.zeros(len(points), np.int32)
-    owner[tets] = grain_ids[:, None]
-    pairs = owner[wedges[:, [0, 3]]]
-    parent = first[place.ravel()]  # copies lie at the same place, the first has the lowest number
-    return SplitMesh(points, tets, grain_ids, facts["n_grains"], wedges, pairs, parent, facts)

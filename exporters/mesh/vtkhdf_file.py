@@ -25,15 +25,13 @@ from numpy.typing import NDArray
 from ..files.vtkhdf import add_cells, add_points, dataset, existing_file, new_file
 from .cohesive import SplitMesh
 from .second_order import SecondOrderMesh
-from .volume_mesh import VolumeMesh
+from .volume_mesh import AnyMesh, VolumeMesh
 
 KIND = "cathodegrain/mesh"
 VERSION = "1.0.0"
 CELL_TYPES = {4: 10, 10: 24, 6: 13}  # VTK's, by the number of nodes
 NO_WEDGES = np.empty((0, 6), np.int64)
 NO_PAIRS = np.empty((0, 2), np.int32)
-
-AnyMesh = VolumeMesh | SecondOrderMesh | SplitMesh
 
 
 def write(mesh: AnyMesh, path: str | Path) -> Path:
@@ -80,7 +78,7 @@ def _add_cell_data(
         dataset(group, name, values, long_name=meaning, units="1")
 
 
-def read(path: str | Path) -> AnyMesh:
+def read(path: str | Path) -> VolumeMesh | SecondOrderMesh | SplitMesh:
     """Mesh of a file that `write` made.
 
     Raises

@@ -18,6 +18,7 @@ from ...generator.particle import Particle
 from ...generator.shell.shell import Shell
 from ..files.atomic import replacing
 from ..files.provenance import generator_name, sha256, version
+from . import renamed
 from .recipe import derivation_fields
 
 NAME = "particle.json"
@@ -119,4 +120,11 @@ def read(folder: str | Path) -> dict[str, Any]:
     if problems := schemas.problems(fields, "particle"):
         msg = f"{path} is not valid:\n  " + "\n  ".join(problems)
         raise RecipeError(msg)
-    return fields
+    return fields | {"products": list(map(_renamed, fields["products"]))}
+
+
+def _renamed(product: dict[str, Any]) -> dict[str, Any]:
+    """Entry of a product under the names of today."""
+    options = {renamed.OPTIONS.get(k, k): value for k, value in product["options"].items()}
+    name = renamed.PRODUCTS.get(product["format"], product["format"])
+    return product | {"format": name, "options": options}

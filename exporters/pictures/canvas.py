@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,17 @@ STYLE = {
 }
 
 
+class SavablePicture(Picture):
+    """A picture that can be written, and that notebooks show."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a PNG with a scale bar; needs matplotlib."""
+        return write_picture(self, path)
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self)
+
+
 def write_picture(picture: Picture, path: str | Path) -> Path:
     """Write a rendered picture with a scale bar as a PNG, one pixel for each of its pixels.
 
@@ -42,14 +54,22 @@ def write_picture(picture: Picture, path: str | Path) -> Path:
     --------
     ``write_picture(render_outside(particle, pixels=900), "outside.png")``
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(png_bytes(picture))
+    return Path(path)
+
+
+def png_bytes(picture: Picture) -> bytes:
+    """PNG of a picture with its scale bar."""
     from matplotlib import style
 
     height, width = picture.rgb.shape[:2]
-    with replacing(path) as temporary, style.context(["default", STYLE]):
+    content = io.BytesIO()
+    with style.context(["default", STYLE]):
         figure = new_figure(width, height)
         show_picture(figure, picture, 0, 0)
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-    return Path(path)
+        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    return content.getvalue()
 
 
 def new_figure(width: int, height: int) -> Figure:

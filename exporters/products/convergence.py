@@ -41,8 +41,8 @@ from ...generator.errors import ExportError
 from ...generator.particle import Particle
 from ...generator.progress import Progress
 from ..files.atomic import replacing_folder
+from ..mesh import msh_file
 from ..mesh.body import ParticleBody
-from ..mesh.msh_file import write_msh
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.mesher import volume_mesh
 from ..meshing.sizes import MeshSizes, at_a_time
@@ -164,7 +164,7 @@ def ladder(
         mesh = volume_mesh(particle, sizes[k], None, partial(tell, k), force=force)
         seconds = time.thread_time() - start
         with writing:  # gmsh is one for the whole process
-            write_msh(mesh, temporary / file_name(sizes[k]))
+            msh_file.write(mesh, temporary / file_name(sizes[k]))
         return replace(_rung(mesh), cpu_s=seconds)
 
     with replacing_folder(folder) as temporary:

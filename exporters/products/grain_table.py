@@ -2,7 +2,7 @@
 
 Dimensions: ``grain`` (1..N, the grain id everywhere), ``component`` (x, y, z), ``principal``
 (longest, middle, shortest). Measured on voxels of the spacing that the attribute
-``spacing_um`` gives; what the measures mean is said in `generator.voxels.morphology`. Variables:
+``pitch_um`` gives; what the measures mean is said in `generator.voxels.morphology`. Variables:
 
 ======================== ================ ===== ====== =====================================
 name                     dimensions       type  units  meaning
@@ -78,14 +78,14 @@ class GrainTable:
     ----------
     particle_id
         Particle that the grains belong to.
-    spacing_um
+    pitch_um
         Edge of the voxels that they were measured on, um.
     morphology
         Row i is the grain with id i + 1.
     """
 
     particle_id: str
-    spacing_um: float
+    pitch_um: float
     morphology: GrainMorphology
 
 
@@ -93,11 +93,11 @@ def write(
     particle: Particle,
     path: str | Path,
     *,
-    spacing_um: float,
+    pitch_um: float,
     progress: Progress | None = None,
     voxels: Voxels | None = None,
 ) -> Path:
-    """Measure the grains of ``particle`` on voxels of ``spacing_um`` and write their table.
+    """Measure the grains of ``particle`` on voxels of ``pitch_um`` and write their table.
 
     ``voxels`` are its own of that spacing, if they are at hand.
 
@@ -107,20 +107,20 @@ def write(
         If the spacing is not a positive number, no voxel lies inside, or the file cannot
         be written.
     """
-    grid = plan(particle, spacing_um).grid
+    grid = plan(particle, pitch_um).grid
     labels = voxels.labels if voxels else label_slab(particle, grid, 0, grid.shape[0])
     table = grain_morphology(labels, grid, particle.n_grains)
     counts = np.concatenate([[0], table.voxel_count])
-    require_voxels(counts, particle, spacing_um)
+    require_voxels(counts, particle, pitch_um)
     if progress is not None:
         progress("measuring grains", 0.9)
     with new_file(path) as file:
-        _describe(file, particle, spacing_um)
+        _describe(file, particle, pitch_um)
         _write_rows(file, table)
     return Path(path)
 
 
-def _describe(file: h5py.File, particle: Particle, spacing_um: float) -> None:
+def _describe(file: h5py.File, particle: Particle, pitch_um: float) -> None:
     set_text(
         file,
         schema=KIND,
@@ -132,7 +132,7 @@ def _describe(file: h5py.File, particle: Particle, spacing_um: float) -> None:
         references=recipe.REFERENCE,
         id=particle.id,
     )
-    file.attrs["spacing_um"] = float(spacing_um)
+    file.attrs["pitch_um"] = float(pitch_um)
     fields = recipe.provenance_fields(particle.provenance)
     text = json.dumps(fields, sort_keys=True, allow_nan=False)
     group = file.create_group("provenance")
@@ -171,8 +171,8 @@ def read(path: str | Path) -> GrainTable:
                 field: file[name][:] for name, (field, *_) in VARIABLES.items()
             }
             rows["touches_shell"] = rows["touches_shell"].astype(bool)
-            spacing = float(file.attrs["spacing_um"])
-            return GrainTable(file.attrs["id"].decode(), spacing, GrainMorphology(**rows))
+            pitch = file.attrs.get("pitch_um", file.attrs.get("spacing_um"))  # until version 0.1.0
+            return GrainTable(file.attrs["id"].decode(), float(pitch), GrainMorphology(**rows))
     except hdf5_files.FAILURES as error:
         msg = f"{path} is not a readable table of grains ({error}); export the particle again"
         raise ExportError(msg) from error

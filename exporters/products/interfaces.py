@@ -11,7 +11,7 @@ import csv
 import io
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from ..files.cf import dimension, new_file, set_text, variable
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
 from ..surfaces.grain_surfaces import GrainSurfaces, grain_surfaces
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KIND = "cathodegrain/interfaces"
 VERSION = "1.0.0"
@@ -106,6 +109,12 @@ class Interfaces:
         normals = dict(zip(("normal_x", "normal_y", "normal_z"), self.normal.T, strict=True))
         found = {name: normals.get(name, getattr(self, name, None)) for name in COLUMNS}
         return {name: values for name, values in found.items() if values is not None}
+
+    def frame(self) -> pd.DataFrame:
+        """The table for pandas: a row for each interface, units in the names of the columns."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns)
 
 
 def interfaces(surfaces: GrainSurfaces, particle: Particle) -> Interfaces:

@@ -1,26 +1,40 @@
-"""Folders of particles: made whole or not at all, never overwritten unasked, checkable."""
+"""Folders of particles: made whole or not at all, never overwritten unasked, checkable.
+
+A command opens a folder once (`opened`): its metadata are validated, a file's hash is taken
+once, and what several products are made of is made once. Products are written aside; at the
+end of the command they are moved in and listed in particle.json, which is read again for
+that: commands at the same time do not lose each other's products.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from secrets import token_hex
+from typing import Any
 
 import numpy as np
 
-from ...generator.errors import ExportError, RecipeError
+from ...generator.errors import ExportError, RecipeError, suggestion
 from ...generator.particle import Particle
-from ...generator.progress import Progress
-from ..files.atomic import reason, replacing_folder
+from ...generator.progress import Progress, quiet
+from ..files.atomic import exchange, reason, replacing_folder
+from ..files.lock import locked
 from ..files.provenance import sha256
 from ..particles import metadata, recipe
-from .registry import FORMATS, MESH_SIZES, export
-
-if TYPE_CHECKING:
-    from ..mesh.volume_mesh import VolumeMesh
-    from .voxels import Voxels
+from .options import SIZES
+from .product import Product, Sources, Written
+from .registry import PRODUCTS, completed, product_named
 
 RECIPE = recipe.NAME
+KEPT = "mesh-vtkhdf"  # the product that keeps a mesh: it needs no further package
 
 
 def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> Path:
@@ -43,7 +57,8 @@ def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> P
             "--out, or --overwrite to replace it"
         )
         raise ExportError(msg)
-    with replacing_folder(folder) as temporary:
+    lock = locked(folder) if folder.exists() else nullcontext()
+    with lock, replacing_folder(folder) as temporary:
         fill(particle, temporary)
     return folder
 
@@ -61,14 +76,13 @@ def holds(folder: Path, particle: Particle) -> bool:
     if not (folder / metadata.NAME).is_file():
         return False
     try:
-        found = metadata.read(folder)
+        found = ParticleFolder.read(folder)
     except RecipeError:
         return False
     expected = metadata.document(particle)
     keys = ("model_sha256", "entropy", "index", "shell_attempt", "wasDerivedFrom")
-    same = all(found["provenance"][k] == expected["provenance"][k] for k in keys)
-    same = same and found["n_grains"] == expected["n_grains"]
-    return same and _has_own_recipe(folder, found)
+    same = all(found.fields["provenance"][k] == expected["provenance"][k] for k in keys)
+    return same and found.fields["n_grains"] == expected["n_grains"] and found.has_own_recipe
 
 
 def load(folder: str | Path) -> Particle:
@@ -83,20 +97,34 @@ def load(folder: str | Path) -> Particle:
     path = Path(folder)
     if not path.is_dir():
         return recipe.read(path)
-    particle = recipe.read(path / RECIPE)
-    if (path / metadata.NAME).is_file() and not _has_own_recipe(path, metadata.read(path)):
-        msg = (
-            f"{path / RECIPE} was changed since it was written, expected the sha256 that "
-            f"{metadata.NAME} lists; generate the particle again"
-        )
-        raise RecipeError(msg)
-    return particle
+    if (path / metadata.NAME).is_file():
+        return ParticleFolder.read(path).particle
+    return recipe.read(path / RECIPE)
 
 
-def _has_own_recipe(folder: Path, fields: dict[str, Any]) -> bool:
-    """Whether the recipe is there as the metadata list it."""
-    recipes = [p for p in fields["products"] if p["path"] == RECIPE]
-    return bool(recipes) and all(_intact(folder, p) for p in recipes)
+@contextmanager
+def opened(folder: str | Path, *, particle: Particle | None = None) -> Iterator[ParticleFolder]:
+    """Give the folder of a particle to write products into; they are there after the block.
+
+    If the block raises, what was complete by then is kept.
+
+    Parameters
+    ----------
+    particle
+        That of the folder, if the caller has it.
+
+    Raises
+    ------
+    RecipeError
+        If it is no folder of a particle.
+    ExportError
+        If it cannot be written, or another command changes it for too long.
+    """
+    found = ParticleFolder.read(folder, particle)
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 def add(
@@ -110,45 +138,339 @@ def add(
 ) -> Path:
     """Write one product into a particle's folder and list it in particle.json.
 
-    A product that is there already, made with the same options and unchanged since, is
-    left as it is. ``particle`` is the one of the folder, if it is at hand.
+    Raises
+    ------
+    ExportError
+        As `ParticleFolder.write` does.
+    """
+    with opened(folder, particle=particle) as found:
+        return found.write(name, options, overwrite=overwrite, progress=progress).path
+
+
+def write_all(
+    folder: str | Path,
+    names: Sequence[str],
+    given: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Path]:
+    """Write several products; each takes those of the options that concern it.
 
     Raises
     ------
     ExportError
-        If another file is in the way and ``overwrite`` is not set, or the export fails.
+        If an option concerns none of them, and as `ParticleFolder.write` does.
     """
-    folder = Path(folder)
-    fields = metadata.read(folder)
-    listed = [p for p in fields["products"] if p["format"] == name]
-    if name in FORMATS and (target := folder / FORMATS[name].file).exists() and not overwrite:
-        intact = bool(listed) and all(_intact(folder, p) for p in listed)
+    products = [product_named(name) for name in names]
+    if unknown := sorted(set(given) - {option for p in products for option in p.options}):
+        meant = suggestion(unknown[0], sorted({option for p in products for option in p.options}))
+        msg = f"no option {unknown[0]!r} of {list(names)}; {meant}"
+        raise ExportError(msg)
+    paths = {}
+    with opened(folder) as found:
+        for name, product in zip(names, products, strict=True):
+            own = {option: given[option] for option in product.options if option in given}
+            written = found.write(product.name, own, overwrite=overwrite, progress=progress)
+            paths[name] = written.path
+        found.keep_mesh()
+    return paths
+
+
+@dataclass(frozen=True)
+class _Staged:
+    """A product that lies aside."""
+
+    product: Product
+    options: Mapping[str, Any]
+    written: Written
+    overwrite: bool
+
+
+@dataclass(eq=False)
+class ParticleFolder:
+    """A folder that holds a particle, while a command works on it.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    fields
+        Content of its particle.json.
+    """
+
+    path: Path
+    fields: dict[str, Any]
+    given: Particle | None = None
+    _staged: list[_Staged] = field(default_factory=list)
+    _sha256: dict[tuple[Path, int, int], str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: str | Path, particle: Particle | None = None) -> ParticleFolder:
+        """Folder with validated metadata."""
+        return cls(Path(folder), metadata.read(folder), particle)
+
+    @cached_property
+    def particle(self) -> Particle:
+        """The particle of its recipe.
+
+        Raises
+        ------
+        RecipeError
+            If the recipe cannot be read, or is not the one that the metadata list.
+        """
+        if self.given is not None:
+            return self.given
+        found = recipe.read(self.path / RECIPE)
+        if not self.has_own_recipe:
+            msg = (
+                f"{self.path / RECIPE} was changed since it was written, expected the sha256 that "
+                f"{metadata.NAME} lists; generate the particle again"
+            )
+            raise RecipeError(msg)
+        return found
+
+    @property
+    def has_own_recipe(self) -> bool:
+        """Whether the recipe is there as the metadata list it."""
+        recipes = [entry for entry in self.fields["products"] if entry["path"] == RECIPE]
+        return bool(recipes) and all(map(self.is_intact, recipes))
+
+    def is_intact(self, entry: Mapping[str, Any]) -> bool:
+        """Whether a listed file is there with the bytes that it was written with."""
+        path = self.path / entry["path"]
+        if not path.is_file():
+            return False
+        state = path.stat()
+        key = (path, state.st_mtime_ns, state.st_size)
+        if key not in self._sha256:
+            self._sha256[key] = sha256(path)
+        return self._sha256[key] == entry["sha256"]
+
+    @cached_property
+    def _sources(self) -> Sources:
+        return Sources(self.particle, self._kept)
+
+    @cached_property
+    def _aside(self) -> Path:
+        """Folder for what is being written."""
+        aside = self.path / f"{_own_prefix()}{os.getpid()}-{token_hex(4)}.tmp"
+        try:
+            aside.mkdir()
+        except OSError as error:
+            raise self._refusal(error) from error
+        return aside
+
+    def write(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Write one product; it lies in the folder when this is closed.
+
+        A product that is there already, made with the same options and unchanged since, is
+        left as it is.
+
+        Parameters
+        ----------
+        progress
+            Called with a message and the part of the product that is done.
+
+        Raises
+        ------
+        ExportError
+            If there is no such product or option, a package is missing, another file is in
+            the way and ``overwrite`` is not set, or the product cannot be written.
+        """
+        product = product_named(name)
+        options = completed(product, given)
+        if (present := self._present(product, options, overwrite)) is not None:
+            return present
+        product.require()
+        try:
+            sources = replace(self._sources, progress=progress or quiet)
+            made = product.write(sources, self._aside / product.file, options)
+        except OSError as error:
+            raise self._refusal(error, name) from error
+        except ExportError as error:
+            msg = str(error).replace(str(self._aside), str(self.path))
+            raise ExportError(msg) from error
+        self._staged.append(_Staged(product, options, made, overwrite))
+        return Written(self.path / product.file, made.summary)
+
+    def keep_mesh(self) -> Written | None:
+        """Write the mesh that products were made of, so that later commands find it.
+
+        None if none was made, or the folder has a product that holds a mesh.
+        """
+        holding = {p["format"] for p in self.fields["products"]}
+        holding |= {one.product.name for one in self._staged}
+        made = [one for one in self._staged if one.product.made_of == "mesh"]
+        if not made or holding & set(_READERS["mesh"]):
+            return None
+        return self.write(KEPT, {name: made[0].options[name] for name in SIZES})
+
+    def _present(
+        self, product: Product, options: Mapping[str, Any], overwrite: bool
+    ) -> Written | None:
+        """The product as it is, if it is the one asked for; None if it is to be written."""
+        target = self.path / product.file
+        if not target.exists():
+            return None
+        listed = [p for p in self.fields["products"] if p["format"] == product.name]
+        intact = bool(listed) and all(map(self.is_intact, listed))
         if intact and all(p["options"] == options for p in listed):
-            return target
+            return Written(target, listed[0].get("summary"))
+        if overwrite:
+            return None
         made = f"made with {listed[0]['options']}" if intact else f"not as {metadata.NAME} lists it"
         msg = f"{target} exists, {made}; --overwrite to replace it"
         raise ExportError(msg)
-    try:
-        mesh = _mesh_at_hand(folder, fields, name, options)
-        voxels = _voxels_at_hand(folder, fields, name, options)
-        particle = particle or load(folder)
-        target = export(
-            particle, folder, name, progress=progress, mesh=mesh, voxels=voxels, **options
-        )
-    except OSError as error:
+
+    def _kept(self, kind: str, options: Mapping[str, Any]) -> Any:
+        """Own mesh or voxels, if they are bonded, of first order, and as ``options`` say."""
+        wanted = {**options, "order": 1, "boundaries": "bonded"}
+        for name, read in _READERS[kind].items():
+            for path, made in self._found(name):
+                if all(made[key] == value for key, value in wanted.items() if key in made):
+                    return read(path)
+        return None
+
+    def _found(self, name: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """Places of a product of one file, aside or in the folder, and its options."""
+        for one in self._staged:
+            if one.product.name == name:
+                yield one.written.path, one.options
+        for entry in self.fields["products"]:
+            if entry["format"] == name and self.is_intact(entry):
+                yield self.path / entry["path"], entry["options"]
+
+    def close(self) -> None:
+        """Move what was written into the folder and list it, under the folder's lock.
+
+        Raises
+        ------
+        ExportError
+            If that cannot be done, or another command has meanwhile replaced the particle, or
+            written a product otherwise that is not to be overwritten.
+        """
+        try:
+            if self._staged:
+                with locked(self.path):
+                    self._commit()
+        except OSError as error:
+            raise self._refusal(error) from error
+        finally:
+            if "_aside" in self.__dict__:
+                shutil.rmtree(self._aside, ignore_errors=True)
+
+    def _commit(self) -> None:
+        """List first, then move: what a killed process leaves out is missing, not unknown."""
+        _sweep(self.path)
+        before = self._fields_now()
+        staged = [one for one in self._staged if not self._is_there(one, before)]
+        names = {one.product.name for one in staged}
+        entries = [entry for one in staged for entry in self._entries(one)]
+        others = [entry for entry in before["products"] if entry["format"] not in names]
+        self.fields = before | {"products": _in_order([*others, *entries])}
+        metadata.write(self.fields, self.path)
+        try:
+            for one in staged:
+                exchange(one.written.path, self.path / one.product.file)
+        except OSError:
+            metadata.write(before, self.path)
+            raise
+
+    def _fields_now(self) -> dict[str, Any]:
+        """Metadata as they are, of the same particle."""
+        found = metadata.read(self.path)
+        own, now = ([p for p in f["products"] if p["path"] == RECIPE] for f in (self.fields, found))
+        if own != now:
+            msg = f"{self.path} was replaced by another particle meanwhile; export it again"
+            raise ExportError(msg)
+        return found
+
+    def _is_there(self, one: _Staged, now: Mapping[str, Any]) -> bool:
+        """Whether another command has written just this product meanwhile."""
+        listed = [p for p in now["products"] if p["format"] == one.product.name]
+        known = [p for p in self.fields["products"] if p["format"] == one.product.name]
+        if one.overwrite or listed == known:
+            return False
+        if all(p["options"] == one.options for p in listed):
+            return True
         msg = (
-            f"{name} cannot be written into {folder} ({reason(error)}); is it writable, is there "
-            "space?"
+            f"{self.path / one.product.file} was written by another command meanwhile, with "
+            f"{listed[0]['options']}; --overwrite to replace it"
         )
-        raise ExportError(msg) from error
-    files = sorted(p for p in target.rglob("*") if p.is_file()) if target.is_dir() else [target]
-    entries = [metadata.product(folder, path, name, options) for path in files]
-    if FORMATS[name].summarised:
-        module = import_module(FORMATS[name].module, "cathodegrain.exporters")
-        entries[0]["summary"] = module.summary(target)
-    others = [p for p in fields["products"] if p["format"] != name]
-    metadata.write(fields | {"products": _in_order([*others, *entries])}, folder)
-    return target
+        raise ExportError(msg)
+
+    def _entries(self, one: _Staged) -> list[dict[str, Any]]:
+        """Entries of the files of a product that lies aside."""
+        made, options = one.written.path, dict(one.options)
+        files = sorted(p for p in made.rglob("*") if p.is_file()) if made.is_dir() else [made]
+        entries = [metadata.product(self._aside, path, one.product.name, options) for path in files]
+        if one.written.summary is not None:
+            entries[0]["summary"] = dict(one.written.summary)
+        return entries
+
+    def _refusal(self, error: OSError, what: str = "products") -> ExportError:
+        msg = f"{what} cannot be written into {self.path} ({reason(error)}); is there space?"
+        return ExportError(msg)
+
+
+def _own_prefix() -> str:
+    """Beginning of the names of folders in which this computer's processes write."""
+    return "." + re.sub(r"[^A-Za-z0-9]", "", platform.node()) + "-"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left: documents, and products if of this computer.
+
+    The folder's lock must be held: documents are written under it only.
+    """
+    for document in folder.glob(".particle-*.tmp.json"):
+        document.unlink(missing_ok=True)
+    for aside in folder.glob(f"{_own_prefix()}*-*.tmp"):
+        number = aside.name.removeprefix(_own_prefix()).partition("-")[0]
+        if number.isdecimal() and not _runs(int(number)):
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def _mesh_of_msh(path: Path) -> Any:
+    from ..mesh.msh_file import read
+
+    return None if PRODUCTS["mesh"].missing else read(path)
+
+
+def _mesh_of_vtkhdf(path: Path) -> Any:
+    from ..mesh.vtkhdf_file import read
+
+    return read(path)
+
+
+def _voxels_of(path: Path) -> Any:
+    from .voxels import read
+
+    return read(path)
+
+
+_READERS: Mapping[str, Mapping[str, Callable[[Path], Any]]] = {
+    "mesh": {"mesh-vtkhdf": _mesh_of_vtkhdf, "mesh": _mesh_of_msh},
+    "voxels": {"voxels": _voxels_of},
+}
 
 
 def _in_order(products: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -156,71 +478,52 @@ def _in_order(products: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(products, key=lambda p: (p["path"] != RECIPE, p["format"], p["path"]))
 
 
-def _mesh_at_hand(
-    folder: Path, fields: dict[str, Any], name: str, options: dict[str, Any]
-) -> VolumeMesh | None:
-    """The folder's own ``mesh.msh``, if ``name`` is made of a mesh and it has the right sizes."""
-    if name == "mesh" or name not in FORMATS or not FORMATS[name].meshed:
-        return None
-    plain = {"order": 1, "interfaces": "bonded"}
-    for product in fields["products"]:
-        made = product["options"]
-        same = all(made.get(key) == options.get(key) for key in MESH_SIZES)
-        same &= all(made.get(key, value) == value for key, value in plain.items())
-        if product["format"] == "mesh" and same and _intact(folder, product):
-            from .mesh import read
-
-            return read(folder / product["path"])
-    return None
-
-
-def _voxels_at_hand(
-    folder: Path, fields: dict[str, Any], name: str, options: dict[str, Any]
-) -> Voxels | None:
-    """The folder's own voxels, if ``name`` is made of labels and they have its spacing."""
-    if name not in FORMATS or not FORMATS[name].labelled:
-        return None
-    for product in fields["products"]:
-        same = product["options"].get("spacing_um") == options.get("spacing_um")
-        if product["format"] == "voxels" and same and _intact(folder, product):
-            from .voxels import read
-
-            return read(folder / product["path"])
-    return None
-
-
-def _intact(folder: Path, product: dict[str, Any]) -> bool:
-    path = folder / product["path"]
-    return path.is_file() and sha256(path) == product["sha256"]
-
-
 def problems(folder: str | Path) -> list[str]:
     """Everything that is wrong with a particle's folder; empty if it is sound.
 
     Checks the metadata against its schema, every file against its hash, the recipe
-    against the metadata, and that no killed process left a temporary file.
+    against the metadata, and that there is no product that is not listed, nor a temporary
+    file of a killed process.
     """
     folder = Path(folder)
     try:
-        fields = metadata.read(folder)
+        found = ParticleFolder.read(folder)
     except RecipeError as error:
         return [str(error)]
-    found = [
-        f"{product['path']}: missing or changed since it was written"
-        for product in fields["products"]
-        if not _intact(folder, product)
+    lines = [
+        f"{entry['path']}: missing or changed since it was written"
+        for entry in found.fields["products"]
+        if not found.is_intact(entry)
     ]
-    found += [
+    lines += [
+        f"{path}: a product that {metadata.NAME} does not list; export it with --overwrite"
+        for path in unlisted(folder, found.fields)
+        if path.partition("/")[0] in {product.file for product in PRODUCTS.values()}
+    ]
+    lines += [
         f"{path.name}: being written, or left by a killed process and then safe to delete"
         for path in sorted(folder.glob(".*.tmp*"))
     ]
+    return lines + _recipe_problems(found)
+
+
+def unlisted(folder: Path, fields: Mapping[str, Any]) -> list[str]:
+    """Files of a particle's folder that its metadata do not list, hidden ones left out."""
+    listed = {entry["path"] for entry in fields["products"]} | {metadata.NAME}
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    there = [path.as_posix() for path in paths if not path.parts[0].startswith(".")]
+    return [path for path in there if path not in listed]
+
+
+def _recipe_problems(found: ParticleFolder) -> list[str]:
     try:
-        particle = recipe.read(folder / RECIPE)
+        particle = recipe.read(found.path / RECIPE)
     except RecipeError as error:
-        return [*found, str(error)]
-    if particle.n_grains != fields["n_grains"]:
-        found.append(f"n_grains: {fields['n_grains']}, the recipe has {particle.n_grains}")
-    diameter = fields["shell"]["diameter"]["value"]
+        return [str(error)]
+    lines = []
+    if particle.n_grains != found.fields["n_grains"]:
+        lines.append(f"n_grains: {found.fields['n_grains']}, the recipe has {particle.n_grains}")
+    diameter = found.fields["shell"]["diameter"]["value"]
     if not np.isclose(particle.shell.diameter_um, diameter, rtol=1e-6):
-        found.append(f"shell.diameter: {diameter} um, the recipe has {particle.shell.diameter_um}")
-    return found
+        lines.append(f"shell.diameter: {diameter} um, the recipe has {particle.shell.diameter_um}")
+    return lines

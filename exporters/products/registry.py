@@ -1,230 +1,279 @@
-"""All products of a particle, by name."""
+"""All products of a particle, by name: a class for each kind, registered once.
+
+What a product needs is imported when it is written, so that a missing package never keeps
+the others from working.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...generator.progress import Progress
-from ...generator.requirements import missing, require
+from ...generator.errors import ExportError, suggestion
+from ..particles import renamed
 from ..solvers.profiles import PROFILES, SolverProfile
+from .options import FORM, SIZES
+from .product import Product, Sources, Written
 
 if TYPE_CHECKING:
     from ...generator.particle import Particle
-    from ..mesh.volume_mesh import VolumeMesh
-    from .voxels import Voxels
+    from ..mesh.volume_mesh import AnyMesh
 
 
-@dataclass(frozen=True)
-class Format:
-    """One kind of product: what it is for, where its writer lives, what it needs.
+class _Voxels(Product):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from . import voxels
 
-    ``module`` has a function ``write(particle, path, **options)`` that returns the path
-    written, a file or a folder, and never leaves half of it behind. If ``long`` it also
-    takes ``progress``, if ``meshed`` also ``mesh``, a `VolumeMesh` that is at hand, if
-    ``labelled`` also ``voxels``, likewise. If ``summarised`` the module has
-    ``summary(path)``, facts about the product that belong into the particle's metadata.
-    """
+        return Written(voxels.write(sources.particle, path, progress=sources.progress, **options))
 
-    name: str
-    file: str  # name inside the particle's folder
-    purpose: str
-    opens_in: str
-    module: str  # relative to this package
-    options: Mapping[str, type] = field(default_factory=dict)
-    requires: tuple[str, ...] = ()
-    extra: str = ""
-    long: bool = True
-    summarised: bool = False
-    writer: str = "write"
-    meshed: bool = False
-    labelled: bool = False
-
-    @property
-    def missing(self) -> list[str]:
-        """Required packages that are not installed."""
-        return missing(*self.requires)
-
-    def require(self) -> None:
-        """Raise an ExportError unless all that it needs is installed."""
-        from ...generator.errors import ExportError
-
-        purpose = f"products of the format {self.name!r}"
-        require(self.extra, *self.requires, purpose=purpose, error=ExportError)
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        return _voxel_plan(particle, options)
 
 
-MESH_SIZES: Mapping[str, type] = {"size_um": float, "boundary_size_um": float, "force": bool}
-MESH_FORM: Mapping[str, type] = {**MESH_SIZES, "order": int, "interfaces": str}
+class _Vti(Product):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from . import vti
+
+        return Written(vti.write(sources.particle, path, progress=sources.progress, **options))
+
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        return _voxel_plan(particle, options)
 
 
-def _solver(profile: SolverProfile) -> Format:
-    """Folder with mesh and decks for one solver."""
-    return Format(
-        profile.name,
-        profile.name,
-        profile.purpose,
-        profile.name,
-        ".products.mesh",
-        {**MESH_FORM, "unit": str},
-        summarised=True,
-        writer="write_solver",
-        meshed=True,
-    )
+class _GrainTable(Product):
+    made_of = "voxels"
+
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from . import grain_table
+
+        voxels = sources.voxels(options["pitch_um"])
+        made = grain_table.write(
+            sources.particle, path, voxels=voxels, progress=sources.progress, **options
+        )
+        return Written(made)
+
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        return _voxel_plan(particle, options)
 
 
-FORMATS = {
-    f.name: f
-    for f in (
-        Format(
+class _Meshed(Product):
+    """A product made of the particle's tetrahedra."""
+
+    made_of = "mesh"
+
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        return _mesh_plan(particle, [options["size_um"]], options["boundary_size_um"])
+
+
+class _Surfaces(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..surfaces.closed_files import require_format
+        from . import surfaces
+
+        require_format(options["surface_format"])
+        mesh = sources.mesh(options)
+        return Written(surfaces.write(mesh, path, surface_format=options["surface_format"]))
+
+
+class _Interfaces(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..surfaces.grain_surfaces import grain_surfaces
+        from . import interfaces
+
+        surfaces = grain_surfaces(sources.mesh(options))
+        return Written(interfaces.write(interfaces.interfaces(surfaces, sources.particle), path))
+
+
+class _Msh(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..mesh import msh_file
+
+        mesh = _formed(sources, options)
+        return Written(msh_file.write(mesh, path), mesh.facts)
+
+
+class _VtkhdfMesh(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..mesh import vtkhdf_file
+
+        mesh = _formed(sources, options)
+        return Written(vtkhdf_file.write(mesh, path), mesh.facts)
+
+
+class _SolverFolder(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..solvers.folder import write_for
+
+        mesh = _formed(sources, options)
+        orientations = sources.particle.orientations
+        write_for(mesh, path, self.name, orientations=orientations, unit=options["unit"])
+        return Written(path, mesh.facts)
+
+
+class _Convergence(Product):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from . import convergence
+
+        made = convergence.write(sources.particle, path, progress=sources.progress, **options)
+        return Written(made, convergence.summary(made))
+
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        return _mesh_plan(particle, options["sizes_um"], None)
+
+
+class _Report(Product):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from . import report
+
+        return Written(report.write(sources.particle, path))
+
+
+def _formed(sources: Sources, options: Mapping[str, Any]) -> AnyMesh:
+    """The mesh in the form asked for."""
+    from .mesh import formed, require_form
+
+    order, boundaries = options["order"], options["boundaries"]
+    require_form(order, boundaries)
+    return formed(sources.mesh(options), sources.particle, order, boundaries)
+
+
+def _voxel_plan(particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+    from .voxels import plan
+
+    needed = plan(particle, options["pitch_um"])
+    return {"voxel_shape_zyx": list(needed.shape), "voxel_bytes_estimate": needed.file_bytes}
+
+
+def _mesh_plan(
+    particle: Particle, sizes_um: list[float], boundary_size_um: float | None
+) -> dict[str, Any]:
+    from ..mesh.body import ParticleBody
+    from ..meshing.sizes import MeshSizes, at_a_time
+
+    body, fine = ParticleBody(particle), boundary_size_um
+    meshes = [MeshSizes(body, size, size if fine is None else fine) for size in sizes_um]
+    needed = sorted((each.expected_bytes() for each in meshes), reverse=True)
+    return {
+        "mesh_tetrahedra_estimate": round(max(each.expected_tets() for each in meshes), -3),
+        "mesh_memory_bytes_estimate": round(sum(needed[: at_a_time(meshes)])),
+    }
+
+
+def _solver(profile: SolverProfile) -> Product:
+    name = profile.name
+    return _SolverFolder(name, name, profile.purpose, name, (*FORM, "unit"))
+
+
+PRODUCTS = {
+    product.name: product
+    for product in (
+        _Voxels(
             "voxels",
             "voxels.vtkhdf",
             "grain id on a regular grid, with a table of the grains",
             "ParaView >= 5.12, xarray, h5py, netCDF4, NeXus viewers",
-            ".products.voxels",
-            {"spacing_um": float},
+            ("pitch_um",),
         ),
-        Format(
-            "vti",
+        _Vti(
+            "voxels-vti",
             "voxels.vti",
             "grain id on a regular grid as the cell array `material`, metres",
             "DAMASK, older ParaView",
-            ".products.vti",
-            {"spacing_um": float},
+            ("pitch_um",),
         ),
-        Format(
-            "grains",
+        _GrainTable(
+            "grain-table",
             "grain_table.h5",
             "table of the grains: volume, centroid, principal lengths, alignment",
             "xarray, h5py, netCDF4",
-            ".products.grain_table",
-            {"spacing_um": float},
-            labelled=True,
+            ("pitch_um",),
         ),
-        Format(
+        _Surfaces(
             "surfaces",
             "surfaces",
             "one watertight triangle mesh per grain and for the shell (PLY), and the "
             "conforming complex of all grain boundaries (surfaces.vtkhdf)",
             "ParaView, MeshLab, Blender, trimesh",
-            ".surfaces.grain_surfaces",
-            {**MESH_SIZES, "surface_format": str},
+            (*SIZES, "surface_format"),
             ("trimesh",),
             "mesh",
-            meshed=True,
         ),
-        Format(
+        _Msh(
             "mesh",
             "mesh.msh",
             "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
-            ".products.mesh",
-            MESH_FORM,
+            FORM,
             ("gmsh",),
             "mesh",
-            summarised=True,
-            meshed=True,
         ),
-        Format(
-            "vtk-mesh",
+        _VtkhdfMesh(
+            "mesh-vtkhdf",
             "mesh.vtkhdf",
             "the same tetrahedra, wedges included, as a VTKHDF unstructured grid",
             "ParaView >= 5.12, pyvista, h5py",
-            ".products.mesh",
-            MESH_FORM,
-            summarised=True,
-            writer="write_vtkhdf",
-            meshed=True,
+            FORM,
         ),
-        Format(
+        _Convergence(
             "convergence",
             "convergence",
             "the mesh at several sizes (--size 0.4,0.2,0.1), with a table of quality and errors",
             "as mesh.msh; any spreadsheet",
-            ".products.convergence",
-            {"sizes_um": list, "force": bool},
+            ("sizes_um", "force"),
             ("gmsh",),
             "mesh",
-            summarised=True,
         ),
-        Format(
+        _Interfaces(
             "interfaces",
             "interfaces.csv",
             "table of the grain boundaries: area, normal, depth, misorientation",
             "pandas, any spreadsheet",
-            ".products.interfaces",
-            MESH_SIZES,
-            ("trimesh",),
-            "mesh",
-            meshed=True,
+            SIZES,
         ),
-        Format(
+        _Report(
             "report",
             "report.png",
             "one picture: outside, cut open, sections, grain statistics",
             "any image viewer",
-            ".products.report",
-            {},
+            (),
             ("matplotlib",),
             "view",
-            long=False,
         ),
         *(_solver(profile) for profile in PROFILES.values()),
     )
 }
 
 
-def export(
-    particle: Particle,
-    folder: str | Path,
-    name: str,
-    *,
-    progress: Progress | None = None,
-    mesh: VolumeMesh | None = None,
-    voxels: Voxels | None = None,
-    **options: Any,
-) -> Path:
-    """Write one product of ``particle`` into ``folder`` and return its path.
-
-    Parameters
-    ----------
-    name
-        A key of ``FORMATS``.
-    progress
-        Called with a message and the part of the work that is done.
-    mesh
-        The particle's bonded first-order mesh of the sizes in ``options``, if it is at hand.
-    voxels
-        The particle's labels on the grid of the spacing in ``options``, if they are at hand.
-    options
-        Those of the format, for example ``spacing_um=0.05``.
+def product_named(name: str) -> Product:
+    """Product of a name; that of version 0.1.0 is taken with a warning.
 
     Raises
     ------
     ExportError
-        If the format is unknown, needs a package that is not installed, or cannot be
-        written as asked.
+        If there is none; it names the nearest.
     """
-    from ...generator.errors import ExportError, suggestion
+    if name in renamed.PRODUCTS:
+        now = renamed.PRODUCTS[name]
+        warnings.warn(f"the product {name!r} is now {now!r}", FutureWarning, stacklevel=2)
+        name = now
+    if name not in PRODUCTS:
+        msg = f"unknown product {name!r}; {suggestion(name, sorted(PRODUCTS))}"
+        raise ExportError(msg)
+    return PRODUCTS[name]
 
-    if name not in FORMATS:
-        msg = f"unknown format {name!r}; {suggestion(name, sorted(FORMATS))}"
+
+def completed(product: Product, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a product: those given, the others with their defaults.
+
+    Raises
+    ------
+    ExportError
+        If it does not take one of them.
+    """
+    if unknown := sorted(set(given) - set(product.options)):
+        meant = suggestion(unknown[0], sorted(product.options))
+        msg = f"product {product.name!r} has no option {unknown[0]!r}; {meant}"
         raise ExportError(msg)
-    chosen = FORMATS[name]
-    chosen.require()
-    if unknown := sorted(set(options) - set(chosen.options)):
-        meant = suggestion(unknown[0], sorted(chosen.options))
-        msg = f"format {name!r} has no option {unknown[0]!r}; {meant}"
-        raise ExportError(msg)
-    target = Path(folder) / chosen.file
-    if chosen.long:
-        options["progress"] = progress
-    if chosen.meshed:
-        options["mesh"] = mesh
-    if chosen.labelled:
-        options["voxels"] = voxels
-    write = getattr(import_module(chosen.module, __name__), chosen.writer)
-    written: Path = write(particle, target, **options)
-    return written
+    return product.defaults | dict(given)

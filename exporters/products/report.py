@@ -68,7 +68,7 @@ class Statistics:
     """Morphology of the grains and the voxels that it was measured with."""
 
     grains: GrainMorphology
-    spacing_um: float
+    pitch_um: float
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -81,7 +81,7 @@ class Statistics:
         return self.grains.voxel_count >= MIN_VOXELS
 
 
-def write(particle: Particle, path: str | Path, *, spacing_um: float | None = None) -> Path:
+def write(particle: Particle, path: str | Path, *, pitch_um: float | None = None) -> Path:
     """Write the report of ``particle`` as a PNG; equal particles give equal bytes.
 
     Parameters
@@ -90,7 +90,7 @@ def write(particle: Particle, path: str | Path, *, spacing_um: float | None = No
         What to report on; it is not changed.
     path
         File to write.
-    spacing_um
+    pitch_um
         Edge of the voxels that the statistics are taken from, um; by default a tenth of
         the mean grain, or what `MAX_VOXELS` allows.
 
@@ -101,14 +101,14 @@ def write(particle: Particle, path: str | Path, *, spacing_um: float | None = No
     """
     from matplotlib import style
 
-    statistics = measure(particle, spacing_um or default_spacing_um(particle))
+    statistics = measure(particle, pitch_um or default_pitch_um(particle))
     with replacing(path) as temporary, style.context(["default", STYLE]):
         figure = _draw(particle, statistics)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     return Path(path)
 
 
-def default_spacing_um(particle: Particle) -> float:
+def default_pitch_um(particle: Particle) -> float:
     """Voxel edge for the statistics, um, rounded up to two significant digits."""
     edge = 2 * particle.shell.radius_bounds[1]
     wanted = min(grain_length_um(particle) / VOXELS_PER_GRAIN_LENGTH, edge / 60)
@@ -117,17 +117,17 @@ def default_spacing_um(particle: Particle) -> float:
     return float(f"{np.ceil(max(wanted, allowed) / digit) * digit:.2g}")
 
 
-def measure(particle: Particle, spacing_um: float) -> Statistics:
+def measure(particle: Particle, pitch_um: float) -> Statistics:
     """Morphology of the grains of ``particle`` from voxels of the given spacing."""
-    grid = Grid.around(particle.shell.radius_bounds[1], spacing_um)
+    grid = Grid.around(particle.shell.radius_bounds[1], pitch_um)
     labels = label_grid(particle, grid)
     if not labels.any():
         msg = (
-            f"no voxel centre lies inside the particle at a spacing of {spacing_um:g} um; its "
+            f"no voxel centre lies inside the particle at a spacing of {pitch_um:g} um; its "
             f"diameter is {particle.shell.diameter_um:.3g} um, choose a small part of that"
         )
         raise ExportError(msg)
-    return Statistics(grain_morphology(labels, grid, particle.n_grains), spacing_um)
+    return Statistics(grain_morphology(labels, grid, particle.n_grains), pitch_um)
 
 
 def _draw(particle: Particle, statistics: Statistics) -> Figure:
@@ -287,7 +287,7 @@ def _facts(particle: Particle, statistics: Statistics) -> list[tuple[str, str]]:
         ("  of grains inside", _median(angle[shaped & ~grains.touches_shell], "°")),
         ("  of random directions", "60.0°"),
         ("Measured on", ""),
-        ("voxel edge", f"{statistics.spacing_um:g} µm"),
+        ("voxel edge", f"{statistics.pitch_um:g} µm"),
         ("shapes, angles from", f"≥ {MIN_VOXELS} voxels"),
     ]
 

@@ -1,4 +1,4 @@
-"""The product ``surfaces``: a folder with the complex of all grain boundaries and closed surfaces."""
+"""The product ``surfaces``: a folder with the complex of all boundaries and closed surfaces."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Voxels:
     grid: Grid
 
 
-def plan(particle: Particle, spacing_um: float) -> Plan:
+def plan(particle: Particle, pitch_um: float) -> Plan:
     """Grid, memory and disk that ``write`` would use; nothing is labelled.
 
     Raises
@@ -125,7 +125,7 @@ def plan(particle: Particle, spacing_um: float) -> Plan:
         If the spacing is not a positive number.
     """
     try:
-        grid = Grid.around(particle.shell.radius_bounds[1], spacing_um)
+        grid = Grid.around(particle.shell.radius_bounds[1], pitch_um)
     except ValueError as error:
         raise ExportError(str(error)) from error
     _, ny, nx = grid.shape
@@ -170,14 +170,14 @@ def write(
     particle: Particle,
     path: str | Path,
     *,
-    spacing_um: float = 0.1,
+    pitch_um: float = 0.1,
     progress: Progress | None = None,
 ) -> Path:
     """Write the voxels of ``particle``; equal particles give equal bytes.
 
     Parameters
     ----------
-    spacing_um
+    pitch_um
         Edge of a voxel, um.
     progress
         Called after each slab with a message and the part of the work that is done.
@@ -188,13 +188,13 @@ def write(
         If the spacing is not a positive number or no voxel centre falls inside the
         particle, memory or disk are too small, or the file cannot be written.
     """
-    needed = plan(particle, spacing_um)
+    needed = plan(particle, pitch_um)
     with new_file(path) as file:
         require_room(needed, Path(path).parent)
         _describe(file, particle)
         _create_volumes(file, needed.grid)
         counts = _stream(file, particle, needed.grid, progress)
-        require_voxels(counts, particle, spacing_um)
+        require_voxels(counts, particle, pitch_um)
         _write_grains(file, particle, counts, needed.grid)
         _link_vtk(file, needed.grid)
         _link_nexus(file)
@@ -313,11 +313,11 @@ def count_voxels(labels: NDArray[np.int32], n_grains: int) -> NDArray[np.int64]:
     return counts
 
 
-def require_voxels(counts: NDArray[np.int64], particle: Particle, spacing_um: float) -> None:
+def require_voxels(counts: NDArray[np.int64], particle: Particle, pitch_um: float) -> None:
     """Raise an ExportError if no voxel is inside."""
     if not counts[1:].any():
         msg = (
-            f"no voxel centre lies inside the particle at a spacing of {spacing_um:g} um; its "
+            f"no voxel centre lies inside the particle at a spacing of {pitch_um:g} um; its "
             f"diameter is {particle.shell.diameter_um:.3g} um, choose a small part of that"
         )
         raise ExportError(msg)

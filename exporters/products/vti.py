@@ -67,7 +67,7 @@ def write(
     particle: Particle,
     path: str | Path,
     *,
-    spacing_um: float = 0.1,
+    pitch_um: float = 0.1,
     unit: Unit = "m",
     progress: Progress | None = None,
 ) -> Path:
@@ -75,7 +75,7 @@ def write(
 
     Parameters
     ----------
-    spacing_um
+    pitch_um
         Edge of a voxel, um, whatever the unit of the file.
     unit
         Unit of the lengths in the file, "m" or "um".
@@ -92,7 +92,7 @@ def write(
     if unit not in UM_PER_UNIT:
         msg = f"unit is {unit!r}, expected one of {sorted(UM_PER_UNIT)}"
         raise ExportError(msg)
-    needed = _plan(particle, spacing_um)
+    needed = _plan(particle, pitch_um)
     with replacing(path) as temporary:
         require_room(needed, temporary.parent)
         with temporary.open("wb") as file:
@@ -102,9 +102,9 @@ def write(
     return Path(path)
 
 
-def _plan(particle: Particle, spacing_um: float) -> Plan:
+def _plan(particle: Particle, pitch_um: float) -> Plan:
     """`voxels.plan` for this format: base64 makes four bytes of three, not kept in memory."""
-    voxels = plan(particle, spacing_um)
+    voxels = plan(particle, pitch_um)
     memory_bytes = voxels.memory_bytes - voxels.file_bytes
     return replace(voxels, file_bytes=voxels.file_bytes * 4 // 3, memory_bytes=memory_bytes)
 

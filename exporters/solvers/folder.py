@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..mesh.cohesive import SplitMesh
-    from ..mesh.second_order import SecondOrderMesh
-    from ..mesh.volume_mesh import VolumeMesh
+    from ..mesh.volume_mesh import AnyMesh
     from .solver_input import SolverInput
 
 
@@ -25,7 +23,7 @@ ORIENTATIONS = "orientations.csv"
 
 
 def write_for(
-    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
+    mesh: AnyMesh,
     folder: str | Path,
     profile: str,
     *,
@@ -90,7 +88,7 @@ def write_for(
 
 def _check_supported(
     profile: SolverProfile,
-    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
+    mesh: AnyMesh,
     wedges: object,
     wedge_pairs: object,
 ) -> None:

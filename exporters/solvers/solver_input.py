@@ -19,9 +19,7 @@ from .units import UnitSystem
 from .wedges import Wedges, check_wedges, without_cracks
 
 if TYPE_CHECKING:
-    from ..mesh.cohesive import SplitMesh
-    from ..mesh.second_order import SecondOrderMesh
-    from ..mesh.volume_mesh import VolumeMesh
+    from ..mesh.volume_mesh import AnyMesh
 
 MIDDLES = {(0, 1): 4, (1, 2): 5, (0, 2): 6, (0, 3): 7, (1, 3): 8, (2, 3): 9}  # of ten nodes
 QUADRATIC_FACES = np.array(
@@ -148,7 +146,7 @@ class SolverInput:
 
 
 def solver_input(
-    mesh: VolumeMesh | SecondOrderMesh | SplitMesh,
+    mesh: AnyMesh,
     units: UnitSystem,
     orientations: NDArray[np.float64] | None = None,
     wedges: Wedges | None = None,
@@ -217,7 +215,7 @@ def _check_orientations(orientations: NDArray[np.float64] | None, n_grains: int)
 
 
 def _sides(
-    mesh: VolumeMesh | SecondOrderMesh | SplitMesh, wedges: Wedges | None
+    mesh: AnyMesh, wedges: Wedges | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
     """Sides of the outer surface and of the grain boundaries, and the pairs of the latter."""
     across: NDArray[np.int64] = face_neighbours(

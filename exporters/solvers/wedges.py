@@ -12,9 +12,7 @@ from ...generator.errors import ExportError
 from ..mesh.tetrahedra import FACES
 
 if TYPE_CHECKING:
-    from ..mesh.cohesive import SplitMesh
-    from ..mesh.second_order import SecondOrderMesh
-    from ..mesh.volume_mesh import VolumeMesh
+    from ..mesh.volume_mesh import AnyMesh
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class Wedges:
     pairs: NDArray[np.int32]
 
 
-def check_wedges(wedges: Wedges | None, mesh: VolumeMesh | SecondOrderMesh | SplitMesh) -> None:
+def check_wedges(wedges: Wedges | None, mesh: AnyMesh) -> None:
     """Check shapes, ranges and thickness.
 
     Raises

@@ -29,6 +29,7 @@ from .volumes import (
 
 @contextmanager
 def open_npy(path: Path) -> Iterator[OpenVolume]:
+    """Volume of a file that numpy.save made, mapped into memory."""
     yield array_volume(str(path), _mapped_npy(path))
 
 
@@ -41,6 +42,7 @@ def _mapped_npy(path: Path) -> NDArray[Any]:
 
 @contextmanager
 def open_npz(path: Path, dataset: str | None = None, n_axes: int = 3) -> Iterator[OpenVolume]:
+    """Array of an archive that numpy.savez made; of several the named one."""
     opened = array_volume if n_axes == 3 else one_layer
     with zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
@@ -81,6 +83,7 @@ def _fill_npz(archive: zipfile.ZipFile, name: str, out: NDArray[Any]) -> None:
 def open_raw(
     path: Path, shape: Shape | None = None, dtype: str | None = None
 ) -> Iterator[OpenVolume]:
+    """Volume of a file of numbers of a stated shape and type."""
     if shape is None or dtype is None:
         msg = (
             f"{path} does not say its shape and type; state both, the shape as z, y, x, for "
@@ -121,5 +124,6 @@ def _require_size(path: Path, shape: Shape, kind: np.dtype[Any]) -> None:
 
 @contextmanager
 def open_npy_image(path: Path) -> Iterator[OpenVolume]:
+    """Image of a file that numpy.save made."""
     data = _mapped_npy(path)
     yield one_layer(str(path), data, partial(np.copyto, src=data))

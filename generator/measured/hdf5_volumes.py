@@ -35,6 +35,7 @@ from .volumes import (
 
 @contextmanager
 def open_hdf5(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
+    """Volume of an HDF5 file: its only array with three axes, or the named one."""
     with hdf5_files.measured(path) as file:
         data = _hdf5_array(path, file, dataset)
         source = f"{path}:{data.name}"
@@ -104,6 +105,7 @@ def _scale(dimension: Any) -> Coordinates | None:
 
 @contextmanager
 def open_netcdf(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
+    """Volume of a netCDF-4 or netCDF-3 file."""
     with path.open("rb") as file:
         classic = file.read(3) == b"CDF"
     with (_netcdf3 if classic else open_hdf5)(path, dataset) as found:
@@ -140,6 +142,7 @@ def _netcdf3_scale(variable: Any) -> Coordinates | None:
 
 @contextmanager
 def open_hdf5_image(path: Path, dataset: str | None = None) -> Iterator[OpenVolume]:
+    """Image of an HDF5 file: its only array with two axes, or the named one."""
     with hdf5_files.measured(path) as file:
         data = _hdf5_array(path, file, dataset, n_axes=2)
         yield one_layer(f"{path}:{data.name}", data, data.read_direct)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..errors import VolumeFileError
 from ..requirements import require
-from .open import TIFF
 from .volumes import (
     NOWHERE,
     UNITS_UM,
@@ -31,6 +30,8 @@ from .volumes import (
     readable,
 )
 
+STACK = "a stack of TIFF images"
+
 
 def _load_tifffile() -> ModuleType:
     require("fit", "tifffile", purpose="TIFF files", error=VolumeFileError)
@@ -42,6 +43,7 @@ def _load_tifffile() -> ModuleType:
 
 @contextmanager
 def open_tiff(path: Path) -> Iterator[OpenVolume]:
+    """Volume of the pages of a TIFF file."""
     with _load_tifffile().TiffFile(path) as file:
         _require_whole(path, file)
         place = (_imagej_edges(path, file) or _ome_edges(path, file)), ZERO
@@ -134,6 +136,7 @@ def _ome_edges(path: Path, file: Any) -> Lengths | None:
 
 @contextmanager
 def open_folder(path: Path) -> Iterator[OpenVolume]:
+    """Volume of the numbered TIFF files of a folder."""
     files = _numbered(path)
     source = f"{path} ({len(files)} TIFF files)"
     yield _stack(source, [(str(file), _Page.of(file)) for file in files])
@@ -187,7 +190,7 @@ class _Page(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> _Page:
-        with readable(str(path), TIFF.name), _load_tifffile().TiffFile(path) as file:
+        with readable(str(path), STACK), _load_tifffile().TiffFile(path) as file:
             if len(file.pages) != 1:
                 msg = (
                     f"{path} has {len(file.pages)} pages, expected one in each file of a "
@@ -198,12 +201,13 @@ class _Page(NamedTuple):
             return cls(path, page.shape, page.dtype, page.axes)
 
     def asarray(self, out: NDArray[Any]) -> None:
-        with readable(str(self.path), TIFF.name), _load_tifffile().TiffFile(self.path) as file:
+        with readable(str(self.path), STACK), _load_tifffile().TiffFile(self.path) as file:
             out[...] = file.pages[0].asarray()
 
 
 @contextmanager
 def open_tiff_image(path: Path) -> Iterator[OpenVolume]:
+    """Image of a TIFF file of one page."""
     with _load_tifffile().TiffFile(path) as file:
         _require_whole(path, file)
         if len(file.series) != 1:
@@ -216,6 +220,7 @@ def open_tiff_image(path: Path) -> Iterator[OpenVolume]:
 
 @contextmanager
 def open_png(path: Path) -> Iterator[OpenVolume]:
+    """Image of a PNG file; of one with a palette its indices."""
     with _load_pillow().open(path) as image:
         bands = image.getbands()
         if len(bands) != 1:

@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 from ..errors import VolumeFileError
 from .array_volumes import open_npy, open_npy_image, open_npz, open_raw
 from .hdf5_volumes import open_hdf5, open_hdf5_image, open_netcdf
-from .image_volumes import open_folder, open_png, open_tiff, open_tiff_image
+from .image_volumes import STACK, open_folder, open_png, open_tiff, open_tiff_image
 from .volumes import (
     OpenVolume,
     Shape,
@@ -145,7 +145,7 @@ class _Format(NamedTuple):
 
 
 FOLDER = _Format("a folder of TIFF images", open_folder)
-TIFF = _Format("a stack of TIFF images", open_tiff)
+TIFF = _Format(STACK, open_tiff)
 HDF5 = _Format("an HDF5 file", open_hdf5, ("dataset",))
 RAW = _Format("a raw file of numbers", open_raw, ("shape", "dtype"))
 FORMATS = {

@@ -137,6 +137,7 @@ def readable(source: str, expected: str) -> Iterator[None]:
 
 
 def is_numeric(dtype: Any) -> bool:
+    """Whether a type is one of numbers."""
     return dtype is not None and np.dtype(dtype).kind in "biuf"
 
 
@@ -279,6 +280,8 @@ def text_of(attribute: Any) -> str:
 
 
 class Header(NamedTuple):
+    """Shape and type of an array that is not read yet."""
+
     shape: tuple[int, ...]
     dtype: Any
 

@@ -12,7 +12,7 @@ darkening, no displacement), the grey tone of a grain, the light. Colours are a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from .colours import grain_colours, hash01, srgb
 from .ray_casting import (
+    HALF,
+    OCTANT,
     QUARTER,
     RIM,
     Camera,
@@ -49,6 +51,7 @@ SUBPIXELS = ((0.125, 0.625), (0.375, 0.125), (0.625, 0.875), (0.875, 0.375))
 
 LINE = 0.018  # half width of a drawn boundary, mean grain lengths
 BACKDROP = 0.006  # behind shells without grains, linear light
+CUTS: Mapping[str, Wedge] = {"none": (), "half": HALF, "quarter": QUARTER, "octant": OCTANT}
 BLOCK = 2.5  # edge of the blocks that share a list of grains, mean grain lengths
 
 

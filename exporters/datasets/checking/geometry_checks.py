@@ -14,7 +14,7 @@ from ....generator.particle import Particle
 from ....generator.voxels.labelling import label_slab
 from ...particles import recipe
 from ...products import grain_table, voxels
-from ...products.registry import FORMATS
+from ...products.registry import PRODUCTS
 from ..config import GRAINS
 
 VOXEL_PART = 0.1  # error of a voxel volume, as a part of surface times voxel edge, at most
@@ -86,17 +86,17 @@ def _grain_problems(path: Path, particle: Particle) -> Iterator[str]:
     if len(table.morphology) != particle.n_grains:
         yield f"{len(table.morphology)} grains, the recipe has {particle.n_grains}"
     volume = float(table.morphology.volume_um3.sum())
-    yield from _volume_problem(volume, particle, table.spacing_um)
+    yield from _volume_problem(volume, particle, table.pitch_um)
 
 
 def _mesh_problems(path: Path, particle: Particle) -> Iterator[str]:
-    from ...mesh.msh_file import read_msh
+    from ...mesh import msh_file
     from ...mesh.tetrahedra import signed_volumes
 
-    points, cells, grain_ids, _ = read_msh(path)
-    if len(grain_ids) and int(grain_ids.max()) > particle.n_grains:
-        yield f"grain ids up to {grain_ids.max()}, the recipe has {particle.n_grains} grains"
-    volume = float(signed_volumes(points, cells[:, :4]).sum())
+    mesh = msh_file.read(path)
+    if len(mesh.tets) and int(mesh.grain_ids.max()) > particle.n_grains:
+        yield f"grain ids up to {mesh.grain_ids.max()}, the recipe has {particle.n_grains} grains"
+    volume = float(signed_volumes(mesh.points, mesh.tets).sum())
     expected = particle.shell.volume_um3
     if abs(volume / expected - 1) > MESH_PART:
         yield f"its tetrahedra fill {volume:.6g} um^3, the shell {expected:.6g} um^3"
@@ -107,12 +107,12 @@ CHECKS = {"voxels": _voxel_problems, GRAINS: _grain_problems, "mesh": _mesh_prob
 
 def _voxels_and_grains(folder: Path) -> Iterator[str]:
     """Whether table of grains and voxels of one spacing count alike."""
-    grid, table = folder / FORMATS["voxels"].file, folder / FORMATS[GRAINS].file
+    grid, table = folder / PRODUCTS["voxels"].file, folder / PRODUCTS[GRAINS].file
     if not (grid.is_file() and table.is_file()):
         return
     with hdf5_files.self_contained(grid) as file:
         spacing = float(file["VTKHDF"].attrs["Spacing"][0])
         counts = file["grain_voxels"][:]
     grains = grain_table.read(table)
-    if spacing == grains.spacing_um and not np.array_equal(counts, grains.morphology.voxel_count):
+    if spacing == grains.pitch_um and not np.array_equal(counts, grains.morphology.voxel_count):
         yield f"{grid.name} and {table.name} count other voxels of the grains"

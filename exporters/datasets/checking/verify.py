@@ -41,7 +41,7 @@ from ..requirements import require
 from .geometry_checks import geometry_problems
 
 LEVELS = ("sizes", "hashes", "schema", "geometry")
-HDF5_FORMATS = ("recipe", "voxels", GRAINS)  # products that hold id and provenance
+HDF5_PRODUCTS = ("recipe", "voxels", GRAINS)  # products that hold id and provenance
 
 
 def verify(folder: str | Path, level: str, engine: Engine, show: Show | None = None) -> list[str]:
@@ -210,7 +210,7 @@ def _identity_problems(
     expected = {key: source[key] for key in ("entropy", "index", "shell_attempt", "wasDerivedFrom")}
     for product in fields["products"]:
         path = folder / product["path"]
-        if product["format"] not in HDF5_FORMATS or not path.is_file():
+        if product["format"] not in HDF5_PRODUCTS or not path.is_file():
             continue
         try:
             found_id, found = _provenance(path)

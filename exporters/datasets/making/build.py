@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ....generator.errors import DatasetError
 from ...files.provenance import sha256
 from ...particles import metadata
-from ...products.registry import FORMATS
+from ...products.registry import PRODUCTS
 from .. import layout, manifest
-from ..config import DatasetConfig
-from ..folder import Dataset, on_disk, prepare, read, write_document
+from ..config import DatasetConfig, from_fields, load
+from ..folder import Dataset, derived, on_disk, prepare, read, write_document
 from ..requirements import require
 from .engines import Engine
 from .particle_task import Outcome, ParticleTask
@@ -97,7 +97,7 @@ def build(
     """
     require("dataset")
     for product in config.products:
-        FORMATS[product.name].require()
+        PRODUCTS[product.name].require()
     dataset = prepare(config, folder)
     origin = None if parent is None else str(parent.resolve())
     task = ParticleTask(str(folder.resolve()), config.sha256, origin)
@@ -266,3 +266,29 @@ def index_folder(folder: Path, engine: Engine, show: Show | None = None) -> dict
         raise DatasetError(msg)
     prepare(dataset.config, folder)
     return finish(dataset, engine, show)
+
+
+def planned(
+    config: str | Path | Mapping[str, Any] | None,
+    parent: str | Path | None,
+    changes: Mapping[str, Any],
+) -> DatasetConfig:
+    """What to make: of a configuration or its TOML file, or of another dataset with changes.
+
+    Raises
+    ------
+    DatasetError
+        Unless one of ``config`` and ``parent`` is given; lists every way in which a
+        configuration is not valid.
+    """
+    if (config is None) == (parent is None):
+        msg = "give a CONFIG.toml, or --from DATASET with --set NAME=VALUE, one of the two"
+        raise DatasetError(msg)
+    if parent is not None:
+        return derived(parent, changes)
+    if changes:
+        msg = f"{sorted(changes)} go with a dataset to derive from; write them under [parameters]"
+        raise DatasetError(msg)
+    if isinstance(config, Mapping):
+        return from_fields(config)
+    return load(config or "")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ....generator.errors import DatasetError
+from ....generator.machine import usable_cores
 from ..requirements import require
 
 AHEAD = 4  # tasks that are submitted for each worker: enough to keep it busy
@@ -300,3 +301,27 @@ class Share:
     def __call__(self, items: list[int]) -> list[Any]:
         """Results of ``items``."""
         return [self.task(item) for item in items]
+
+
+def engine_for(
+    jobs: int | None, executor: str | None = None, out: Path = Path(), hours: float = 1.0
+) -> Engine:
+    """Engine of ``jobs`` processes, as many as cores if None, or of an executor.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such executor, or no job.
+    """
+    if jobs is not None and jobs < 1:
+        msg = f"the number of jobs is {jobs}, expected 1 or more"
+        raise DatasetError(msg)
+    n = jobs or usable_cores()
+    if executor is None:
+        return in_this_process if n == 1 else Processes(n)
+    if executor == "slurm":
+        return Slurm(n, out.resolve().with_name(f"{out.resolve().name}.slurm"), hours)
+    if executor.startswith("dask://"):
+        return Dask(f"tcp://{executor.removeprefix('dask://')}")
+    msg = f"the executor is {executor!r}, expected slurm or dask://host:port"
+    raise DatasetError(msg)

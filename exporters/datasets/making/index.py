@@ -31,7 +31,7 @@ from ...files.atomic import replacing
 from ...files.provenance import sha256
 from ...particles import metadata, recipe
 from ...products import grain_table
-from ...products.registry import FORMATS
+from ...products.registry import PRODUCTS
 from .. import layout
 from ..config import GRAINS, DatasetConfig
 from ..folder import Dataset, on_disk, read
@@ -206,7 +206,7 @@ def particle_rows(folder: Path, config: DatasetConfig) -> tuple[Row, pa.Table]:
         If its files are damaged.
     """
     fields = metadata.read(folder)
-    table = grain_table.read(folder / FORMATS[GRAINS].file)
+    table = grain_table.read(folder / PRODUCTS[GRAINS].file)
     with hdf5_files.self_contained(folder / recipe.NAME) as file:
         found = {name: file[name][:] for name in RECIPE_VARIABLES if name in file}
     row = _identity(fields) | _shell(fields, found) | _grains(table)

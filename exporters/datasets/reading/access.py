@@ -13,13 +13,13 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 from .... import schemas
 from ....generator import hdf5_files
 from ....generator.errors import DatasetError
 from ...particles import metadata, recipe
-from ...products.registry import FORMATS
+from ...products.registry import PRODUCTS
 from .. import layout, manifest
 from ..files import Files, LocalFiles, MissingFile, read_bytes
 from ..requirements import require
@@ -98,7 +98,7 @@ class DatasetParticle:
         """
         import xarray
 
-        file = self.open(FORMATS["voxels"].file)
+        file = self.open(PRODUCTS["voxels"].file)
         try:
             with hdf5_files.self_contained(file):
                 pass  # xarray would follow links and read what others store
@@ -135,8 +135,14 @@ class Dataset:
     def __iter__(self) -> Iterator[DatasetParticle]:
         return (self[k] for k in range(len(self)))
 
-    def __getitem__(self, key: int | str) -> DatasetParticle:
-        """Particle by its number in the index, or by its id."""
+    @overload
+    def __getitem__(self, key: int | str) -> DatasetParticle: ...
+    @overload
+    def __getitem__(self, key: slice) -> Dataset: ...
+    def __getitem__(self, key: int | str | slice) -> DatasetParticle | Dataset:
+        """Particle by its number in the index, or by its id; of a slice a dataset."""
+        if isinstance(key, slice):
+            return replace(self, index=self.index.iloc[key].reset_index(drop=True))
         row = self._row(key) if isinstance(key, str) else self.index.iloc[key]
         return DatasetParticle(str(row["particle_id"]), row.to_dict(), self.files)
 

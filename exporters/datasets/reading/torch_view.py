@@ -9,16 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ....generator.errors import DatasetError, suggestion
 
 if TYPE_CHECKING:
-    from .access import Dataset, DatasetParticle
+    import xarray
+
+    from ....generator.particle import Particle
 
 Item = dict[str, Any]
+
+
+class StoredParticle(Protocol):
+    """A particle of a dataset, read when it is asked for."""
+
+    @property
+    def id(self) -> str:
+        """For example p000007."""
+
+    def particle(self) -> Particle:
+        """The particle itself."""
+
+    def voxels(self) -> xarray.Dataset:
+        """Its voxels."""
+
+
+class StoredParticles(Protocol):
+    """Particles by number."""
+
+    def __len__(self) -> int:
+        """Number of particles."""
+
+    def __getitem__(self, number: int, /) -> StoredParticle:
+        """One of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +59,7 @@ class TorchView:
         A key of ``ITEMS``.
     """
 
-    dataset: Dataset
+    dataset: StoredParticles
     what: str
 
     def __post_init__(self) -> None:
@@ -48,19 +74,19 @@ class TorchView:
         return ITEMS[self.what](self.dataset[number])
 
 
-def voxel_item(particle: DatasetParticle) -> Item:
-    """``grain_id`` (nz, ny, nx) int32, 0 outside; ``spacing_um`` float; ``id``."""
+def voxel_item(particle: StoredParticle) -> Item:
+    """``grain_id`` (nz, ny, nx) int32, 0 outside; ``pitch_um`` float; ``id``."""
     with particle.voxels() as voxels:
         x = voxels["x"].to_numpy()
-        spacing = float(x[1] - x[0])
+        pitch = float(x[1] - x[0])
         return {
             "id": particle.id,
             "grain_id": voxels["grain_id"].to_numpy(),
-            "spacing_um": round(spacing, 9),
+            "pitch_um": round(pitch, 9),
         }
 
 
-def recipe_item(particle: DatasetParticle) -> Item:
+def recipe_item(particle: StoredParticle) -> Item:
     """Shell coefficients (k,) um and a row per grain.
 
     ``seeds`` (n, 3) um, ``matrices`` (n, 3, 3) um^-2, ``offsets`` (n,) 1, all float64; ``id``.
@@ -76,7 +102,7 @@ def recipe_item(particle: DatasetParticle) -> Item:
     }
 
 
-ITEMS: dict[str, Callable[[DatasetParticle], Item]] = {
+ITEMS: dict[str, Callable[[StoredParticle], Item]] = {
     "voxels": voxel_item,
     "recipes": recipe_item,
 }

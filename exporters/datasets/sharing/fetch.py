@@ -23,7 +23,7 @@ from ....generator.progress import Progress
 from ...files.documents import document_text, read_document
 from ...files.provenance import sha256
 from ...particles import metadata, recipe
-from ...products.registry import FORMATS
+from ...products.registry import PRODUCTS
 from .. import layout, manifest
 from ..files import Files, LocalFiles
 from ..folder import on_disk, write_text
@@ -75,7 +75,7 @@ class Wanted:
 
     def files(self, particle: DatasetParticle, product: str) -> list[str]:
         """Files of one product of one particle."""
-        file = recipe.NAME if product == RECIPE else FORMATS[product].file
+        file = recipe.NAME if product == RECIPE else PRODUCTS[product].file
         start = f"{particle.folder}/{file}"
         names = self._folders.get(particle.folder, [])
         return [name for name in names if name == start or name.startswith(f"{start}/")]
@@ -104,8 +104,8 @@ def choose(
         If the selection cannot be read or holds for none, a product is unknown, or no
         chosen particle has it.
     """
-    if unknown := [name for name in products if name != RECIPE and name not in FORMATS]:
-        meant = suggestion(unknown[0], sorted([RECIPE, *FORMATS]))
+    if unknown := [name for name in products if name != RECIPE and name not in PRODUCTS]:
+        meant = suggestion(unknown[0], sorted([RECIPE, *PRODUCTS]))
         msg = f"unknown product {unknown[0]!r}; {meant}"
         raise DatasetError(msg)
     if limit is not None and limit < 1:
@@ -125,7 +125,7 @@ def choose(
 def _require_some(wanted: Wanted) -> None:
     for product, n in wanted.lacking().items():
         if n == len(wanted.particles):
-            known = [RECIPE, *FORMATS]
+            known = [RECIPE, *PRODUCTS]
             there = [p for p in known if any(wanted.files(one, p) for one in wanted.particles)]
             msg = (
                 f"no chosen particle has the product {product!r}; they have {', '.join(there)}. "

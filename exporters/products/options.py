@@ -1,0 +1,47 @@
+"""Options of products: one name, type, default and meaning for each, wherever it is given.
+
+They are keywords in Python, keys of a dataset's configuration and, without their unit, flags
+of the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+SIZES = ("size_um", "boundary_size_um", "force")  # what a mesh of first order depends on
+FORM = (*SIZES, "order", "boundaries")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of some products."""
+
+    kind: type
+    default: Any
+    meaning: str
+
+
+OPTIONS = {
+    "pitch_um": Option(float, 0.1, "edge of a voxel, um"),
+    "size_um": Option(float, 0.15, "longest edge of the tetrahedra, um"),
+    "sizes_um": Option(list, [], "longest edges of several meshes, um"),
+    "boundary_size_um": Option(
+        float, None, "longest edge at grain boundaries, um; as size_um if left out"
+    ),
+    "order": Option(int, 1, "1, or 2 for ten-node tetrahedra"),
+    "boundaries": Option(
+        str,
+        "bonded",
+        "bonded; cohesive: split along grain boundaries, with wedges; discontinuous: without",
+    ),
+    "unit": Option(str, None, "unit of length of solver decks, um or m; the solver's if left out"),
+    "surface_format": Option(str, "ply", "closed surfaces as ply, stl or glb"),
+    "force": Option(bool, False, "write a mesh although it fails its certificate"),
+}
+
+
+def defaults(names: Iterable[str]) -> dict[str, Any]:
+    """Options with their default values."""
+    return {name: OPTIONS[name].default for name in names}

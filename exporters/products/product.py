@@ -1,0 +1,144 @@
+"""What a product of a particle is, and what several of them are made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...generator.errors import ExportError
+from ...generator.progress import Progress, quiet
+from ...generator.requirements import missing, require
+from .options import SIZES, defaults
+
+if TYPE_CHECKING:
+    from ...generator.particle import Particle
+    from ..mesh.volume_mesh import VolumeMesh
+    from .voxels import Voxels
+
+
+@dataclass(frozen=True)
+class Written:
+    """A product that was written.
+
+    Parameters
+    ----------
+    path
+        Its file or folder.
+    summary
+        Facts about it that belong into the particle's metadata, JSON values.
+    """
+
+    path: Path
+    summary: Mapping[str, Any] | None = None
+
+
+def _nothing_kept(product: str, options: Mapping[str, Any]) -> Any:
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """A particle, and what several products are made of: each mesh is made once.
+
+    Parameters
+    ----------
+    particle
+        It is not changed.
+    kept
+        Finds what a folder holds already: called with the name of a product, "mesh" or
+        "voxels", and its options; returns a `VolumeMesh`, `Voxels` or None.
+    progress
+        Called with a message and the part of the work that is done.
+    """
+
+    particle: Particle
+    kept: Callable[[str, Mapping[str, Any]], Any] = _nothing_kept
+    progress: Progress = quiet
+    _meshes: dict[tuple[Any, ...], VolumeMesh] = field(default_factory=dict)
+
+    def mesh(self, options: Mapping[str, Any]) -> VolumeMesh:
+        """Bonded mesh of first order, of the sizes in ``options``.
+
+        Raises
+        ------
+        ExportError
+            As `mesher.volume_mesh` does.
+        """
+        from ..meshing.mesher import volume_mesh
+
+        sizes = {name: options[name] for name in SIZES}
+        key = tuple(sizes.values())
+        if key not in self._meshes:
+            self._meshes[key] = self.kept("mesh", sizes) or volume_mesh(
+                self.particle,
+                sizes["size_um"],
+                sizes["boundary_size_um"],
+                self.progress,
+                force=sizes["force"],
+            )
+        return self._meshes[key]
+
+    def voxels(self, pitch_um: float) -> Voxels | None:
+        """The labels on voxels of a pitch, if they are there already."""
+        found: Voxels | None = self.kept("voxels", {"pitch_um": pitch_um})
+        return found
+
+
+@dataclass(frozen=True)
+class Product(ABC):
+    """One kind of product: what it is for, what it needs, how it is written.
+
+    Parameters
+    ----------
+    name
+        As in ``--to`` and `cg.export`.
+    file
+        Name of its file or folder inside a particle's folder.
+    purpose, opens_in
+        In words.
+    options
+        Names of the `OPTIONS` that it takes.
+    requires, extra
+        Packages that it needs beyond the core's, and the extra that brings them.
+    """
+
+    made_of: ClassVar[str] = ""  # "mesh" or "voxels", if other products are made of the same
+
+    name: str
+    file: str
+    purpose: str
+    opens_in: str
+    options: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    extra: str = ""
+
+    @abstractmethod
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        """Write the product to ``path``, whole or not at all; every option has a value.
+
+        Raises
+        ------
+        ExportError
+            If it cannot be written as asked.
+        """
+
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What would be written: numbers of voxels or elements, memory. No time is spent."""
+        return {}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """All of its options with their default values."""
+        return defaults(self.options)
+
+    @property
+    def missing(self) -> list[str]:
+        """Required packages that are not installed."""
+        return missing(*self.requires)
+
+    def require(self) -> None:
+        """Raise an ExportError unless all that it needs is installed."""
+        require(self.extra, *self.requires, purpose=f"products {self.name!r}", error=ExportError)

@@ -1,0 +1,122 @@
+"""Folders of particles under commands at the same time, kills, and other people's files."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.files import lock
+from cathodegrain.exporters.particles import metadata
+from cathodegrain.exporters.products import particle_folder
+
+COMMAND = [sys.executable, "-m", "cathodegrain"]
+
+
+@pytest.fixture
+def folder(tiny_particle, tmp_path):
+    return particle_folder.create(tiny_particle, tmp_path)
+
+
+def formats(folder):
+    return {product["format"] for product in metadata.read(folder)["products"]}
+
+
+def started(folder, *words):
+    return subprocess.Popen(
+        [*COMMAND, "export", folder, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def test_exports_at_once_into_one_folder_are_all_listed(folder):
+    products = ("voxels", "voxels-vti", "report", "grain-table")
+    running = [started(folder, "--to", product) for product in products]
+    for process in running:
+        _, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error.decode()
+    assert formats(folder) == {"recipe", *products}
+    assert particle_folder.problems(folder) == []
+
+
+def test_the_same_product_twice_at_once_is_one_product(folder):
+    running = [started(folder, "--to", "voxels") for _ in range(3)]
+    for process in running:
+        _, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error.decode()
+    assert particle_folder.problems(folder) == []
+
+
+def test_after_any_kill_the_command_can_be_given_again(folder):
+    rng = random.Random(7)
+    begun = time.monotonic()
+    first = started(folder, "--to", "voxels", "--pitch", "0.05")
+    first.communicate(timeout=300)
+    assert first.returncode == 0
+    took = time.monotonic() - begun
+    for k in range(6):
+        process = started(folder, "--to", "voxels,grain-table", "--pitch", f"{0.05 + 0.01 * k:.2f}",
+                          "--overwrite")  # fmt: skip
+        time.sleep(rng.uniform(0.3, 1.1) * took)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    again = ["export", str(folder), "--to", "voxels,grain-table", "--pitch", "0.07", "--overwrite"]
+    assert main(again) == 0
+    assert particle_folder.problems(folder) == []
+
+
+HOLD = """
+import sys, time
+from cathodegrain.exporters.files.lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_locked_folder_is_refused_with_the_name_of_the_process(folder, monkeypatch, capsys):
+    monkeypatch.setattr(lock, "WAIT_S", 0.5)
+    before = sorted(folder.rglob("*"))
+    with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert main(["export", str(folder), "--to", "voxels"]) == 2
+        error = capsys.readouterr().err
+        assert f"is being changed by process {holder.pid} on " in error
+        assert "waited 0.5 s" in error
+        holder.kill()
+    assert sorted(folder.rglob("*")) == before
+    assert main(["export", str(folder), "--to", "voxels"]) == 0  # the lock ended with its process
+
+
+def test_a_product_that_another_command_wrote_otherwise_is_not_overwritten(folder):
+    with particle_folder.opened(folder) as first:
+        first.write("voxels", {"pitch_um": 0.1})
+        particle_folder.add(folder, "voxels", pitch_um=0.2)
+        with pytest.raises(Exception, match="by another command meanwhile"):
+            first.close()
+        first._staged.clear()
+    (voxels,) = [p for p in metadata.read(folder)["products"] if p["format"] == "voxels"]
+    assert voxels["options"] == {"pitch_um": 0.2}
+    assert particle_folder.problems(folder) == []
+
+
+def test_a_product_that_is_not_listed_is_reported(folder, capsys):
+    (folder / "mesh.msh").write_bytes(b"of somebody")
+    (folder / "notes.txt").write_text("a user's own")
+    (problem,) = particle_folder.problems(folder)
+    assert problem.startswith("mesh.msh: a product that particle.json does not list")
+
+
+def test_a_folder_of_version_0_1_0_opens_under_the_names_of_today(folder):
+    particle_folder.add(folder, "voxels", pitch_um=0.1)
+    path = folder / metadata.NAME
+    path.write_text(path.read_text().replace('"pitch_um"', '"spacing_um"'))
+    old = json.loads(path.read_text())
+    assert old["products"][1]["options"] == {"spacing_um": 0.1}
+    assert particle_folder.problems(folder) == []
+    before = (folder / "voxels.vtkhdf").stat().st_mtime_ns
+    particle_folder.add(folder, "voxels", pitch_um=0.1)  # as asked: it stays
+    assert (folder / "voxels.vtkhdf").stat().st_mtime_ns == before
