@@ -1,0 +1,120 @@
+"""Virtual NMC811 cathode particles with grain architecture.
+
+>>> import cathodegrain as cg
+>>> particle = cg.generate("nmc811-radial", seed=32, parameters={"shell.diameter_um": 1.2})
+>>> particle.n_grains > 10
+True
+
+Names are imported when they are first used: ``import cathodegrain`` loads nothing else. What is
+in ``cathodegrain.__all__`` stays; other modules may move.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Python
+    from .datasets import (
+        build_dataset,
+        describe_dataset,
+        fetch_dataset,
+        index_dataset,
+        open_dataset,
+        pack_dataset,
+        verify_dataset,
+    )
+    from .exporting import (
+        export,
+        formats,
+        interfaces,
+        mesh,
+        picture,
+        report,
+        section,
+        surfaces,
+        voxels,
+    )
+    from .generator.errors import CathodegrainError
+    from .generator.model_card import ModelCard
+    from .generator.particle import Particle
+    from .making import generate, info, load, models, parameters, regenerate, save, validate
+
+    __version__: str
+
+_HOME = {
+    "build_dataset": "datasets",
+    "describe_dataset": "datasets",
+    "fetch_dataset": "datasets",
+    "index_dataset": "datasets",
+    "open_dataset": "datasets",
+    "pack_dataset": "datasets",
+    "verify_dataset": "datasets",
+    "export": "exporting",
+    "formats": "exporting",
+    "interfaces": "exporting",
+    "mesh": "exporting",
+    "picture": "exporting",
+    "report": "exporting",
+    "section": "exporting",
+    "surfaces": "exporting",
+    "voxels": "exporting",
+    "CathodegrainError": "generator.errors",
+    "ModelCard": "generator.model_card",
+    "Particle": "generator.particle",
+    "generate": "making",
+    "info": "making",
+    "load": "making",
+    "models": "making",
+    "parameters": "making",
+    "regenerate": "making",
+    "save": "making",
+    "validate": "making",
+}
+
+__all__ = [
+    "CathodegrainError",
+    "ModelCard",
+    "Particle",
+    "build_dataset",
+    "describe_dataset",
+    "export",
+    "fetch_dataset",
+    "formats",
+    "generate",
+    "index_dataset",
+    "info",
+    "interfaces",
+    "load",
+    "mesh",
+    "models",
+    "open_dataset",
+    "pack_dataset",
+    "parameters",
+    "picture",
+    "regenerate",
+    "report",
+    "save",
+    "section",
+    "surfaces",
+    "validate",
+    "verify_dataset",
+    "voxels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cathodegrain")
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    found = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = found  # the next use does not come here
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,342 @@
+"""What a particle becomes: arrays, meshes and pictures in memory, products on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from .generator.errors import ExportError
+from .generator.particle import Particle
+from .generator.progress import Progress
+from .making import load
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray
+    from numpy.typing import NDArray
+
+    from .exporters.mesh.volume_mesh import AnyMesh, VolumeMesh
+    from .exporters.pictures.canvas import SavablePicture
+    from .exporters.products.mesh import Boundaries
+    from .exporters.surfaces.grain_surfaces import GrainSurfaces
+    from .generator.fitting.sections.plane_cut import PlaneCut
+
+Source = Particle | str | Path
+
+
+def _particle(source: Source) -> Particle:
+    return source if isinstance(source, Particle) else load(source)
+
+
+def voxels(source: Source, *, pitch_um: float = 0.1) -> xarray.Dataset:
+    """Grains of a particle on a regular grid, in memory, as the product ``voxels`` has them.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``grain_id`` (z, y, x) int32, 0 outside; ``grain_boundary`` (z, y, x) int8, 1 where a
+        face neighbour has another id; ``grain_voxels`` and ``grain_volume`` (grain), um^3;
+        coordinates in um.
+
+    Raises
+    ------
+    ExportError
+        If the pitch is not a positive number, no voxel lies inside, or memory is too small.
+    """
+    from .exporters.products.voxel_dataset import voxel_dataset
+
+    return voxel_dataset(_particle(source), pitch_um)
+
+
+def mesh(
+    source: Source | NDArray[np.integer[Any]],
+    *,
+    size_um: float | None = None,
+    boundary_size_um: float | None = None,
+    order: int = 1,
+    boundaries: Boundaries = "bonded",
+    pitch_um: float | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> AnyMesh:
+    """Certified conforming tetrahedra of a particle, or of segmented grains of your own.
+
+    Parameters
+    ----------
+    source
+        A particle, its folder or recipe; or grain ids on voxels, 0 outside: an array (z, y, x)
+        or a file (.vtkhdf, .npy, .tif).
+    size_um, boundary_size_um
+        Longest edges inside grains and at their boundaries; of particles 0.15 um if left out,
+        of voxels three of these.
+    order
+        2 for ten-node tetrahedra.
+    boundaries
+        "cohesive": split along the grain boundaries, with wedges; "discontinuous": without.
+    pitch_um
+        Edge of a voxel, if the source is voxels and does not say.
+    force
+        Return a mesh that fails its certificate all the same.
+
+    Returns
+    -------
+    VolumeMesh, SecondOrderMesh or SplitMesh
+        ``facts["certificate"]`` says how good it is.
+
+    Raises
+    ------
+    ExportError
+        If options do not go together, memory does not suffice, or the mesh fails its
+        certificate.
+    """
+    from .exporters.products.mesh import formed, require_form
+
+    require_form(order, boundaries)
+    if isinstance(source, Particle | str | Path) and _is_particle(source):
+        particle = _particle(source)
+        bonded = _particle_mesh(particle, pitch_um, size_um, boundary_size_um, progress, force)
+        return formed(bonded, particle, order, boundaries)
+    bonded = _label_mesh(source, pitch_um, size_um, boundary_size_um, progress, force)
+    if order == 2:
+        msg = "order is 2, expected 1: a mesh of voxels has straight edges"
+        raise ExportError(msg)
+    return formed(bonded, None, order, boundaries)
+
+
+def _is_particle(source: Source) -> bool:
+    """Whether it is a particle, or the path of one: a folder or a recipe."""
+    if isinstance(source, Particle):
+        return True
+    return Path(source).is_dir() or Path(source).suffix == ".h5"
+
+
+def _particle_mesh(
+    particle: Particle,
+    pitch_um: float | None,
+    size_um: float | None,
+    boundary_size_um: float | None,
+    progress: Progress | None,
+    force: bool,
+) -> VolumeMesh:
+    from .exporters.meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
+
+    if pitch_um is not None:
+        msg = f"pitch_um is {pitch_um}, expected none: a particle has no voxels; give size_um"
+        raise ExportError(msg)
+    size = DEFAULT_SIZE_UM if size_um is None else size_um
+    return volume_mesh(particle, size, boundary_size_um, progress, force=force)
+
+
+def _label_mesh(
+    source: Any,
+    pitch_um: float | None,
+    size_um: float | None,
+    boundary_size_um: float | None,
+    progress: Progress | None,
+    force: bool,
+) -> VolumeMesh:
+    from .exporters.labels.files import read_labels
+    from .exporters.labels.label_volume import LabelVolume
+    from .exporters.labels.mesh_labels import mesh_volume
+
+    if isinstance(source, str | Path):
+        volume = read_labels(source, pitch_um)
+    elif pitch_um is None:
+        msg = "an array does not say how large a voxel is; give pitch_um, its edge in um"
+        raise ExportError(msg)
+    else:
+        volume = LabelVolume(source, pitch_um)
+    return mesh_volume(volume, size_um, boundary_size_um, progress, force=force)
+
+
+def surfaces(source: Source | AnyMesh, **sizes: Any) -> GrainSurfaces:
+    """Surfaces between the grains of a particle, and between them and the outside.
+
+    Parameters
+    ----------
+    source
+        A bonded mesh of first order; or a particle, its folder or recipe, to be meshed first.
+    sizes
+        ``size_um``, ``boundary_size_um``, ``force`` and ``progress`` of `mesh`.
+
+    Raises
+    ------
+    ExportError
+        If the mesh is not bonded and of first order, or as `mesh` does.
+    """
+    from .exporters.mesh.volume_mesh import VolumeMesh
+    from .exporters.surfaces.grain_surfaces import grain_surfaces
+
+    if isinstance(source, str | Path | Particle):
+        source = mesh(source, **sizes)
+    if not isinstance(source, VolumeMesh):
+        msg = f"surfaces of a {type(source).__name__}, expected a bonded mesh of first order"
+        raise ExportError(msg)
+    return grain_surfaces(source)
+
+
+def interfaces(source: Source, mesh: AnyMesh | None = None, **sizes: Any) -> pd.DataFrame:
+    """Table of the grain boundaries: a row for each pair of grains that share one.
+
+    Parameters
+    ----------
+    source
+        A particle, its folder or recipe.
+    mesh
+        Its bonded mesh of first order, if there is one already.
+    sizes
+        As in `surfaces`, if there is none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of the product ``interfaces``, units in their names.
+    """
+    from .exporters.products.interfaces import interfaces as measured
+
+    particle = _particle(source)
+    return measured(surfaces(particle if mesh is None else mesh, **sizes), particle).frame()
+
+
+def section(
+    source: Source,
+    *,
+    normal: tuple[float, float, float] = (0.0, 0.0, 1.0),
+    offset_um: float = 0.0,
+    pixel_um: float = 0.05,
+    missing: float = 0.0,
+) -> PlaneCut:
+    """Cut a particle as a microscope would.
+
+    Parameters
+    ----------
+    normal, offset_um
+        Of the plane: its direction, and its distance from the particle's centre.
+    pixel_um
+        Edge of a pixel.
+    missing
+        Part of the pixels that are missing; in EBSD maps about 0.03.
+
+    Returns
+    -------
+    PlaneCut
+        ``grain_id`` (ny, nx) int32, 0 outside, -1 missing; the frame of the plane.
+
+    Raises
+    ------
+    FitError
+        If the plane does not cut the particle, or pixels are too large or too many.
+    """
+    from .generator.fitting.sections.plane_cut import Plane, plane_cut, plane_stream
+
+    particle, plane = _particle(source), Plane(normal, offset_um)
+    cut = plane_cut(particle, plane, pixel_um)
+    return cut.with_missing(missing, plane_stream(particle, plane)) if missing else cut
+
+
+def picture(source: Source, *, cut: str = "quarter", pixels: int = 800) -> SavablePicture:
+    """Rendered picture of a particle, with a part cut away.
+
+    Parameters
+    ----------
+    cut
+        "none", "half", "quarter" or "octant".
+    pixels
+        Edge of the square picture.
+
+    Returns
+    -------
+    SavablePicture
+        ``rgb`` (pixels, pixels, 3) uint8; ``save("p.png")`` adds a scale bar.
+
+    Raises
+    ------
+    ExportError
+        If there is no such cut.
+    """
+    from .exporters.pictures.canvas import SavablePicture
+    from .generator.pictures.rendering import CUTS, render_cut
+
+    if cut not in CUTS:
+        msg = f"cut is {cut!r}, expected one of {sorted(CUTS)}"
+        raise ExportError(msg)
+    drawn = render_cut(_particle(source), pixels, CUTS[cut])
+    return SavablePicture(drawn.rgb, drawn.pixel_um)
+
+
+@overload
+def export(folder: str | Path, products: str, *, overwrite: bool = ..., **options: Any) -> Path: ...
+@overload
+def export(
+    folder: str | Path, products: Iterable[str], *, overwrite: bool = ..., **options: Any
+) -> dict[str, Path]: ...
+def export(
+    folder: str | Path,
+    products: str | Iterable[str],
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Path | dict[str, Path]:
+    """Write products of a particle into its folder, as ``cathodegrain export``.
+
+    Products that are made of a mesh share it, and keep it for later.
+
+    Parameters
+    ----------
+    folder
+        Of a particle; `save` makes one.
+    products
+        One product or solver, or several; `formats` lists them.
+    overwrite
+        Replace a product that was made with other options. One that is as asked stays.
+    progress
+        Called with a message and the part of a product that is done.
+    options
+        Those of the products, for example ``pitch_um=0.05``; each takes those that concern it.
+
+    Returns
+    -------
+    Path
+        The file or folder of one product; of several a dictionary of these by name.
+
+    Raises
+    ------
+    ExportError
+        If there is no such product or option, a package is missing, another file is in the
+        way, or a product cannot be written.
+    """
+    from .exporters.products.particle_folder import write_all
+
+    names = [products] if isinstance(products, str) else list(products)
+    paths = write_all(folder, names, options, overwrite=overwrite, progress=progress)
+    return paths[names[0]] if isinstance(products, str) else paths
+
+
+def report(folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Draw a particle's report into its folder: outside, cut open, sections, statistics."""
+    return export(folder, "report", overwrite=overwrite)
+
+
+def formats() -> dict[str, dict[str, Any]]:
+    """All products: file, purpose, what opens it, options with defaults, missing packages.
+
+    Examples
+    --------
+    >>> formats()["voxels"]["options"]
+    {'pitch_um': 0.1}
+    """
+    from .exporters.products.registry import PRODUCTS
+
+    return {
+        name: {
+            "file": product.file,
+            "purpose": product.purpose,
+            "opens_in": product.opens_in,
+            "options": product.defaults,
+            "missing": product.missing,
+        }
+        for name, product in PRODUCTS.items()
+    }

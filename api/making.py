@@ -1,0 +1,151 @@
+"""Particles: drawn, drawn again with a change, saved and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .generator.model_card import ModelCard
+from .generator.particle import Particle
+
+
+def generate(
+    model: str | Path | ModelCard = "nmc811",
+    *,
+    seed: int = 0,
+    index: int = 0,
+    parameters: Mapping[str, Any] | None = None,
+) -> Particle:
+    """Particle number ``index`` of the series of ``seed``; as ``cathodegrain generate``.
+
+    The same model, seed and index give the same particle on every computer.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model (`models`), path of a model card, or a card.
+    parameters
+        Changed parameters of the model, as ``--set``; `parameters` lists them.
+
+    Raises
+    ------
+    ModelCardError
+        If there is no such model, or a parameter or value is not allowed.
+    GenerationError
+        If no particle can be drawn with these parameters.
+
+    Examples
+    --------
+    >>> generate("nmc811-radial", seed=7, parameters={"shell.diameter_um": 1.2}).id
+    'p000000'
+    """
+    from .generator.generate import generate_particle
+
+    card = model if isinstance(model, ModelCard) else ModelCard.load(model)
+    return generate_particle(card.with_parameters(parameters or {}), seed, index)
+
+
+def regenerate(particle: Particle | str | Path, parameters: Mapping[str, Any]) -> Particle:
+    """The same particle with changed parameters and the same random draws.
+
+    Parameters
+    ----------
+    particle
+        A particle, or its folder or recipe.
+
+    Raises
+    ------
+    GenerationError
+        If the changed parameters make the shell invalid.
+    ModelCardError
+        If a parameter or value is not allowed.
+    """
+    from .generator.generate import regenerate as again
+
+    return again(particle if isinstance(particle, Particle) else load(particle), parameters)
+
+
+def load(path: str | Path) -> Particle:
+    """Particle of its folder, or of a recipe file.
+
+    Raises
+    ------
+    RecipeError
+        If there is none, or it was changed or damaged.
+    """
+    from .exporters.products import particle_folder
+
+    return particle_folder.load(path)
+
+
+def save(particle: Particle, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a particle: into the folder ``path/<id>``, or as one recipe file ``path`` (.h5).
+
+    Returns
+    -------
+    Path
+        The folder, which `export` adds products to, or the file.
+
+    Raises
+    ------
+    ExportError
+        If something else is there and ``overwrite`` is not set, or it cannot be written.
+    """
+    from .exporters.particles import recipe
+    from .exporters.products import particle_folder
+    from .generator.errors import ExportError
+
+    if Path(path).suffix != ".h5":
+        return particle_folder.create(particle, path, overwrite=overwrite)
+    if Path(path).exists() and not overwrite:
+        msg = f"{path} exists; choose another name, or overwrite=True to replace it"
+        raise ExportError(msg)
+    return recipe.write(particle, path)
+
+
+def info(folder: str | Path) -> dict[str, Any]:
+    """Metadata of a particle's folder, its particle.json: what it is and which files it has.
+
+    Raises
+    ------
+    RecipeError
+        If there are none, or lists every way in which they are not valid.
+    """
+    from .exporters.particles import metadata
+
+    return metadata.read(folder)
+
+
+def validate(folder: str | Path) -> list[str]:
+    """Everything that is wrong with a particle's folder, a sentence each; empty if sound."""
+    from .exporters.products import particle_folder
+
+    return particle_folder.problems(folder)
+
+
+def models() -> list[str]:
+    """Names of the shipped models.
+
+    Examples
+    --------
+    >>> models()
+    ['nmc-electrode-ct', 'nmc811', 'nmc811-radial']
+    """
+    from .generator.model_card import shipped_cards
+
+    return shipped_cards()
+
+
+def parameters(model: str | Path | ModelCard = "nmc811") -> dict[str, Any]:
+    """Parameters of a model that can be changed, with their values.
+
+    Examples
+    --------
+    >>> parameters("nmc811-radial")["grains.elongation"]
+    1.0
+    """
+    from .generator.model_card import PARAMETERS
+
+    card = model if isinstance(model, ModelCard) else ModelCard.load(model)
+    return {name: card.parameter(name) for name in PARAMETERS}
