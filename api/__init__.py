@@ -34,11 +34,13 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Pyt
         section,
         surfaces,
         voxels,
+        write_for,
     )
     from .generator.errors import CathodegrainError
     from .generator.model_card import ModelCard
     from .generator.particle import Particle
     from .making import generate, info, load, models, parameters, regenerate, save, validate
+    from .measuring import draw_sections, read_section
 
     __version__: str
 
@@ -59,9 +61,12 @@ _HOME = {
     "section": "exporting",
     "surfaces": "exporting",
     "voxels": "exporting",
+    "write_for": "exporting",
     "CathodegrainError": "generator.errors",
     "ModelCard": "generator.model_card",
     "Particle": "generator.particle",
+    "draw_sections": "measuring",
+    "read_section": "measuring",
     "generate": "making",
     "info": "making",
     "load": "making",
@@ -78,6 +83,7 @@ __all__ = [
     "Particle",
     "build_dataset",
     "describe_dataset",
+    "draw_sections",
     "export",
     "fetch_dataset",
     "formats",
@@ -92,6 +98,7 @@ __all__ = [
     "pack_dataset",
     "parameters",
     "picture",
+    "read_section",
     "regenerate",
     "report",
     "save",
@@ -100,6 +107,7 @@ __all__ = [
     "validate",
     "verify_dataset",
     "voxels",
+    "write_for",
 ]
 
 

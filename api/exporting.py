@@ -315,6 +315,41 @@ def export(
     return paths[names[0]] if isinstance(products, str) else paths
 
 
+def write_for(
+    mesh: AnyMesh,
+    folder: str | Path,
+    solver: str,
+    *,
+    orientations: NDArray[np.float64] | None = None,
+    unit: str | None = None,
+) -> Path:
+    """Write any mesh with decks for one solver into a folder, whole or not at all.
+
+    For the mesh of a particle `export` does that inside the particle's folder.
+
+    Parameters
+    ----------
+    folder
+        Replaced if it was written like this and is as it was; results are never lost.
+    solver
+        As in ``--for``; docs/solvers.md.
+    orientations : (n_grains, 4) float
+        Unit quaternions (w, x, y, z), crystal to sample; without them the material is isotropic.
+    unit
+        "um" or "m"; the solver's own if left out.
+
+    Raises
+    ------
+    ExportError
+        If there is no such solver or unit, it cannot take the mesh, or the folder cannot be
+        written.
+    """
+    from .exporters.solvers.folder import write_for as write
+
+    write(mesh, folder, solver, orientations=orientations, unit=unit)
+    return Path(folder)
+
+
 def report(folder: str | Path, *, overwrite: bool = False) -> Path:
     """Draw a particle's report into its folder: outside, cut open, sections, statistics."""
     return export(folder, "report", overwrite=overwrite)

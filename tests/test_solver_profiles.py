@@ -52,10 +52,7 @@ def facts_of(folder):
 def test_the_facts_of_every_kind_of_mesh_follow_their_schema(crystals, tmp_path):
     particle, mesh = crystals
     parted = split(mesh)
-    write_for(
-        parted, tmp_path / "c", "abaqus", unit="m",
-        wedges=parted.wedges, wedge_pairs=parted.wedge_pairs,
-    )  # fmt: skip
+    write_for(parted, tmp_path / "c", "abaqus", unit="m")
     write_for(second_order(mesh, particle), tmp_path / "q", "ngsolve")
     for name, order, n_wedges in (("c", 1, len(parted.wedges)), ("q", 2, 0)):
         facts = facts_of(tmp_path / name)

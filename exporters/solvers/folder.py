@@ -29,8 +29,6 @@ def write_for(
     *,
     orientations: NDArray[np.float64] | None = None,
     unit: str | None = None,
-    wedges: NDArray[np.int64] | None = None,
-    wedge_pairs: NDArray[np.int32] | None = None,
 ) -> list[Path]:
     """Write a mesh with decks for one solver into a folder, whole or not at all.
 
@@ -39,6 +37,9 @@ def write_for(
 
     Parameters
     ----------
+    mesh
+        The wedges of one that is split along its grain boundaries become zero-thickness
+        elements.
     profile
         A key of `PROFILES`.
     orientations : (n_grains, 4) float
@@ -47,12 +48,6 @@ def write_for(
         file says so.
     unit
         "um" or "m"; that of the profile by default.
-    wedges : (k, 6) int
-        Zero-thickness elements of a mesh that is split along its grain boundaries: three
-        nodes of the grain with the lower id, their normal pointing out of it, then those
-        of the other at the same places.
-    wedge_pairs : (k, 2) int
-        Ids of the two grains, the lower first.
 
     Returns
     -------
@@ -66,19 +61,20 @@ def write_for(
         belongs to the mesh does not fit it, or the folder cannot be written.
     """
     from ..files.atomic import replacing_folder
+    from ..mesh.cohesive import SplitMesh
     from .solver_input import solver_input
     from .units import unit_system
     from .wedges import Wedges
 
     chosen = profile_named(profile)
-    _check_supported(chosen, mesh, wedges, wedge_pairs)
+    _check_supported(chosen, mesh)
     units = unit_system(unit or chosen.units[0])
     _check_unit(chosen, units.length)
-    split = Wedges(wedges, wedge_pairs) if wedges is not None and wedge_pairs is not None else None
-    content = solver_input(mesh, units, orientations, split)
+    wedges = Wedges(mesh.wedges, mesh.wedge_pairs) if isinstance(mesh, SplitMesh) else None
+    content = solver_input(mesh, units, orientations, wedges)
     _check_unchanged(Path(folder))
     with replacing_folder(folder) as temporary:
-        import_module(chosen.module, __name__).write(content, temporary, chosen.name)
+        import_module(chosen.module, __package__).write(content, temporary, chosen.name)
         if orientations is not None:
             _write_orientations(content, temporary / ORIENTATIONS)
         _write_readme(chosen, content, temporary)
@@ -86,28 +82,14 @@ def write_for(
     return sorted(path for path in Path(folder).rglob("*") if path.is_file())
 
 
-def _check_supported(
-    profile: SolverProfile,
-    mesh: AnyMesh,
-    wedges: object,
-    wedge_pairs: object,
-) -> None:
+def _check_supported(profile: SolverProfile, mesh: AnyMesh) -> None:
     from ...generator.errors import ExportError
 
     if mesh.tets.shape[1] == 10 and not profile.second_order:
         able = [p.name for p in PROFILES.values() if p.second_order]
         msg = f"{profile.name} reads four-node tetrahedra only; write order 1, or for one of {able}"
         raise ExportError(msg)
-    if (wedges is None) != (wedge_pairs is None):
-        msg = "wedges and wedge_pairs belong together; give both or neither"
-        raise ExportError(msg)
-    if wedges is None and hasattr(mesh, "wedges"):
-        msg = (
-            "a mesh that is split along its grain boundaries is written with its wedges and "
-            "wedge_pairs only; give them, or the mesh before the split"
-        )
-        raise ExportError(msg)
-    if wedges is not None and not profile.cohesive:
+    if hasattr(mesh, "wedges") and not profile.cohesive:
         able = [p.name for p in PROFILES.values() if p.cohesive]
         msg = (
             f"{profile.name} has no zero-thickness cohesive elements that can be written; they "

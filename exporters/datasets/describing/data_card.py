@@ -23,9 +23,9 @@ GRAIN_FILES = f"{layout.GRAIN_INDEX_FOLDER}/*.parquet"
 
 USE = """\
 ```python
-from cathodegrain.exporters import open_dataset
+import cathodegrain as cg
 
-dataset = open_dataset("{name}")  # this folder, ZIP shards of it, or a web address
+dataset = cg.open_dataset("{name}")  # this folder, ZIP shards of it, or a web address
 large = dataset.select("diameter_um > 8")  # `dataset.index` is a pandas DataFrame
 for one in dataset:
     particle = one.particle()  # exact: any point, any resolution
