@@ -176,8 +176,8 @@ def _require_usable(options: TrainingOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             problems.append(f"--{name.replace('_', '-')} is {value}, expected {least} or more")
-    if options.device not in (devices := devices()):
-        problems.append(f"--device is {options.device!r}, expected {' or '.join(devices)}")
+    if options.device not in (usable := devices()):
+        problems.append(f"--device is {options.device!r}, expected {' or '.join(usable)}")
     if problems:
         msg = "; ".join(problems)
         raise FitError(msg)

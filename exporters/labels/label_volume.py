@@ -140,25 +140,22 @@ class LabelVolume:
 
     def centred(self) -> LabelVolume:
         """The same cropped to the grains and moved so that their box is about the origin."""
-        inside = self.labels != OUTSIDE
-        spans = []
-        for axis in range(3):
-            rows = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
-            spans.append(slice(int(rows[0]), int(rows[-1]) + 1))
-        labels = self.labels[tuple(spans)]
+        labels = self.labels[tuple(slice(*span) for span in self._spans)]
         nz, ny, nx = (-0.5 * self.pitch_um * n for n in labels.shape)
         return LabelVolume(labels, self.pitch_um, (nx, ny, nz))
 
     @property
     def centre_um(self) -> NDArray[np.float64]:
         """Centre (x, y, z) of the box of the grains, which `centred` moves to the origin."""
+        middle = np.array([(first + end) / 2 for first, end in self._spans[::-1]])
+        return np.array(self.corner_um) + middle * self.pitch_um
+
+    @cached_property
+    def _spans(self) -> list[tuple[int, int]]:
+        """First and one past the last layer with a grain along each axis of the array."""
         inside = self.labels != OUTSIDE
-        centre = []
-        for axis in (2, 1, 0):
-            rows = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
-            middle = (int(rows[0]) + int(rows[-1]) + 1) / 2
-            centre.append(self.corner_um[2 - axis] + middle * self.pitch_um)
-        return np.array(centre)
+        rows = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+        return [(int(found[0]), int(found[-1]) + 1) for found in rows]
 
 
 def grain_ids(labels: NDArray[Any]) -> NDArray[Any]:

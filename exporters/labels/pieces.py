@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ...generator.particle import OUTSIDE
-from ..mesh.pieces import find_root, unite
+from ..mesh.pieces import find_root, largest_shared, unite
 
 Rows = tuple[tuple[int, int, int], ...]
 
@@ -188,12 +188,7 @@ def _adopted(
     while homeless.any():
         a, b = pieces.pairs.T
         touching = homeless[a] & ~homeless[b] & (label[b] != OUTSIDE)
-        keys, group = np.unique(
-            np.stack([a[touching], label[b[touching]]], axis=1), axis=0, return_inverse=True
-        )
-        shared = np.bincount(group.ravel(), pieces.faces[touching])
-        order = np.lexsort((-shared, keys[:, 0]))
-        best = order[np.flatnonzero(np.diff(keys[order, 0], prepend=-1))]
-        label[keys[best, 0]] = keys[best, 1]
-        homeless[keys[best, 0]] = False
+        piece, target = largest_shared(a[touching], label[b[touching]], pieces.faces[touching])
+        label[piece] = target
+        homeless[piece] = False
     return label

@@ -25,7 +25,7 @@ from scipy.sparse.csgraph import connected_components
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
-from .tetrahedra import FACES
+from .tetrahedra import FACES, material_sides
 from .volume_mesh import VolumeMesh
 
 SPLIT_FACTS = ("interfaces", "n_bonded_points", "n_wedges")  # what `split` adds
@@ -199,13 +199,11 @@ def _wedges(
     mesh: VolumeMesh, tets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Wedges (k, 6) and their pairs (k, 2), in the order of ``mesh.grain_boundary``."""
-    across = mesh.neighbours
-    other = np.where(across >= 0, mesh.grain_ids[across], OUTSIDE)
-    rows, faces = np.nonzero((other != OUTSIDE) & (other < mesh.grain_ids[:, None]))
-    pairs = np.stack([other[rows, faces], mesh.grain_ids[rows]], axis=1)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    rows, faces, others = rows[order], faces[order], across[rows, faces][order]
+    rows, faces, pairs = material_sides(mesh.grain_ids, mesh.neighbours)
+    between = pairs[:, 0] != OUTSIDE
+    rows, faces, pairs = rows[between], faces[between], pairs[between]
+    others = mesh.neighbours[rows, faces]
     high = FACES[faces][:, ::-1]  # inwards: from the lower grain into the higher
     low = _corners_in(mesh.tets, others, mesh.tets[rows[:, None], high])
     wedges = np.concatenate([tets[others[:, None], low], tets[rows[:, None], high]], axis=1)
-    return wedges, pairs[order]
+    return wedges, pairs

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,8 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError
 from ...generator.requirements import require
 from ..files.atomic import replacing
-
-if TYPE_CHECKING:
-    from .cohesive import SplitMesh
-    from .volume_mesh import AnyMesh, VolumeMesh
-
-
 from .cohesive import SplitMesh
+from .tetrahedra import grouped
 from .volume_mesh import AnyMesh, VolumeMesh
 
 TRIANGLE, TETRAHEDRON, PRISM = 2, 4, 6  # gmsh's element types
@@ -128,11 +123,11 @@ def _add_mesh(model: Any, mesh: AnyMesh) -> None:
         model.addDiscreteEntity(3, grain, bounding.tolist())
     _add_nodes(model.mesh, mesh, triangles, surface)
     n_triangles = len(triangles)
-    for tag, rows in _grouped(surface):
+    for tag, rows in grouped(surface):
         kind = ELEMENTS[triangles.shape[1]]
         model.mesh.addElementsByType(tag, kind, 1 + rows, 1 + triangles[rows].ravel())
     tets = mesh.tets if mesh.tets.shape[1] == 4 else mesh.tets[:, LAST_TWO_SWAPPED]
-    for grain, rows in _grouped(mesh.grain_ids):
+    for grain, rows in grouped(mesh.grain_ids):
         kind, tags = ELEMENTS[tets.shape[1]], 1 + n_triangles + rows
         model.mesh.addElementsByType(grain, kind, tags, 1 + tets[rows].ravel())
     for grain in grains.tolist():
@@ -181,16 +176,9 @@ def _add_nodes(
     within = first == np.iinfo(np.int64).max
     for dimension, owner, chosen in ((2, first, ~within), (3, volume, within)):
         nodes = np.flatnonzero(chosen)
-        for tag, rows in _grouped(owner[nodes]):
+        for tag, rows in grouped(owner[nodes]):
             numbers = nodes[rows]
             model_mesh.addNodes(dimension, tag, 1 + numbers, mesh.points[numbers].ravel())
-
-
-def _grouped(keys: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each key, ascending, with the rows that have it, ascending."""
-    order = np.argsort(keys, kind="stable")
-    found, start = np.unique(keys[order], return_index=True)
-    yield from zip(found.tolist(), np.split(order, start)[1:], strict=True)
 
 
 def read(path: str | Path) -> VolumeMesh | SplitMesh:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
@@ -37,3 +40,26 @@ def connected_pieces(neighbours, keys):  # type: ignore[no-untyped-def]
     for t in range(parent.size):
         parent[t] = find_root(parent, t)
     return parent
+
+
+def largest_shared(
+    pieces: NDArray[np.int64], labels: NDArray[Any], areas: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Pieces, ascending, and the label that each shares the largest area with.
+
+    Parameters
+    ----------
+    pieces, labels, areas : (k,)
+        Of each side: the piece, what is beyond it, and its area. Of equal ones the lowest
+        label wins.
+
+    Examples
+    --------
+    >>> largest_shared(np.array([2, 2, 1]), np.array([7, 9, 7]), np.array([1.0, 3.0, 1.0]))
+    (array([1, 2]), array([7, 9]))
+    """
+    pairs, group = np.unique(np.stack([pieces, labels], axis=1), axis=0, return_inverse=True)
+    shared = np.bincount(group.ravel(), areas)
+    order = np.lexsort((-shared, pairs[:, 0]))
+    best = order[np.flatnonzero(np.diff(pairs[order, 0], prepend=-1))]
+    return pairs[best, 0], pairs[best, 1]

@@ -7,10 +7,13 @@ Its face k is the one opposite to its vertex k, written so that its normal point
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from ...generator.particle import OUTSIDE
 
 FACES = np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]])
 EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
@@ -176,3 +179,41 @@ def compacted(
     used[tets] = True
     renumbered = np.cumsum(used) - 1
     return points[used], renumbered[tets]
+
+
+def material_sides(
+    grain_ids: NDArray[np.int32], neighbours: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """Sides between materials, each once, as those of the higher grain, sorted by pair.
+
+    Parameters
+    ----------
+    neighbours : (m, 4) int
+        Of `face_neighbours`.
+
+    Returns
+    -------
+    rows, faces : (s,) int
+        Tetrahedron of each side, and which of its `FACES`.
+    pairs : (s, 2) int32
+        Grains (low, high) on its two sides, low 0 where there is none.
+    """
+    own = np.repeat(grain_ids[:, None], 4, axis=1)
+    other = np.where(neighbours >= 0, grain_ids[neighbours], OUTSIDE)
+    rows, faces = np.nonzero(own > other)
+    pairs = np.stack([other[rows, faces], own[rows, faces]], axis=1)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return rows[order], faces[order], pairs[order]
+
+
+def grouped(keys: NDArray[Any]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Each key with the rows that have it, both ascending.
+
+    Examples
+    --------
+    >>> grouped(np.array([7, 3, 7]))
+    [(3, array([1])), (7, array([0, 2]))]
+    """
+    order = np.argsort(keys, kind="stable")
+    found, start = np.unique(keys[order], return_index=True)
+    return list(zip(found.tolist(), np.split(order, start)[1:], strict=True))

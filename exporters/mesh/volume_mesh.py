@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
-from .tetrahedra import FACES, face_neighbours, signed_volumes
+from .tetrahedra import FACES, face_neighbours, material_sides, signed_volumes
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +67,8 @@ class VolumeMesh:
         Low is 0 where high meets the outside. Normals point out of high into low. They
         are sorted by pair.
         """
-        across = self.neighbours
-        own = np.repeat(self.grain_ids[:, None], 4, axis=1)
-        other = np.where(across >= 0, self.grain_ids[across], OUTSIDE)
-        rows, faces = np.nonzero(own > other)
-        pairs = np.stack([other[rows, faces], own[rows, faces]], axis=1)
-        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-        triangles = self.tets[rows[:, None], FACES[faces]]
-        return triangles[order], pairs[order]
+        rows, faces, pairs = material_sides(self.grain_ids, self.neighbours)
+        return self.tets[rows[:, None], FACES[faces]], pairs
 
     @property
     def outer(self) -> NDArray[np.int64]:

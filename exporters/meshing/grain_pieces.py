@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
-from ..mesh.pieces import connected_pieces
+from ..mesh.pieces import connected_pieces, largest_shared
 from ..mesh.tetrahedra import FACES, face_neighbours, signed_volumes
 
 MAX_ROUNDS = 50
@@ -115,13 +115,9 @@ def _adopted(
         if fit.any():
             break
     rows, faces, beyond = rows[fit], faces[fit], beyond[fit]
-    pairs, group = np.unique(
-        np.stack([stray[rows], labels[beyond]], axis=1), axis=0, return_inverse=True
-    )
     a, b, c = (points[tets[rows, FACES[faces, k]]] for k in range(3))
-    shared = np.bincount(group.ravel(), np.linalg.norm(np.cross(b - a, c - a), axis=1))
-    order = np.lexsort((-shared, pairs[:, 0]))
-    best = order[np.flatnonzero(np.diff(pairs[order, 0], prepend=0))]
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    piece, label = largest_shared(stray[rows], labels[beyond], areas)
     target = np.full(stray.max() + 1, KEPT, np.int32)
-    target[pairs[best, 0]] = pairs[best, 1]
+    target[piece] = label
     return np.where(target[stray] == KEPT, labels, target[stray])

@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
-from ..mesh.tetrahedra import FACES, face_neighbours
+from ..mesh.cohesive import SplitMesh
+from ..mesh.tetrahedra import FACES, face_neighbours, grouped, material_sides
 from .materials import Material
 from .units import UnitSystem
 from .wedges import Wedges, check_wedges, without_cracks
@@ -183,19 +184,6 @@ def solver_input(
     )
 
 
-def grouped(keys: NDArray[Any]) -> list[tuple[int, NDArray[np.int64]]]:
-    """Each key with the rows that have it, both ascending.
-
-    Examples
-    --------
-    >>> grouped(np.array([7, 3, 7]))
-    [(3, array([1])), (7, array([0, 2]))]
-    """
-    order = np.argsort(keys, kind="stable")
-    found, start = np.unique(keys[order], return_index=True)
-    return list(zip(found.tolist(), np.split(order, start[1:]), strict=True))
-
-
 def _check_orientations(orientations: NDArray[np.float64] | None, n_grains: int) -> None:
     if orientations is None:
         return
@@ -218,17 +206,21 @@ def _sides(
     mesh: AnyMesh, wedges: Wedges | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
     """Sides of the outer surface and of the grain boundaries, and the pairs of the latter."""
-    across: NDArray[np.int64] = face_neighbours(
-        np.ascontiguousarray(mesh.tets[:, :4]), len(mesh.points)
-    )
-    own = np.repeat(mesh.grain_ids[:, None], 4, axis=1)
-    other = np.where(across >= 0, mesh.grain_ids[across], OUTSIDE)
-    rows, faces = np.nonzero(own > other)
+    rows, faces, pairs = material_sides(mesh.grain_ids, _neighbours(mesh, wedges))
     sides = np.stack([rows, faces], axis=1)
-    pairs = np.stack([other[rows, faces], own[rows, faces]], axis=1)
     if wedges is not None:
         sides, pairs = without_cracks(mesh.points, mesh.tets, sides, pairs, wedges)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    sides, pairs = sides[order], pairs[order]
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        sides, pairs = sides[order], pairs[order]
     outside = pairs[:, 0] == OUTSIDE
     return sides[outside], sides[~outside], pairs[~outside]
+
+
+def _neighbours(mesh: AnyMesh, wedges: Wedges | None) -> NDArray[np.int64]:
+    """Tetrahedron across each face; of a discontinuous mesh those of the bonded one."""
+    if isinstance(mesh, SplitMesh) and wedges is None:
+        return mesh.bonded.neighbours
+    found: NDArray[np.int64] = face_neighbours(
+        np.ascontiguousarray(mesh.tets[:, :4]), len(mesh.points)
+    )
+    return found

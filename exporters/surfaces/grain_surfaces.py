@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
+from ..mesh.tetrahedra import grouped
 from ..mesh.volume_mesh import VolumeMesh
 from .closed_surface import separated
 
@@ -107,10 +108,7 @@ class GrainSurfaces:
         """Triangles of each grain."""
         rows = np.tile(np.arange(len(self.pairs)), 2)
         grains = np.concatenate([self.pairs[:, 0], self.pairs[:, 1]])
-        order = np.argsort(grains, kind="stable")
-        found, start = np.unique(grains[order], return_index=True)
-        parts = np.split(rows[order], start[1:])
-        return {g: part for g, part in zip(found.tolist(), parts, strict=True) if g != OUTSIDE}
+        return {g: rows[found] for g, found in grouped(grains) if g != OUTSIDE}
 
     def _surface(self, triangles: NDArray[np.int64]) -> trimesh.Trimesh:
         import trimesh
