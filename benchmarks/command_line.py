@@ -63,7 +63,7 @@ def generate_times(repeats: int, *arguments: str) -> tuple[dict[str, float], int
     return {"first": first, **later}, grains[0]
 
 
-def export_peak(spacing_um: float, *arguments: str) -> tuple[float, int, list[int]]:
+def export_peak(pitch_um: float, *arguments: str) -> tuple[float, int, list[int]]:
     """Wall-clock seconds and peak bytes of a voxel export, and the shape of the grid.
 
     ``arguments`` go to ``cathodegrain generate``; the peak is that of the exporting process,
@@ -71,7 +71,7 @@ def export_peak(spacing_um: float, *arguments: str) -> tuple[float, int, list[in
     """
     with TemporaryDirectory() as folder:
         particle = json.loads(_run("generate", "--out", folder, "--json", *arguments))["particle"]
-        words = command("export", particle, "--to", "voxels", "--pitch", str(spacing_um))
+        words = command("export", particle, "--to", "voxels", "--pitch", str(pitch_um))
         shape = json.loads(_run(*words[1:], "--dry-run", "--json"))["voxel_shape_zyx"]
         start = time.perf_counter()
         with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:

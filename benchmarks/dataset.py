@@ -96,7 +96,7 @@ def timed_build(
 
 def throughput(size: Size) -> Iterator[Result]:
     """Particles a second, use of the second core, memory of a worker."""
-    voxels = {"voxels": {"spacing_um": 0.1}}
+    voxels = {"voxels": {"pitch_um": 0.1}}
     cases: dict[str, tuple[dict[str, Any], float, type[MeasuredTask]]] = {
         "recipes alone, as generate makes them": ({}, RECIPES_BAR, RecipeTask),
         "recipes and tables of grains": ({}, RECIPES_BAR, MeasuredTask),
@@ -128,7 +128,7 @@ def throughput(size: Size) -> Iterator[Result]:
 
 def whole_build(size: Size, out: Path) -> Iterator[Result]:
     """A dataset with everything: time, size, check, a second build; and larger ones."""
-    products: dict[str, Any] = {"voxels": {"spacing_um": 0.1}}
+    products: dict[str, Any] = {"voxels": {"pitch_um": 0.1}}
     if size.meshes:
         products["mesh"] = {"count": size.meshes, "size_um": 0.2}
     what = plan(size, size.count, products)
@@ -163,7 +163,7 @@ def larger(size: Size, out: Path) -> Iterator[Result]:
     """What many particles take, from the build without meshes."""
     for name, products in (
         ("recipes", {}),
-        ("recipes and voxels", {"voxels": {"spacing_um": 0.1}}),
+        ("recipes and voxels", {"voxels": {"pitch_um": 0.1}}),
     ):
         what = plan(size, size.throughput, products)
         start = time.perf_counter()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cathodegrain.exporters import open_dataset
+from cathodegrain import open_dataset
 from cathodegrain.exporters.datasets.reading.selection import selected
 from cathodegrain.exporters.datasets.sharing.pack import pack, plan
 from cathodegrain.exporters.products.particle_folder import load

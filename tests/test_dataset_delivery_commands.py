@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cathodegrain.exporters import open_dataset
+from cathodegrain import open_dataset
 from cathodegrain.exporters.commands.main import main
 from processes import started
 from small_datasets import contents, make_dataset

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import open_dataset
+from cathodegrain import open_dataset
 from cathodegrain.exporters.datasets import manifest
 from cathodegrain.exporters.datasets.checking.verify import verify
 from cathodegrain.exporters.datasets.making.build import index_folder

@@ -31,8 +31,9 @@ DOCUMENTS = sorted(
 SHELL, PYTHON = ("bash", "sh", "console"), ("python",)
 SMALL = ["--set", "shell.diameter_um=1.6"]
 SMALL_PYTHON = (
-    'ModelCard.load("nmc811")',
-    'ModelCard.load("nmc811").with_parameters({"shell.diameter_um": 1.2})',
+    ("seed=32)", 'seed=32, parameters={"shell.diameter_um": 1.6})'),
+    ("seed=7)", 'seed=7, parameters={"shell.diameter_um": 1.2})'),
+    ("2.0}", "1.2}"),
 )
 NOT_RUN = {
     "README.md": {"scripts/demo": "installs packages; .ci/run runs both scripts"},
@@ -88,7 +89,7 @@ def tiny_dataset(name):
     """Four particles with voxels."""
     Path(f"{name}.toml").write_text(
         f'name = "{name}"\nmodel = "nmc811-radial"\nentropy = 7\ncount = 4\n[parameters]\n'
-        "shell.diameter_um = 1.2\ngrains.intensity = 0.002\n[products.voxels]\nspacing_um = 0.1\n"
+        "shell.diameter_um = 1.2\ngrains.intensity = 0.002\n[products.voxels]\npitch_um = 0.1\n"
     )
     run(f"dataset build {name}.toml --out {name} --jobs 1")
 
@@ -123,13 +124,19 @@ CARD = Toy(added={"generate": SMALL}, left=("particles/p000002/voxels.vtkhdf",))
 SHORT_FIT = ["--steps", "6", "--planar-steps", "20", "--seeds", "1", "--jobs", "1"]
 TOYS = {
     "README.md": Toy(
-        replaced=(("diameter_um=2", "diameter_um=1.2"), SMALL_PYTHON),
+        replaced=(("diameter_um=2", "diameter_um=1.2"), SMALL_PYTHON[0], SMALL_PYTHON[2]),
         added={"generate": SMALL},
-        left=("small/p000000/mesh.msh", "small/p000000/fenicsx/expansion.py", "section.tif"),
+        left=(
+            "small/p000000/mesh.msh",
+            "small/p000000/fenicsx/expansion.py",
+            "section.tif",
+            "particles/p000000/calculix/expansion.inp",
+            "small.png",
+        ),
         printed=("um^3", "small/p000000: sound", "grains.elongation"),
     ),
     "docs/cohesive.md": Toy(
-        replaced=(SMALL_PYTHON,),
+        replaced=(SMALL_PYTHON[1],),
         left=("cohesive.msh", "cohesive.vtkhdf", "discontinuous.msh"),
     ),
     "docs/dataset.md": Toy(

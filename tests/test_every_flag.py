@@ -19,7 +19,7 @@ import tifffile
 import xarray
 
 import slurm
-from cathodegrain.exporters import open_dataset
+from cathodegrain import open_dataset
 from cathodegrain.exporters.certificate import certificate as mesh_certificate
 from cathodegrain.exporters.commands.main import app, main
 from cathodegrain.exporters.meshing import mesher
@@ -34,7 +34,7 @@ name = "failing"
 model = "nmc811"
 count = 8
 parameters.grains.intensity = 0.00005
-products.voxels.spacing_um = 6.0  # about half of the particles hold no voxel of this size
+products.voxels.pitch_um = 6.0  # about half of the particles hold no voxel of this size
 """
 WEDGE, QUADRATIC_TETRAHEDRON = 13, 24
 
@@ -331,7 +331,7 @@ def test_order_2_has_ten_nodes(ran):
         assert set(file["VTKHDF/Types"][:]) == {QUADRATIC_TETRAHEDRON}
 
 
-@each(*made_by("--size 0.24 --discontinuous", "mesh-vtkhdf"))
+@each(*made_by("--size 0.24 --boundaries discontinuous", "mesh-vtkhdf"))
 def test_discontinuous_meshes_have_more_nodes_and_no_wedges(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
         assert WEDGE not in file["VTKHDF/Types"][:]
@@ -347,7 +347,7 @@ def unreachable(monkeypatch):
 
 
 @pytest.mark.usefixtures("unreachable")
-@each(*made_by("--size 0.24 --cohesive --force", "mesh-vtkhdf"))
+@each(*made_by("--size 0.24 --boundaries cohesive --force", "mesh-vtkhdf"))
 def test_cohesive_meshes_have_wedges_and_force_writes_what_fails(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
         assert WEDGE in file["VTKHDF/Types"][:]
@@ -387,11 +387,11 @@ def test_regenerate_replaces_a_particle_if_it_may(ran):
 @line("export particles/p000000 --to voxels --pitch 0.25",
       "export particles/p000000 --to voxels --pitch 0.2 --overwrite --json")  # fmt: skip
 def test_export_replaces_a_product_if_it_may(ran):
-    assert product("voxels")["options"] == {"spacing_um": 0.2}
+    assert product("voxels")["options"] == {"pitch_um": 0.2}
     assert ran[1].json == {"voxels": "particles/p000000/voxels.vtkhdf"}
 
 
-@line("export particles/p000000 --to vti,mesh --pitch 0.2 --size 0.24 --dry-run --json")
+@line("export particles/p000000 --to voxels-vti,mesh --pitch 0.2 --size 0.24 --dry-run --json")
 def test_export_says_what_it_would_write(ran):
     assert max(ran.json["voxel_shape_zyx"]) < 12
     assert ran.json["mesh_memory_bytes_estimate"] > 0

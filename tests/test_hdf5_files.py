@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cathodegrain.exporters import open_dataset
+from cathodegrain import open_dataset
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.mesh import vtkhdf_file as vtu
 from cathodegrain.exporters.particles import recipe
@@ -126,7 +126,8 @@ def test_a_measured_volume_may_be_linked_but_not_be_a_raw_file(folder, monkeypat
 DAMAGE = """
 import random, sys
 from pathlib import Path
-from cathodegrain.exporters import recipe, voxels
+from cathodegrain.exporters.particles import recipe
+from cathodegrain.exporters.products import voxels
 from cathodegrain.generator.errors import ExportError, RecipeError
 
 source, seed, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -132,7 +132,8 @@ def test_closed_streams_do_not_keep_a_command_from_its_work(redirected, folder):
 @POSIX
 def test_a_file_does_not_get_the_number_of_a_closed_stream(tmp_path):
     script = (
-        "import os, sys; from cathodegrain.exporters import cli; cli.main(['--version']); "
+        "import os, sys; from cathodegrain.exporters.commands.main import main; "
+        "main(['--version']); "
         "file = open(sys.argv[1], 'w'); os.write(1, b'printed by a library'); os._exit(0)"
     )
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", script, tmp_path / "file"]

@@ -55,7 +55,7 @@ def test_files_of_a_particle_do_not_depend_on_the_version(tiny_particle, tmp_pat
     def written(folder):
         particle_folder.create(tiny_particle, folder)
         for name in ("voxels", "grain-table", "voxels-vti"):
-            particle_folder.add(folder / "p000000", name, spacing_um=0.1)
+            particle_folder.add(folder / "p000000", name, pitch_um=0.1)
         for name in ("mesh", "mesh-vtkhdf", "surfaces", "interfaces", "calculix"):
             particle_folder.add(folder / "p000000", name, size_um=0.3)
         return {
