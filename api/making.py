@@ -119,9 +119,9 @@ def info(folder: str | Path) -> dict[str, Any]:
 
 def validate(folder: str | Path) -> list[str]:
     """Everything that is wrong with a particle's folder, a sentence each; empty if sound."""
-    from .exporters.products import particle_folder
+    from .exporters.products import validation
 
-    return particle_folder.problems(folder)
+    return validation.problems(folder)
 
 
 def models() -> list[str]:

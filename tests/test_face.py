@@ -24,8 +24,14 @@ SMALL = {"shell.diameter_um": 1.2}
 # Options of the command line that are something else in Python: other functions, Python itself.
 PRINTED = {"json", "dry_run"}
 ELSEWHERE = {
-    "generate": {"first": "index", "count": "index", "set": "parameters", "out": "save"},
-    "regenerate": {"set": "parameters", "out": "save"},
+    "generate": {
+        "first": "index",
+        "count": "index",
+        "set": "parameters",
+        "out": "save",
+        "overwrite": "save",
+    },
+    "regenerate": {"set": "parameters", "out": "save", "overwrite": "save"},
     "export": {"to": "products", "for": "products"},
     "mesh": {"out": "save of the mesh", "overwrite": "save of the mesh"},
     "section": dict.fromkeys(("out", "format", "overwrite"), "save of the cut"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cathodegrain.exporters.commands.main import main
-from cathodegrain.exporters.products.particle_folder import problems
+from cathodegrain.exporters.products.validation import problems
 from permissions import bound
 
 SMALL = ["--set", "shell.diameter_um=1.4", "--set", "grains.intensity=0.002"]
@@ -45,7 +45,7 @@ def test_a_bug_is_one_sentence_and_its_traceback_can_be_had(value, made, capsys,
         raise LookupError(msg)
 
     monkeypatch.setenv("CATHODEGRAIN_TRACEBACK", value)
-    monkeypatch.setattr("cathodegrain.exporters.products.particle_folder.problems", fail)
+    monkeypatch.setattr("cathodegrain.exporters.products.validation.problems", fail)
     assert main(["validate", str(made)]) == 1
     *traceback, sentence = capsys.readouterr().err.splitlines()
     assert sentence == BUG + "the traceback, which CATHODEGRAIN_TRACEBACK=1 shows"

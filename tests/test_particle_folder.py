@@ -12,7 +12,7 @@ import pytest
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.files import lock
 from cathodegrain.exporters.particles import metadata
-from cathodegrain.exporters.products import particle_folder
+from cathodegrain.exporters.products import particle_folder, validation
 
 COMMAND = [sys.executable, "-m", "cathodegrain"]
 
@@ -39,7 +39,7 @@ def test_exports_at_once_into_one_folder_are_all_listed(folder):
         _, error = process.communicate(timeout=300)
         assert process.returncode == 0, error.decode()
     assert formats(folder) == {"recipe", *products}
-    assert particle_folder.problems(folder) == []
+    assert validation.problems(folder) == []
 
 
 def test_the_same_product_twice_at_once_is_one_product(folder):
@@ -47,7 +47,7 @@ def test_the_same_product_twice_at_once_is_one_product(folder):
     for process in running:
         _, error = process.communicate(timeout=300)
         assert process.returncode == 0, error.decode()
-    assert particle_folder.problems(folder) == []
+    assert validation.problems(folder) == []
 
 
 def test_after_any_kill_the_command_can_be_given_again(folder):
@@ -65,7 +65,7 @@ def test_after_any_kill_the_command_can_be_given_again(folder):
         process.communicate()
     again = ["export", str(folder), "--to", "voxels,grain-table", "--pitch", "0.07", "--overwrite"]
     assert main(again) == 0
-    assert particle_folder.problems(folder) == []
+    assert validation.problems(folder) == []
 
 
 HOLD = """
@@ -100,14 +100,18 @@ def test_a_product_that_another_command_wrote_otherwise_is_not_overwritten(folde
         first._staged.clear()
     (voxels,) = [p for p in metadata.read(folder)["products"] if p["format"] == "voxels"]
     assert voxels["options"] == {"pitch_um": 0.2}
-    assert particle_folder.problems(folder) == []
+    assert validation.problems(folder) == []
 
 
 def test_a_product_that_is_not_listed_is_reported(folder, capsys):
     (folder / "mesh.msh").write_bytes(b"of somebody")
     (folder / "notes.txt").write_text("a user's own")
-    (problem,) = particle_folder.problems(folder)
+    (problem,) = validation.problems(folder)
     assert problem.startswith("mesh.msh: a product that particle.json does not list")
+    (folder / "mesh.msh").unlink()
+    capsys.readouterr()
+    assert main(["validate", str(folder)]) == 0
+    assert "notes.txt: not listed, left alone" in capsys.readouterr().out
 
 
 def test_a_folder_of_version_0_1_0_opens_under_the_names_of_today(folder):
@@ -116,7 +120,7 @@ def test_a_folder_of_version_0_1_0_opens_under_the_names_of_today(folder):
     path.write_text(path.read_text().replace('"pitch_um"', '"spacing_um"'))
     old = json.loads(path.read_text())
     assert old["products"][1]["options"] == {"spacing_um": 0.1}
-    assert particle_folder.problems(folder) == []
+    assert validation.problems(folder) == []
     before = (folder / "voxels.vtkhdf").stat().st_mtime_ns
     particle_folder.add(folder, "voxels", pitch_um=0.1)  # as asked: it stays
     assert (folder / "voxels.vtkhdf").stat().st_mtime_ns == before

@@ -144,11 +144,13 @@ def info(
 
 def validate(folder: Annotated[Path, Parameter(help="Folder of a particle.")], /) -> int:
     """Check metadata, hashes and recipe of a particle; exit code 1 if something is wrong."""
-    from ..products.particle_folder import problems
+    from ..products.validation import problems, unlisted
 
     found = problems(folder)
     for problem in found:
         print(problem, file=sys.stderr)
+    for path in () if found else unlisted(folder):
+        print(f"{path}: not listed, left alone")
     print(f"{folder}: {'sound' if not found else f'problems: {len(found)}'}")
     return 1 if found else 0
 

@@ -20,8 +20,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import numpy as np
-
 from ...generator.errors import ExportError, RecipeError, suggestion
 from ...generator.particle import Particle
 from ...generator.progress import Progress, quiet
@@ -476,54 +474,3 @@ _READERS: Mapping[str, Mapping[str, Callable[[Path], Any]]] = {
 def _in_order(products: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The recipe, then the others by name: the same whichever was made first."""
     return sorted(products, key=lambda p: (p["path"] != RECIPE, p["format"], p["path"]))
-
-
-def problems(folder: str | Path) -> list[str]:
-    """Everything that is wrong with a particle's folder; empty if it is sound.
-
-    Checks the metadata against its schema, every file against its hash, the recipe
-    against the metadata, and that there is no product that is not listed, nor a temporary
-    file of a killed process.
-    """
-    folder = Path(folder)
-    try:
-        found = ParticleFolder.read(folder)
-    except RecipeError as error:
-        return [str(error)]
-    lines = [
-        f"{entry['path']}: missing or changed since it was written"
-        for entry in found.fields["products"]
-        if not found.is_intact(entry)
-    ]
-    lines += [
-        f"{path}: a product that {metadata.NAME} does not list; export it with --overwrite"
-        for path in unlisted(folder, found.fields)
-        if path.partition("/")[0] in {product.file for product in PRODUCTS.values()}
-    ]
-    lines += [
-        f"{path.name}: being written, or left by a killed process and then safe to delete"
-        for path in sorted(folder.glob(".*.tmp*"))
-    ]
-    return lines + _recipe_problems(found)
-
-
-def unlisted(folder: Path, fields: Mapping[str, Any]) -> list[str]:
-    """Files of a particle's folder that its metadata do not list, hidden ones left out."""
-    listed = {entry["path"] for entry in fields["products"]} | {metadata.NAME}
-    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    there = [path.as_posix() for path in paths if not path.parts[0].startswith(".")]
-    return [path for path in there if path not in listed]
-
-
-def _recipe_problems(found: ParticleFolder) -> list[str]:
-    try:
-        particle = recipe.read(found.path / RECIPE)
-    except RecipeError as error:
-        return [str(error)]
-    lines = []
-    if particle.n_grains != found.fields["n_grains"]:
-        lines.append(f"n_grains: {found.fields['n_grains']}, the recipe has {particle.n_grains}")
-    diameter = found.fields["shell"]["diameter"]["value"]
-    if not np.isclose(particle.shell.diameter_um, diameter, rtol=1e-6):
-        lines.append(f"shell.diameter: {diameter} um, the recipe has {particle.shell.diameter_um}")
-    return lines
