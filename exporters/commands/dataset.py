@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .arguments import Set, assignments
+from .arguments import Json, Set, assignments
 from .terminal import progress_bar, tell
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ Jobs = Annotated[
     int | None,
     Parameter(help="Processes, or tasks of a SLURM array; as many as cores if left out."),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 
 
 def build(

@@ -10,11 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .arguments import DryRun, Json, Overwrite
 from .terminal import progress_bar, tell
-
-Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
-DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]
 
 
 def pack(

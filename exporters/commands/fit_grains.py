@@ -258,9 +258,9 @@ def _fitted(
     jobs = options.jobs or usable_cores()
     grain_fit_folder.open_folder(plan, places.work)
     with progress_bar("sections") as show:
-        planar = grain_fit_folder.planar_fits(plan, places.work, jobs, show or _quiet)
+        planar = grain_fit_folder.planar_fits(plan, places.work, jobs, show)
     with progress_bar("training") as show:
-        runs = grain_fit_folder.trained(plan, places.work, planar, jobs, show or _quiet)
+        runs = grain_fit_folder.trained(plan, places.work, planar, jobs, show)
     scores = [
         final_score(run.best, plan.sections, options.seed) if run.best else float("inf")
         for run in runs
@@ -275,16 +275,12 @@ def _fitted(
     )
 
 
-def _quiet(message: str, part: float) -> None:
-    """No progress is shown."""
-
-
 def _evaluated(fit: GrainFit, phantom: str | None, entropy: int) -> Evaluation:
     from ...generator.fitting.grains.evaluation import against_sections, against_truth
     from ...generator.fitting.sections.phantom import PHANTOMS
 
     with progress_bar("comparison") as show:
-        tell_part = show or _quiet
+        tell_part = show
         if phantom is None:
             return against_sections(fit.model, fit.untrained, fit.kept, entropy, tell_part)
         law = PHANTOMS[phantom]

@@ -140,7 +140,7 @@ def shell(
         tell(rows, json_output)
         return
     with progress_bar("fit") as show:
-        fit = fit_shells(found, settings, show or _quiet)
+        fit = fit_shells(found, settings, show)
     card = fitted_card(fit, model, base, generator_name())
     if card.own_weights and base.folder.resolve() != out.parent.resolve():
         _require_free([out.with_name(card.grains["markers"]["weights"])], overwrite)
@@ -200,7 +200,7 @@ def _measure_all(
             msg = f"{path}: {problem}"
             raise FitError(msg)
         with progress_bar(path.name) as show:
-            found.append(measured(volume.values, path.name, settings, index, show or _quiet))
+            found.append(measured(volume.values, path.name, settings, index, show))
         _require_other_voxels(paths, found)
         volume = None
     return found
@@ -215,10 +215,6 @@ def _require_other_voxels(paths: Sequence[Path], found: Sequence[Measured]) -> N
     if first < k:
         msg = f"{paths[k]} holds the same voxels as {paths[first]}; give each volume once"
         raise FitError(msg)
-
-
-def _quiet(message: str, part: float) -> None:
-    """No progress is shown."""
 
 
 def _require_free(paths: Sequence[Path], overwrite: bool) -> None:

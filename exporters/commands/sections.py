@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from .arguments import DryRun, Json, Overwrite
 from .terminal import tell
 
 if TYPE_CHECKING:
     from ...generator.fitting.sections.plane_cut import PlaneCut
-
-Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 
 
 def section(
@@ -85,9 +83,7 @@ def phantom(
     off_centre: Annotated[int, Parameter(help="How many of them miss the centre.")] = 2,
     seed: Annotated[int, Parameter(help="Entropy of the series of sections.")] = 0,
     overwrite: Overwrite = False,
-    dry_run: Annotated[
-        bool, Parameter(negative="", help="Say what would be written; write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     json_output: Json = False,
 ) -> None:
     """Write sections of grains whose law is known, to try a fit on."""

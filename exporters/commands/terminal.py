@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ...generator.progress import Progress, quiet
+
 
 @contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[str, float], None] | None]:
-    """Give a function that moves a progress bar, or None if standard error is no terminal."""
+def progress_bar(name: str) -> Iterator[Progress]:
+    """Give a function that moves a progress bar if standard error is a terminal."""
     if not sys.stderr.isatty():
-        yield None
+        yield quiet
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as Bars
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Bars(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=1.0)
 
         def show(message: str, part: float) -> None:

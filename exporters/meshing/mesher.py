@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE, Particle
-from ...generator.progress import Progress
+from ...generator.progress import Progress, quiet
 from ..certificate.certificate import LEAST_DIHEDRAL_DEG, LEAST_SICN, Certificate, certify
 from ..mesh.body import Body, ParticleBody
 from ..mesh.tetrahedra import compacted, dihedral_angles, inverse_condition
@@ -88,7 +88,7 @@ def mesh_of(
     force: bool = False,
 ) -> VolumeMesh:
     """Tetrahedra of any body; see `volume_mesh`."""
-    report = progress or (lambda message, fraction: None)
+    report = progress or quiet
     sizes = MeshSizes(body, size_um, size_um if boundary_size_um is None else boundary_size_um)
     sizes.check_memory()
     report("finding thin grains", 0.0)

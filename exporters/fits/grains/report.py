@@ -25,7 +25,7 @@ from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.score import twin
 from ....generator.fitting.grains.training import INTENSITIES, PAPER
 from ....generator.fitting.sections.section import MISSING
-from ....generator.progress import Progress
+from ....generator.progress import Progress, quiet
 from ....generator.streams import stream
 from ...files.atomic import replacing_folder
 from ...files.documents import document_text
@@ -73,7 +73,7 @@ def write_report(
     if Path(folder).exists() and not overwrite:
         msg = f"{folder} exists; choose another folder, or overwrite to replace it"
         raise ExportError(msg)
-    show = progress or _quiet
+    show = progress or quiet
     show("generated twins", 0.0)
     pairs = twins(fit)
     numbers = document(fit, evaluation, pairs, cost)
@@ -85,10 +85,6 @@ def write_report(
         )
     show("report written", 1.0)
     return Path(folder)
-
-
-def _quiet(message: str, part: float) -> None:
-    """No progress is shown."""
 
 
 def twins(fit: GrainFit, n: int = N_PAIRS) -> list[Pair]:

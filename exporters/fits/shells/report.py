@@ -32,7 +32,7 @@ from ....generator.fitting.shells.comparison import (
     measured_shells,
 )
 from ....generator.fitting.shells.fit import ShellFit, fit_document
-from ....generator.progress import Progress
+from ....generator.progress import Progress, quiet
 from ....generator.shell.shell import Shell
 from ....generator.streams import stream
 from ...files.atomic import replacing_folder
@@ -67,7 +67,7 @@ def write_report(
     if Path(folder).exists() and not overwrite:
         msg = f"{folder} exists; choose another folder, or overwrite to replace it"
         raise ExportError(msg)
-    show = progress or _quiet
+    show = progress or quiet
     judged = judge(fit, lambda text, part: show(text, 0.7 * part))
     numbers = document(fit, judged)
     with replacing_folder(folder) as temporary:
@@ -80,10 +80,6 @@ def write_report(
         )
     show("report written", 1.0)
     return Path(folder)
-
-
-def _quiet(message: str, part: float) -> None:
-    """No progress is shown."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ time to time. Missing pixels do not count: the fitted tessellation fills them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import FitError
+from ...progress import Progress, quiet
 from ..sections.section import Section
 from .cutouts import SOFTNESS
 from .planar_tessellation import SectionTessellation
@@ -59,7 +59,7 @@ class PlanarFitSettings:
 def fit_section(
     section: Section,
     settings: PlanarFitSettings,
-    progress: Callable[[str, float], None] = lambda message, part: None,
+    progress: Progress = quiet,
 ) -> SectionTessellation:
     """Tessellation of one section, a cell for each of its grains.
 

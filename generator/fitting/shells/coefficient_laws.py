@@ -18,7 +18,7 @@ Intervals come from the bootstrap over particles: coefficients of one are not in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +27,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...errors import FitError
+from ...progress import Progress, quiet
 from ...shell.laws import Law, LogNormal, Normal, StudentT, law_fields
 
 NORMAL_FROM = 200.0  # degrees of freedom from which a t law is called normal
@@ -83,7 +84,7 @@ def fit_orders(
     coefficients: Values,
     rng: np.random.Generator,
     n_bootstrap: int = N_BOOTSTRAP,
-    progress: Callable[[str, float], None] = lambda message, part: None,
+    progress: Progress = quiet,
 ) -> tuple[OrderFit, ...]:
     """Laws of the degrees 0, 1, ... of coefficients (n, (L + 1)^2), one row per particle.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...progress import Progress, quiet
 from ...shell.model import ShellModel
 from ...shell.shell import Shell
 from ...streams import stream
@@ -151,7 +152,7 @@ def held_out(
     model_of: Callable[[Values], ShellModel],
     entropy: int,
     rng: np.random.Generator,
-    progress: Callable[[str, float], None] = lambda message, part: None,
+    progress: Progress = quiet,
 ) -> list[HeldOut]:
     """`HeldOut` of every descriptor: half of the particles fitted, compared with the rest.
 
