@@ -94,13 +94,11 @@ def save(particle: Particle, path: str | Path, *, overwrite: bool = False) -> Pa
     """
     from .exporters.particles import recipe
     from .exporters.products import particle_folder
-    from .generator.errors import ExportError
+    from .generator.atomic import require_free
 
     if Path(path).suffix != ".h5":
         return particle_folder.create(particle, path, overwrite=overwrite)
-    if Path(path).exists() and not overwrite:
-        msg = f"{path} exists; choose another name, or overwrite=True to replace it"
-        raise ExportError(msg)
+    require_free([path], overwrite)
     return recipe.write(particle, path)
 
 

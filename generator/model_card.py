@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import schemas
+from .atomic import replacing, require_free
 from .errors import ModelCardError, suggestion
 from .grains.marker_law import MarkerLaw, RadialMarkers
 from .grains.marker_net import MarkerNet
@@ -90,6 +91,36 @@ class ModelCard:
         except ModelCardError as error:
             msg = f"{path} is {error}"
             raise ModelCardError(msg) from None
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the card, and its weights beside it if they do not come with the package.
+
+        Files that are there already with the same content stay as they are. The card is
+        written last, since it names the weights. Returns its path.
+
+        Raises
+        ------
+        ExportError
+            If another file is in the way and ``overwrite`` is not set, or one cannot be written.
+        ModelCardError
+            If the weights are missing or not those that the card was made with.
+        """
+        changed = self.changed_files(path)
+        require_free(changed, overwrite)
+        for file, content in changed.items():
+            with replacing(file) as temporary:
+                temporary.write_bytes(content)
+        return Path(path)
+
+    def changed_files(self, path: str | Path) -> dict[Path, bytes]:
+        """Files that `save` writes, the card last: those that are not there with their content."""
+        _ = self.marker_law  # raises if the weights are not the card's
+        found, name = {}, self.grains["markers"].get("weights")
+        if name is not None and (weights := self.own_weights) is not None:
+            found[Path(path).with_name(name)] = weights
+        text = json.dumps(self.document, indent=1, allow_nan=False, ensure_ascii=False)
+        found[Path(path)] = f"{text}\n".encode()
+        return {file: content for file, content in found.items() if _content(file) != content}
 
     @property
     def name(self) -> str:

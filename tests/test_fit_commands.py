@@ -6,8 +6,8 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cathodegrain.exporters.commands.arguments import model_name
 from cathodegrain.exporters.commands.main import main
+from cathodegrain.exporters.fits.saving import model_name
 from cathodegrain.generator import requirements
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard

@@ -114,7 +114,7 @@ def test_nothing_is_replaced_unasked_and_a_folder_of_another_fit_is_refused(maps
     out = tmp_path / "card.json"
     out.write_text("mine")
     assert fit(maps[0], "--out", out) == 2
-    assert "exist; choose another --out, or --overwrite" in capsys.readouterr().err
+    assert "exists; choose another --out, or --overwrite" in capsys.readouterr().err
     out.unlink()
     (tmp_path / "card-fit").mkdir()
     (tmp_path / "card-fit" / "plan.json").write_text("{}")

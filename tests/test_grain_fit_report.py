@@ -488,9 +488,10 @@ def test_lengths_are_in_pixels_of_the_kept_sections(fit, measured):
         sections=(first, *(fit.sections[k] for k in order[1:])),
         alignments=tuple(fit.alignments[k] for k in order),
     )
-    weights = "own.safetensors", "0" * 64
     base = ModelCard.load("nmc811")
-    card = fitted_card(mixed, measured, base, "own", None, "cathodegrain 0", weights).document
+    card = fitted_card(
+        mixed, measured, base, "own", None, "cathodegrain 0", "own.safetensors"
+    ).document
     assert card["grains"]["pixel_um"] == 0.05
     assert "pixels of 0.05 um" in card["fitted_on"]
     assert mixed.reach_um == fit.reach_um

@@ -143,7 +143,7 @@ def net_card(card, tmp_path):
         weights=tuple(rng.normal(0, 0.3, shape) for shape in shapes),
         biases=(np.zeros(8), np.zeros(4)),
     )
-    net.save(tmp_path / "net.safetensors")
+    (tmp_path / "net.safetensors").write_bytes(net.to_bytes())
     digest = hashlib.sha256((tmp_path / "net.safetensors").read_bytes()).hexdigest()
     markers = {
         "law": "net", "weights": "net.safetensors", "weights_sha256": digest,

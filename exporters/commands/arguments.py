@@ -1,8 +1,10 @@
-"""Parameters of a model on the command line: ``--set NAME=VALUE``."""
+"""Arguments that several commands share, ``--set NAME=VALUE`` among them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -39,9 +41,22 @@ def assignments(settings: list[str] | None) -> dict[str, Any]:
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]
+REPLACED = "choose another --out, or --overwrite to replace"
 
 
-def model_name(stem: str) -> str:
-    """Name of a model after its file, of the letters that names have."""
-    letters = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower())
-    return "".join(letters).strip("._-")[:64] or "fitted"
+def require_free(paths: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to replace what is there without ``--overwrite``."""
+    from ..files.atomic import require_free as required
+
+    required(paths, overwrite, REPLACED)
+
+
+def flag(parameter: str) -> str:
+    """Option of a command for a parameter of the Python function.
+
+    Examples
+    --------
+    >>> flag("voxel_um"), flag("planar_steps")
+    ('--voxel', '--planar-steps')
+    """
+    return f"--{parameter.removesuffix('_um').replace('_', '-')}"

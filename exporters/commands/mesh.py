@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .arguments import Json, Overwrite
+from .arguments import Json, Overwrite, require_free
 from .terminal import cost, progress_bar, tell
 
 
@@ -40,9 +40,7 @@ def mesh(
     from ..mesh.msh_file import read_facts
 
     require("mesh", "gmsh", purpose="MSH files", error=ExportError)
-    if out.exists() and not overwrite:
-        msg = f"{out} exists; choose another --out, or --overwrite to replace it"
-        raise ExportError(msg)
+    require_free([out], overwrite)
     started = time.process_time()
     with progress_bar("mesh") as show:
         mesh_labels(

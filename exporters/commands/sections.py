@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .arguments import DryRun, Json, Overwrite
+from .arguments import REPLACED, DryRun, Json, Overwrite, require_free
 from .terminal import tell
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def section(
 
     out, chosen = _target(out, format)
     document = section_image.document_path(out)
-    _require_free([out, document], overwrite)
+    require_free([out, document], overwrite)
     plane = Plane(_vector(normal), offset)
     particle = load(folder)
     section_image.require(particle, chosen)
@@ -96,7 +96,7 @@ def phantom(
     plan = phantom_folder.PhantomPlan(
         name=name, n_sections=sections, n_off_centre=off_centre, entropy=seed
     )
-    phantom_folder.require_place(out, overwrite)
+    phantom_folder.require_place(out, overwrite, REPLACED)
     files = {
         file: f"plane {offset:.3g} um from the centre" if offset else "plane through the centre"
         for file, offset in plan.files.items()
@@ -131,12 +131,3 @@ def _vector(text: str) -> tuple[float, float, float]:
         msg = f"--normal is {text!r}, expected three numbers x,y,z, as 0,0,1"
         raise ExportError(msg) from error
     return x, y, z
-
-
-def _require_free(paths: list[Path], overwrite: bool) -> None:
-    from ...generator.errors import ExportError
-
-    there = [str(path) for path in paths if path.exists()]
-    if there and not overwrite:
-        msg = f"{' and '.join(there)} exist; choose another --out, or --overwrite to replace them"
-        raise ExportError(msg)

@@ -25,7 +25,7 @@ from ...generator.fitting.sections.phantom import (
 )
 from ...generator.fitting.sections.section import MISSING, OUTSIDE, Section
 from ...generator.requirements import require
-from ..files.atomic import replacing_folder
+from ..files.atomic import REPLACED, replacing_folder, require_free
 from ..files.documents import document_text, read_document
 from ..files.provenance import generator_name, sha256
 from . import picture as section_report
@@ -107,16 +107,14 @@ def write(plan: PhantomPlan, folder: str | Path, *, overwrite: bool = False) -> 
     return Path(folder)
 
 
-def require_place(folder: str | Path, overwrite: bool) -> None:
+def require_place(folder: str | Path, overwrite: bool, instead: str = REPLACED) -> None:
     """Refuse a folder that is there, unless it is that of a phantom and may be replaced."""
     folder = Path(folder)
+    require_free([folder], overwrite, instead)
     if not folder.exists():
         return
-    if not overwrite:
-        msg = f"{folder} exists; choose another --out, or --overwrite to replace it"
-        raise ExportError(msg)
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / NAME).is_file()):
-        msg = f"{folder} holds no {NAME}, expected the folder of a phantom; choose another --out"
+        msg = f"{folder} holds no {NAME}, expected the folder of a phantom; choose another name"
         raise ExportError(msg)
 
 

@@ -93,13 +93,13 @@ class MarkerNet:
             hidden = np.maximum(hidden @ weight.T + bias, 0.0)
         return hidden @ self.weights[-1].T + self.biases[-1]
 
-    def save(self, path: str | Path) -> None:
-        """Write the weights as safetensors (float64, layer k as ``weight.k``, ``bias.k``)."""
+    def to_bytes(self) -> bytes:
+        """Weights as safetensors (float64, layer k as ``weight.k``, ``bias.k``)."""
         from safetensors.numpy import save
 
         tensors = {f"weight.{k}": np.ascontiguousarray(w) for k, w in enumerate(self.weights)}
         tensors |= {f"bias.{k}": np.ascontiguousarray(b) for k, b in enumerate(self.biases)}
-        Path(path).write_bytes(save(tensors))
+        return save(tensors)
 
     @classmethod
     def from_bytes(cls, content: bytes, source: str, **scaling: float) -> MarkerNet:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from ....generator.errors import ExportError
 from ....generator.fitting.grains.comparison import Comparison, Samples, Unit
 from ....generator.fitting.grains.evaluation import Evaluation
 from ....generator.fitting.grains.fit import GrainFit, fit_document, warnings
@@ -27,7 +26,7 @@ from ....generator.fitting.grains.training import INTENSITIES, PAPER
 from ....generator.fitting.sections.section import MISSING
 from ....generator.progress import Progress, quiet
 from ....generator.streams import stream
-from ...files.atomic import replacing_folder
+from ...files.atomic import replacing_folder, require_free
 from ...files.documents import document_text
 from ...files.provenance import generator_name
 from ..html_page import write_text
@@ -70,9 +69,7 @@ def write_report(
     FitError
         If no run has a state with a score.
     """
-    if Path(folder).exists() and not overwrite:
-        msg = f"{folder} exists; choose another folder, or overwrite to replace it"
-        raise ExportError(msg)
+    require_free([folder], overwrite, "choose another folder, or overwrite=True to replace")
     show = progress or quiet
     show("generated twins", 0.0)
     pairs = twins(fit)

@@ -35,7 +35,7 @@ from ....generator.fitting.shells.fit import ShellFit, fit_document
 from ....generator.progress import Progress, quiet
 from ....generator.shell.shell import Shell
 from ....generator.streams import stream
-from ...files.atomic import replacing_folder
+from ...files.atomic import replacing_folder, require_free
 from ...files.documents import document_text
 from ...files.provenance import generator_name
 from ..html_page import write_text
@@ -64,9 +64,7 @@ def write_report(
     GenerationError
         If the fitted laws give no shells.
     """
-    if Path(folder).exists() and not overwrite:
-        msg = f"{folder} exists; choose another folder, or overwrite to replace it"
-        raise ExportError(msg)
+    require_free([folder], overwrite, "choose another folder, or overwrite=True to replace")
     show = progress or quiet
     judged = judge(fit, lambda text, part: show(text, 0.7 * part))
     numbers = document(fit, judged)

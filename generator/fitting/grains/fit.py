@@ -206,7 +206,7 @@ def fitted_card(
     name: str,
     phantom: str | None,
     software: str,
-    weights: tuple[str, str],
+    weights_name: str,
 ) -> ModelCard:
     """Model card with the fitted grains, and shell and orientations of another card.
 
@@ -214,8 +214,8 @@ def fitted_card(
     ----------
     phantom
         Name of the phantom that the sections are of, if they are not measured.
-    weights
-        Name of the file with the weights, and its sha256.
+    weights_name
+        Of the file that the weights are saved in; the card holds them.
     """
     fit = _by_name(fit)
     card = copy.deepcopy(dict(base.document))
@@ -224,7 +224,9 @@ def fitted_card(
         *(a for a in card["assumptions"] if not a["field"].startswith("grains")),
         *_assumptions(fit),
     ]
-    law = {**fit.best.net.fields(), "weights": weights[0], "weights_sha256": weights[1]}
+    weights = fit.best.net.to_bytes()
+    sha256 = hashlib.sha256(weights).hexdigest()
+    law = {**fit.best.net.fields(), "weights": weights_name, "weights_sha256": sha256}
     card["grains"] = {
         "pixel_um": fit.pixel_um,
         "intensity": fit.best.intensity,
@@ -234,7 +236,7 @@ def fitted_card(
         "markers": law,
         "fit": _shortened(fit_document(fit, evaluation, software)),
     }
-    return ModelCard(card, base.folder)
+    return ModelCard(card, base.folder, weights)
 
 
 def _by_name(fit: GrainFit) -> GrainFit:

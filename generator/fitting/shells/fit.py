@@ -312,7 +312,7 @@ def fitted_card(fit: ShellFit, name: str, base: ModelCard, software: str) -> Mod
         ],
         "shell": {**fit.shell_fields(), "fit": fit_document(fit, software)},
     }
-    return ModelCard(document, base.folder)
+    return ModelCard(document, base.folder, base.weights)
 
 
 def _limits(fit: ShellFit) -> Iterator[str]:
