@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Pyt
         voxels,
         write_for,
     )
+    from .fitting import fit_grains, fit_shell, phantom
     from .generator.errors import CathodegrainError
     from .generator.model_card import ModelCard
     from .generator.particle import Particle
@@ -62,6 +63,9 @@ _HOME = {
     "surfaces": "exporting",
     "voxels": "exporting",
     "write_for": "exporting",
+    "fit_grains": "fitting",
+    "fit_shell": "fitting",
+    "phantom": "fitting",
     "CathodegrainError": "generator.errors",
     "ModelCard": "generator.model_card",
     "Particle": "generator.particle",
@@ -86,6 +90,8 @@ __all__ = [
     "draw_sections",
     "export",
     "fetch_dataset",
+    "fit_grains",
+    "fit_shell",
     "formats",
     "generate",
     "index_dataset",
@@ -97,6 +103,7 @@ __all__ = [
     "open_dataset",
     "pack_dataset",
     "parameters",
+    "phantom",
     "picture",
     "read_section",
     "regenerate",

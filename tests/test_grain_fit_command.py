@@ -97,10 +97,11 @@ def test_a_stopped_fit_goes_on_to_the_same_bytes(maps, tmp_path, capsys):
 
 def half_way(path, tmp_path):
     """File of the run of seed 0 after three of its six steps."""
-    from cathodegrain.exporters.commands import section_options as section_input
+    from cathodegrain.exporters.fits.grains.sections import read_sections
+    from cathodegrain.exporters.fits.options import SectionOptions
     from cathodegrain.generator.fitting.grains import run as grain_fit
 
-    sections = section_input.read_all([Path(path)], section_input.SectionOptions(pixel=0.05))
+    sections = read_sections([Path(path)], SectionOptions(pixel_um=0.05))
     planar = [grain_fit_folder._read(tmp_path / "whole-fit" / "section-000.safetensors")]
     start = grain_fit.load(tmp_path / "whole-fit" / "run-0.safetensors")
     torch.set_num_threads(1)

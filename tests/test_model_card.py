@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from cathodegrain.generator.errors import ModelCardError
+from cathodegrain.generator.errors import ExportError, ModelCardError
 from cathodegrain.generator.grains.marker_law import RadialMarkers
 from cathodegrain.generator.grains.marker_net import MarkerNet
 from cathodegrain.generator.model_card import PARAMETERS, ModelCard, shipped_cards
@@ -161,6 +161,39 @@ def test_a_card_with_a_net_makes_particles(net_card):
     particle = generate_particle(card, entropy=1)
     assert particle.n_grains > 10
     assert np.linalg.eigvalsh(particle.tessellation.matrices).min() > 0
+
+
+def test_a_saved_card_is_the_card_with_its_weights_beside_it(net_card, tmp_path):
+    card = ModelCard.load(net_card).with_parameters({"shell.diameter_um": 2.0})
+    (tmp_path / "new").mkdir()
+    path = card.save(tmp_path / "new" / "x.json")
+    assert sorted(p.name for p in path.parent.iterdir()) == ["net.safetensors", "x.json"]
+    again = ModelCard.load(path)
+    assert (again.sha256, again.own_weights) == (card.sha256, card.own_weights)
+    assert ModelCard.load("nmc811").save(tmp_path / "shipped.json").is_file()
+    assert ModelCard.load(tmp_path / "shipped.json").marker_law.fields()["law"] == "net"
+    assert not (tmp_path / "nmc811.safetensors").exists()  # come with the package
+
+
+def test_a_saved_card_replaces_other_files_only_if_asked(net_card):
+    card = ModelCard.load(net_card)
+    there = net_card.with_name("there.json")
+    assert card.save(there) == card.save(there)  # the same content is in nobody's way
+    other = card.with_parameters({"shell.diameter_um": 2.0})
+    before = there.read_bytes()
+    with pytest.raises(ExportError, match=r"there\.json exists; .* overwrite=True"):
+        other.save(there)
+    assert there.read_bytes() == before
+    other.save(there, overwrite=True)
+    assert ModelCard.load(there).sha256 == other.sha256
+
+
+def test_a_card_is_not_saved_without_its_weights(net_card, tmp_path):
+    card = ModelCard.load(net_card)
+    net_card.with_name("net.safetensors").unlink()
+    with pytest.raises(ModelCardError, match="no file"):
+        card.save(tmp_path / "x.json")
+    assert not (tmp_path / "x.json").exists()
 
 
 def test_changed_weights_are_noticed(net_card):

@@ -1,4 +1,4 @@
-"""Sections as the command line is asked to read them, and which of them are kept.
+"""Options of sections on the command line, and what is said about sections.
 
 Nothing heavy is imported before a command runs.
 """
@@ -6,20 +6,18 @@ Nothing heavy is imported before a command runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..fits.options import SECTIONS, SectionOptions as Options
 from .write_products import row_names
 
 if TYPE_CHECKING:
     from ...generator.fitting.sections.descriptors import Alignment
-    from ...generator.fitting.sections.reconstruction import ReconstructionSettings
     from ...generator.fitting.sections.section import Section
-
-EPSILON = 1e-9
 
 
 @Parameter(name="*")
@@ -29,7 +27,7 @@ class SectionOptions:
 
     pixel: Annotated[
         float | None, Parameter(help="Edge of a pixel, um; needed for images of labels.")
-    ] = None
+    ] = SECTIONS.pixel_um
     centre: Annotated[
         list[str] | None,
         Parameter(
@@ -44,69 +42,38 @@ class SectionOptions:
     ] = None
     threshold: Annotated[
         float, Parameter(help="Disorientation between grains of an EBSD map, degrees.")
-    ] = 5.0
-    min_pixels: Annotated[int, Parameter(help="Grains with fewer pixels are missing.")] = 4
-    gap: Annotated[float, Parameter(help="Gaps of up to twice this are closed, pixels.")] = 2.0
-    phase: Annotated[str | None, Parameter(help="Phase of a map that has several.")] = None
-    dataset: Annotated[str | None, Parameter(help="Array of an HDF5 file that has several.")] = None
+    ] = SECTIONS.threshold
+    min_pixels: Annotated[int, Parameter(help="Grains with fewer pixels are missing.")] = (
+        SECTIONS.min_pixels
+    )
+    gap: Annotated[float, Parameter(help="Gaps of up to twice this are closed, pixels.")] = (
+        SECTIONS.gap
+    )
+    phase: Annotated[str | None, Parameter(help="Phase of a map that has several.")] = (
+        SECTIONS.phase
+    )
+    dataset: Annotated[str | None, Parameter(help="Array of an HDF5 file that has several.")] = (
+        SECTIONS.dataset
+    )
     level: Annotated[
         float, Parameter(help="Level of the test that keeps sections with oriented grains.")
-    ] = 0.01
+    ] = SECTIONS.level
     least_alignment: Annotated[
         float, Parameter(help="Least mean of cos(2 theta) of sections that are kept.")
-    ] = 0.0
+    ] = SECTIONS.least_alignment
     relative_alignment: Annotated[
         float, Parameter(help="And at least this part of the best section's.")
-    ] = 0.75
+    ] = SECTIONS.relative_alignment
     all_sections: Annotated[
         bool, Parameter(negative="", help="Keep all sections, whatever the test says.")
-    ] = False
+    ] = SECTIONS.all_sections
 
-    @property
-    def reconstruction(self) -> ReconstructionSettings:
-        """How grains and outlines are found."""
-        from ...generator.fitting.sections.reconstruction import ReconstructionSettings
-
-        return ReconstructionSettings(
-            threshold_deg=self.threshold, min_pixels=self.min_pixels, gap_px=self.gap
-        )
-
-
-def read_all(paths: Sequence[Path], options: SectionOptions) -> list[Section]:
-    """Sections of all maps.
-
-    Raises
-    ------
-    FitError
-        If one cannot be read, or centres or masks are not one for each map.
-    """
-    from ...generator.fitting.sections.files import read_section
-
-    centres = _one_each("--centre", options.centre, paths)
-    masks = _one_each("--mask", options.mask, paths)
-    return [
-        read_section(
-            path,
-            options.pixel,
-            None if centre is None else _centre(centre),
-            settings=options.reconstruction,
-            phase=options.phase,
-            mask=mask,
-            dataset=options.dataset,
-        )
-        for path, centre, mask in zip(paths, centres, masks, strict=True)
-    ]
-
-
-def _one_each(option: str, given: Sequence[Any] | None, paths: Sequence[Path]) -> Sequence[Any]:
-    from ...generator.errors import FitError
-
-    if not given:
-        return [None] * len(paths)
-    if len(given) != len(paths):
-        msg = f"{option} is given {len(given)} times for {len(paths)} maps, expected one for each"
-        raise FitError(msg)
-    return given
+    def parsed(self) -> Options:
+        """The options as fits take them."""
+        centre = None if self.centre is None else [_centre(text) for text in self.centre]
+        given = asdict(self) | {"centre": centre, "pixel_um": self.pixel}
+        del given["pixel"]
+        return Options(**given)
 
 
 def _centre(text: str) -> tuple[float, float]:
@@ -118,31 +85,6 @@ def _centre(text: str) -> tuple[float, float]:
         msg = f"--centre is {text!r}, expected two numbers y,x in pixels, as 115,115"
         raise FitError(msg) from error
     return y, x
-
-
-def verdicts_of(sections: Sequence[Section], options: SectionOptions) -> list[Alignment]:
-    """Whether each section is kept."""
-    from dataclasses import replace
-
-    from ...generator.errors import FitError
-    from ...generator.fitting.sections.descriptors import alignment, section_descriptors
-
-    if not 0 <= options.relative_alignment <= 1:  # true for NaN
-        msg = f"--relative-alignment is {options.relative_alignment}, expected 0 to 1"
-        raise FitError(msg)
-    found = [
-        alignment(
-            section_descriptors(section),
-            level=options.level,
-            least_alignment=options.least_alignment,
-        )
-        for section in sections
-    ]
-    if options.all_sections:
-        return [replace(one, level=1.0 + EPSILON, least_alignment=-1.0) for one in found]
-    relative = options.relative_alignment * max(one.value for one in found)
-    least = max(options.least_alignment, relative)
-    return [replace(one, least_alignment=least) for one in found]
 
 
 def section_rows(sections: Sequence[Section], verdicts: Sequence[Alignment]) -> dict[str, Any]:

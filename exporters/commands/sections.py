@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..sections.options import FOLDER, N_OFF_CENTRE, N_SECTIONS, SEED
 from .arguments import REPLACED, DryRun, Json, Overwrite, require_free
 from .terminal import tell
 
@@ -78,10 +79,10 @@ def phantom(
     ] = None,
     /,
     *,
-    out: Annotated[Path, Parameter(help="Folder to write.")] = Path("phantom"),
-    sections: Annotated[int, Parameter(help="Number of sections.")] = 6,
-    off_centre: Annotated[int, Parameter(help="How many of them miss the centre.")] = 2,
-    seed: Annotated[int, Parameter(help="Entropy of the series of sections.")] = 0,
+    out: Annotated[Path, Parameter(help="Folder to write.")] = Path(FOLDER),
+    sections: Annotated[int, Parameter(help="Number of sections.")] = N_SECTIONS,
+    off_centre: Annotated[int, Parameter(help="How many of them miss the centre.")] = N_OFF_CENTRE,
+    seed: Annotated[int, Parameter(help="Entropy of the series of sections.")] = SEED,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json_output: Json = False,

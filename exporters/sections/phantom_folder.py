@@ -30,6 +30,7 @@ from ..files.documents import document_text, read_document
 from ..files.provenance import generator_name, sha256
 from . import picture as section_report
 from .image import write_tif
+from .options import N_OFF_CENTRE, N_SECTIONS, SEED
 
 NAME, PICTURE = "phantom.json", "sections.png"
 
@@ -51,9 +52,9 @@ class PhantomPlan:
     """
 
     name: str
-    n_sections: int = 6
-    n_off_centre: int = 2
-    entropy: int = 0
+    n_sections: int = N_SECTIONS
+    n_off_centre: int = N_OFF_CENTRE
+    entropy: int = SEED
 
     def __post_init__(self) -> None:
         if self.name not in PHANTOMS:

@@ -98,12 +98,12 @@ def open_folder(plan: GrainFitPlan, folder: Path) -> bool:
         found = json.loads((folder / NAME).read_text("utf-8"))
         differing = [key for key, value in plan.document.items() if found.get(key) != value]
     except (OSError, ValueError, AttributeError) as error:
-        msg = f"{folder} holds no {NAME} that can be read ({error}); choose another --out"
+        msg = f"{folder} holds no {NAME} that can be read ({error}); choose another place"
         raise FitError(msg) from error
     if differing:
         msg = (
-            f"{folder} holds a fit with other {', '.join(differing)}; choose another --out, or "
-            "--overwrite to start anew"
+            f"{folder} holds a fit with other {', '.join(differing)}; choose another place, or "
+            "delete that folder to start again"
         )
         raise FitError(msg)
     return True
