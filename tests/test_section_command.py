@@ -268,7 +268,7 @@ def test_nothing_is_overwritten_unasked(folder, tmp_path, capsys):
     Path(f"{path}.json").write_text("mine")
     code, _, err = run(capsys, "section", folder, "--out", path)
     assert code == 2
-    assert "map.tif.json exist; choose another --out, or --overwrite" in err
+    assert "map.tif.json exists; choose another --out, or --overwrite" in err
     assert not path.exists()
     assert run(capsys, "section", folder, "--out", path, "--overwrite")[0] == 0
     assert section_image.read(path).n_grains > 10
