@@ -166,6 +166,9 @@ TOYS = {
         replaced=(
             ("elongated --out", "elongated --sections 2 --off-centre 1 --out"),
             ("--sections 6 --off-centre 2", "--sections 2 --off-centre 1"),
+            ("voxel_um=0.128", "voxel_um=0.128, max_degree=2, bootstrap=100"),
+            ("folder=", "steps=6, planar_steps=20, seeds=1, jobs=1, folder="),
+            ("grains.card,", 'grains.card.with_parameters({"shell.diameter_um": 1.6}),'),
         ),
         added={
             "generate": SMALL,
@@ -176,6 +179,8 @@ TOYS = {
         left=(
             "my-shells-report/index.html",
             "my-grains-report/index.html",
+            "own-shells-report/index.html",
+            "own-grains.json",
             "card.json",
             "sections.png",
             "section.ctf",
