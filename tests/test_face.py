@@ -35,8 +35,8 @@ ELSEWHERE = {
     "export": {"to": "products", "for": "products"},
     "mesh": {"out": "save of the mesh", "overwrite": "save of the mesh"},
     "section": dict.fromkeys(("out", "format", "overwrite"), "save of the cut"),
-    "fit shell": {"out": "save of the fit"},
-    "fit grains": {"out": "save of the fit"},
+    "fit shell": dict.fromkeys(("out", "overwrite"), "save of the fit"),
+    "fit grains": dict.fromkeys(("out", "overwrite"), "save of the fit"),
     "dataset build": {"from": "parent", "set": "parameters"},
 }
 # Options of products, of commands that also write some: `cg.export` takes them.
