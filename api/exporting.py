@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import xarray
     from numpy.typing import NDArray
 
-    from .exporters.mesh.volume_mesh import AnyMesh, VolumeMesh
+    from .exporters.mesh.volume_mesh import VolumeMesh
     from .exporters.pictures.canvas import SavablePicture
-    from .exporters.products.mesh import Boundaries
+    from .exporters.products.mesh import Boundaries, Mesh
     from .exporters.surfaces.grain_surfaces import GrainSurfaces
     from .generator.fitting.sections.plane_cut import PlaneCut
 
@@ -60,7 +60,7 @@ def mesh(
     pitch_um: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> AnyMesh:
+) -> Mesh:
     """Certified conforming tetrahedra of a particle, or of segmented grains of your own.
 
     Parameters
@@ -151,7 +151,7 @@ def _label_mesh(
     return mesh_volume(volume, size_um, boundary_size_um, progress, force=force)
 
 
-def surfaces(source: Source | AnyMesh, **sizes: Any) -> GrainSurfaces:
+def surfaces(source: Source | Mesh, **sizes: Any) -> GrainSurfaces:
     """Surfaces between the grains of a particle, and between them and the outside.
 
     Parameters
@@ -177,7 +177,7 @@ def surfaces(source: Source | AnyMesh, **sizes: Any) -> GrainSurfaces:
     return grain_surfaces(source)
 
 
-def interfaces(source: Source, mesh: AnyMesh | None = None, **sizes: Any) -> pd.DataFrame:
+def interfaces(source: Source, mesh: Mesh | None = None, **sizes: Any) -> pd.DataFrame:
     """Table of the grain boundaries: a row for each pair of grains that share one.
 
     Parameters
@@ -316,7 +316,7 @@ def export(
 
 
 def write_for(
-    mesh: AnyMesh,
+    mesh: Mesh,
     folder: str | Path,
     solver: str,
     *,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cathodegrain.exporters.commands.main import main
-from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.mesh.reading import read_msh
 from cathodegrain.exporters.meshing import mesher
 from cathodegrain.exporters.particles import metadata
 from cathodegrain.exporters.products.registry import PRODUCTS
@@ -514,7 +514,7 @@ def test_labels_of_ones_own_are_meshed(tmp_path, capsys):
     assert "pitch" in capsys.readouterr().err
     assert main([*command, "--pitch", "0.1", "--size", "0.2"]) == 0
     assert "certified: " in capsys.readouterr().out
-    mesh = msh_file.read(target)
+    mesh = read_msh(target)
     assert mesh.grain_volumes == pytest.approx([2 * np.pi / 3 * 0.8**3] * 2, rel=0.03)
     assert main([*command, "--pitch", "0.1"]) == 2
     assert "--overwrite to replace it" in capsys.readouterr().err

@@ -7,8 +7,8 @@ from threading import Event
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.mesh.reading import read_msh
 from cathodegrain.exporters.meshing import sizes as mesh_sizes
 from cathodegrain.exporters.meshing.sizes import MeshSizes
 from cathodegrain.exporters.products import convergence
@@ -47,7 +47,7 @@ def test_grains_and_ids_are_the_same_at_every_size(made):
     folder, rungs = made
     files = ["mesh_0.1um.msh", "mesh_0.2um.msh", "mesh_0.4um.msh"]
     assert sorted(os.listdir(folder)) == [TABLE, *files]
-    meshes = [msh_file.read(folder / name) for name in reversed(files)]
+    meshes = [read_msh(folder / name) for name in reversed(files)]
     for mesh, rung in zip(meshes, rungs, strict=True):
         assert np.unique(mesh.grain_ids).tolist() == [1, 2]
         assert mesh.facts["size_um"] == rung.size_um

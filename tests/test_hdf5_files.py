@@ -8,7 +8,7 @@ import pytest
 
 from cathodegrain import open_dataset
 from cathodegrain.exporters.commands.main import main
-from cathodegrain.exporters.mesh import vtkhdf_file as vtu
+from cathodegrain.exporters.mesh.reading import read_vtkhdf
 from cathodegrain.exporters.particles import recipe
 from cathodegrain.exporters.products import grain_table, interfaces, voxels
 from cathodegrain.generator.errors import DatasetError, ExportError, RecipeError, VolumeFileError
@@ -85,7 +85,7 @@ def test_a_product_that_takes_data_from_another_file_is_refused(put, folder):
             put(file, "more")
         with pytest.raises(ExportError, match=ELSEWHERE):
             read(folder / name)
-    for read, name in {vtu.read: "mesh.vtkhdf", interfaces.read: "interfaces.nc"}.items():
+    for read, name in {read_vtkhdf: "mesh.vtkhdf", interfaces.read: "interfaces.nc"}.items():
         with h5py.File(folder / name, "w") as file:
             put(file, "VTKHDF/Points")
         with pytest.raises(ExportError, match=ELSEWHERE):

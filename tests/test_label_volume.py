@@ -10,8 +10,8 @@ from cathodegrain.exporters.labels.files import read_labels
 from cathodegrain.exporters.labels.label_volume import MAX_ID, LabelVolume
 from cathodegrain.exporters.labels.mesh_labels import mesh_labels, mesh_volume
 from cathodegrain.exporters.labels.pieces import in_one_piece
-from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.material_field import NONE, nearest_on_interface, particle_field
+from cathodegrain.exporters.mesh.reading import read_msh
 from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.exporters.products import voxels
 from cathodegrain.generator.errors import ExportError
@@ -422,7 +422,7 @@ def test_a_file_of_labels_becomes_a_file_with_a_mesh(tmp_path):
     for name in ("a.msh", "b.msh"):
         mesh_labels(tmp_path / "labels.npy", tmp_path / name, pitch_um=0.1)
     assert (tmp_path / "a.msh").read_bytes() == (tmp_path / "b.msh").read_bytes()
-    read = msh_file.read(tmp_path / "a.msh")
+    read = read_msh(tmp_path / "a.msh")
     assert read.facts["size_um"] == pytest.approx(0.3)
     assert read.facts["label_volume"]["pitch_um"] == 0.1
     assert read.facts["certificate"]["certified"]

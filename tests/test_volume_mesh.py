@@ -8,6 +8,7 @@ import pytest
 from cathodegrain.exporters.certificate.conformity import conformity
 from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.mesh.reading import read_msh
 from cathodegrain.exporters.mesh.tetrahedra import FACES, inverse_condition, signed_volumes
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing import mesher
@@ -245,7 +246,7 @@ def test_many_pairs_of_grains_share_one_surface_entity(mesh, tmp_path, monkeypat
         assert len(gmsh.model.getEntities(2)) == 2
         sizes = [len(gmsh.model.mesh.getElementsByType(2, tag)[0]) for tag in (1, 2)]
     assert sizes == [len(mesh.outer), len(mesh.grain_boundary)]
-    np.testing.assert_array_equal(msh_file.read(path).tets, mesh.tets)
+    np.testing.assert_array_equal(read_msh(path).tets, mesh.tets)
 
 
 def test_meshio_reads_the_grain_of_every_tetrahedron(mesh, tmp_path):
@@ -264,7 +265,7 @@ def test_meshio_reads_the_grain_of_every_tetrahedron(mesh, tmp_path):
 
 
 def test_reading_gives_back_the_mesh(mesh, tmp_path):
-    read = msh_file.read(msh_file.write(mesh, tmp_path / "mesh.msh"))
+    read = read_msh(msh_file.write(mesh, tmp_path / "mesh.msh"))
     for name in ("points", "tets", "grain_ids"):
         np.testing.assert_array_equal(getattr(read, name), getattr(mesh, name))
     assert read.n_grains == mesh.n_grains
@@ -370,14 +371,14 @@ def test_a_gmsh_in_use_is_left_alone(mesh, tmp_path):
 def test_files_of_others_are_not_read(tmp_path, mesh):
     path = tmp_path / "mesh.msh"
     with pytest.raises(ExportError, match="cannot be read"):
-        msh_file.read(path)
+        read_msh(path)
     path.write_text("$MeshFormat\n2.2 0 8\n$EndMeshFormat\n")
     with pytest.raises(ExportError, match=r"expected .* a binary MSH 4.1 file"):
-        msh_file.read(path)
+        read_msh(path)
     content = msh_file.write(mesh, path).read_bytes()
     path.write_bytes(content.partition(b"$Comments")[0])
     with pytest.raises(ExportError, match="does not say how many grains"):
-        msh_file.read(path)
+        read_msh(path)
     comments = content.partition(b"$Comments")[2].decode().splitlines()
     assert comments[1] == "coordinates in um"
     assert json.loads(comments[2]) == dict(mesh.facts)

@@ -4,6 +4,7 @@ import pytest
 
 from cathodegrain.exporters.mesh import vtkhdf_file as vtu
 from cathodegrain.exporters.mesh.cohesive import split
+from cathodegrain.exporters.mesh.reading import read_vtkhdf
 from cathodegrain.exporters.mesh.second_order import second_order
 from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.exporters.meshing.mesher import volume_mesh
@@ -31,7 +32,7 @@ KINDS = pytest.mark.parametrize("kind", ["bonded", "cohesive", "discontinuous", 
 @KINDS
 def test_reading_gives_back_the_mesh(meshes, kind, tmp_path):
     mesh = meshes[kind]
-    read = vtu.read(vtu.write(mesh, tmp_path / "mesh.vtkhdf"))
+    read = read_vtkhdf(vtu.write(mesh, tmp_path / "mesh.vtkhdf"))
     assert type(read) is type(mesh)
     for name in ARRAYS:
         if hasattr(mesh, name):
@@ -84,7 +85,7 @@ def test_equal_meshes_give_equal_bytes(meshes, tmp_path):
 def test_thousands_of_grains_keep_their_ids(tmp_path):
     labels = 1 + np.arange(12**3).reshape(12, 12, 12)
     parts = split(kuhn_lattice((12, 12, 12), labels))
-    read = vtu.read(vtu.write(parts, tmp_path / "mesh.vtkhdf"))
+    read = read_vtkhdf(vtu.write(parts, tmp_path / "mesh.vtkhdf"))
     assert read.n_grains == 1728
     np.testing.assert_array_equal(read.wedge_pairs, parts.wedge_pairs)
 
@@ -92,8 +93,8 @@ def test_thousands_of_grains_keep_their_ids(tmp_path):
 def test_files_of_others_are_not_read(tmp_path):
     path = tmp_path / "mesh.vtkhdf"
     with pytest.raises(ExportError, match="cannot be read"):
-        vtu.read(path)
+        read_vtkhdf(path)
     with h5py.File(path, "w"):
         pass
     with pytest.raises(ExportError, match=r"is no file of a mesh\.vtkhdf: its schema is not"):
-        vtu.read(path)
+        read_vtkhdf(path)

@@ -1,4 +1,4 @@
-"""gmsh's MSH 4.1 files: written and read by gmsh itself.
+"""gmsh's MSH 4.1 files, written by gmsh itself; `reading` reads them.
 
 gmsh is imported in here only, when it is needed.
 """
@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError
 from ...generator.requirements import require
 from ..files.atomic import replacing
-from .cohesive import SplitMesh
+from .any_mesh import AnyMesh, wedges_of
 from .tetrahedra import grouped
-from .volume_mesh import AnyMesh, VolumeMesh
 
 TRIANGLE, TETRAHEDRON, PRISM = 2, 4, 6  # gmsh's element types
-N_NODES = {TETRAHEDRON: 4, PRISM: 6}
 ELEMENTS = {3: TRIANGLE, 4: TETRAHEDRON, 6: 9, 10: 11}  # by the number of nodes
 LAST_TWO_SWAPPED = [*range(8), 9, 8]  # gmsh numbers the middles of 23 and 13 the other way round
 COHESIVE = "cohesive"
@@ -138,7 +136,7 @@ def _add_mesh(model: Any, mesh: AnyMesh) -> None:
         if chosen.any():
             entities = (1 + np.flatnonzero(chosen)).tolist()
             model.addPhysicalGroup(2, entities, mesh.n_grains + k, name)
-    wedges: NDArray[np.int64] = getattr(mesh, "wedges", np.empty((0, 6), np.int64))
+    wedges, _ = wedges_of(mesh)
     if len(wedges):
         _add_wedges(model, wedges, mesh.n_grains + 3, 1 + n_triangles + len(tets))
     model.setAttribute(COMMENTS, ["coordinates in um", json.dumps(mesh.facts, sort_keys=True)])
@@ -179,61 +177,6 @@ def _add_nodes(
         for tag, rows in grouped(owner[nodes]):
             numbers = nodes[rows]
             model_mesh.addNodes(dimension, tag, 1 + numbers, mesh.points[numbers].ravel())
-
-
-def read(path: str | Path) -> VolumeMesh | SplitMesh:
-    """Mesh of first order of a file that `write` made, bonded or split.
-
-    Raises
-    ------
-    ExportError
-        If it cannot be read, or holds a mesh of second order.
-    """
-    points, tets, grain_ids, wedges, facts = _arrays(Path(path))
-    if not len(tets):
-        msg = f"{path} has no four-node tetrahedra, expected a mesh of first order"
-        raise ExportError(msg)
-    if "interfaces" not in facts:
-        return VolumeMesh(points, tets, grain_ids, facts["n_grains"], facts)
-    _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
-    owner = np.zeros(len(points), np.int32)
-    owner[tets] = grain_ids[:, None]
-    pairs = owner[wedges[:, [0, 3]]]
-    parent = first[place.ravel()]  # copies lie at the same place, the first has the lowest number
-    return SplitMesh(points, tets, grain_ids, facts["n_grains"], wedges, pairs, parent, facts)
-
-
-def _arrays(
-    path: Path,
-) -> tuple[
-    NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], dict[str, Any]
-]:
-    """Points, tetrahedra, grain ids, wedges and facts."""
-    facts = read_facts(path)
-    with gmsh_model() as gmsh:
-        try:
-            gmsh.merge(str(path))
-        except Exception as error:  # gmsh raises nothing more specific
-            msg = f"{path} cannot be read by gmsh: {error}"
-            raise ExportError(msg) from error
-        tags, coordinates, _ = gmsh.model.mesh.getNodes()
-        points = np.empty((len(tags), 3))
-        points[tags.astype(np.int64) - 1] = coordinates.reshape(-1, 3)
-        tets, owners = _elements(gmsh.model, TETRAHEDRON)
-        wedges, _ = _elements(gmsh.model, PRISM)
-    return points, tets, owners, wedges, facts
-
-
-def _elements(model: Any, kind: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Nodes of all elements of a kind in the order of their numbers, and their volumes."""
-    rows, nodes, owners = [], [], []
-    for _, volume in model.getEntities(3):
-        elements, corners = model.mesh.getElementsByType(kind, volume)
-        rows.append(elements.astype(np.int64))
-        nodes.append(corners.astype(np.int64).reshape(-1, N_NODES[kind]) - 1)
-        owners.append(np.full(len(elements), volume, np.int32))
-    order = np.argsort(np.concatenate(rows))
-    return np.concatenate(nodes)[order], np.concatenate(owners)[order]
 
 
 def _check_head(path: Path) -> None:

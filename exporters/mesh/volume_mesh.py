@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,31 +93,3 @@ class VolumeMesh:
         totals = np.zeros(self.n_grains + 1)
         np.add.at(totals, self.grain_ids, self.volumes)
         return totals[1:]
-
-
-class AnyMesh(Protocol):
-    """A mesh of first or second order, bonded or split: what all of them have."""
-
-    @property
-    def points(self) -> NDArray[np.float64]:
-        """Nodes, (n, 3), um."""
-
-    @property
-    def tets(self) -> NDArray[np.int64]:
-        """Nodes of the tetrahedra, (m, 4) or (m, 10)."""
-
-    @property
-    def grain_ids(self) -> NDArray[np.int32]:
-        """Grain of each tetrahedron, (m,)."""
-
-    @property
-    def n_grains(self) -> int:
-        """Number of grains of the particle."""
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """How the mesh was made."""
-
-    @property
-    def facets(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Triangles between materials and the pair of each."""

@@ -16,29 +16,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.vtkhdf import add_cells, add_points, dataset, existing_file, new_file
-from .cohesive import SplitMesh
-from .second_order import SecondOrderMesh
-from .volume_mesh import AnyMesh, VolumeMesh
+from ..files.vtkhdf import add_cells, add_points, dataset, new_file
+from .any_mesh import AnyMesh, parents_of, wedges_of
 
 KIND = "cathodegrain/mesh"
 VERSION = "1.0.0"
 CELL_TYPES = {4: 10, 10: 24, 6: 13}  # VTK's, by the number of nodes
-NO_WEDGES = np.empty((0, 6), np.int64)
-NO_PAIRS = np.empty((0, 2), np.int32)
 
 
 def write(mesh: AnyMesh, path: str | Path) -> Path:
     """Write a bonded, discontinuous or cohesive mesh; equal meshes give equal bytes."""
-    wedges, pairs = NO_WEDGES, NO_PAIRS
-    if isinstance(mesh, SplitMesh):
-        wedges, pairs = mesh.wedges, mesh.wedge_pairs
+    (wedges, pairs), parents = wedges_of(mesh), parents_of(mesh)
     title = "Finite-element mesh of a virtual NMC811 particle"
     with new_file(
         path, "UnstructuredGrid", schema=KIND, schema_version=VERSION, title=title
@@ -48,10 +41,10 @@ def write(mesh: AnyMesh, path: str | Path) -> Path:
         add_points(root, mesh.points)
         _add_elements(root, mesh.tets, wedges)
         _add_cell_data(root.create_group("CellData"), mesh.grain_ids, pairs)
-        if isinstance(mesh, SplitMesh):
+        if parents is not None:
             meaning = "node of the bonded mesh"
             data = root.create_group("PointData")
-            dataset(data, "parent", mesh.parent, long_name=meaning, units="1")
+            dataset(data, "parent", parents, long_name=meaning, units="1")
         text = json.dumps(dict(mesh.facts), sort_keys=True)
         file.create_group("provenance").create_dataset(
             "facts_json", data=text, dtype=h5py.string_dtype(), track_times=False
@@ -76,33 +69,3 @@ def _add_cell_data(
     }
     for name, (values, meaning) in columns.items():
         dataset(group, name, values, long_name=meaning, units="1")
-
-
-def read(path: str | Path) -> VolumeMesh | SecondOrderMesh | SplitMesh:
-    """Mesh of a file that `write` made.
-
-    Raises
-    ------
-    ExportError
-        If the file cannot be read or is another kind of file.
-    """
-    with existing_file(path, KIND, "a mesh.vtkhdf") as file:
-        root, data = file["VTKHDF"], file["VTKHDF/CellData"]
-        facts: dict[str, Any] = json.loads(file["provenance/facts_json"][()])
-        n_grains = int(file.attrs["n_grains"])
-        points, sizes = root["Points"][()], np.diff(root["Offsets"][()])
-        is_wedge = root["Types"][()] == CELL_TYPES[6]
-        connectivity = root["Connectivity"][()]
-        columns = [data[name][()] for name in ("grain_id", "grain_low", "grain_high")]
-        parent = root["PointData/parent"][()] if "PointData" in root else None
-    n_tets = int((~is_wedge).sum())
-    tets = connectivity[: sizes[:n_tets].sum()].reshape(n_tets, -1)
-    wedges = connectivity[tets.size :].reshape(-1, 6)
-    grain_ids, pairs = columns[0][:n_tets], np.stack(columns[1:], axis=1)[n_tets:]
-    if parent is not None:
-        return SplitMesh(points, tets, grain_ids, n_grains, wedges, pairs, parent, facts)
-    if tets.shape[1] == 4:
-        return VolumeMesh(points, tets, grain_ids, n_grains, facts)
-    vertices = points[: tets[:, :4].max() + 1]
-    linear = VolumeMesh(vertices, tets[:, :4], grain_ids, n_grains, facts)
-    return SecondOrderMesh(linear, points, tets, facts)

@@ -7,12 +7,13 @@ from typing import Literal, get_args
 from ...generator.errors import ExportError
 from ...generator.particle import Particle
 from ...generator.progress import Progress
-from ..mesh.cohesive import split
-from ..mesh.second_order import second_order
-from ..mesh.volume_mesh import AnyMesh, VolumeMesh
+from ..mesh.cohesive import SplitMesh, split
+from ..mesh.second_order import SecondOrderMesh, second_order
+from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
 
 Boundaries = Literal["bonded", "cohesive", "discontinuous"]
+Mesh = VolumeMesh | SecondOrderMesh | SplitMesh
 
 
 def particle_mesh(
@@ -24,7 +25,7 @@ def particle_mesh(
     boundaries: Boundaries = "bonded",
     force: bool = False,
     progress: Progress | None = None,
-) -> AnyMesh:
+) -> Mesh:
     """Certified mesh of a particle, in the form asked for.
 
     Parameters
@@ -49,7 +50,7 @@ def particle_mesh(
     return formed(bonded, particle, order, boundaries)
 
 
-def formed(bonded: VolumeMesh, particle: Particle | None, order: int, boundaries: str) -> AnyMesh:
+def formed(bonded: VolumeMesh, particle: Particle | None, order: int, boundaries: str) -> Mesh:
     """The mesh of second order, which takes its particle, or split, if asked for."""
     if order == 2 and particle is not None:
         return second_order(bonded, particle)

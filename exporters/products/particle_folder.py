@@ -448,15 +448,15 @@ def _runs(process: int) -> bool:
 
 
 def _mesh_of_msh(path: Path) -> Any:
-    from ..mesh.msh_file import read
+    from ..mesh.reading import read_msh
 
-    return None if PRODUCTS["mesh"].missing else read(path)
+    return None if PRODUCTS["mesh"].missing else read_msh(path)
 
 
 def _mesh_of_vtkhdf(path: Path) -> Any:
-    from ..mesh.vtkhdf_file import read
+    from ..mesh.reading import read_vtkhdf
 
-    return read(path)
+    return read_vtkhdf(path)
 
 
 def _voxels_of(path: Path) -> Any:

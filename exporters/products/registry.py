@@ -19,7 +19,7 @@ from .product import Product, Sources, Written
 
 if TYPE_CHECKING:
     from ...generator.particle import Particle
-    from ..mesh.volume_mesh import AnyMesh
+    from .mesh import Mesh
 
 
 class _Voxels(Product):
@@ -130,7 +130,7 @@ class _Report(Product):
         return Written(report.write(sources.particle, path))
 
 
-def _formed(sources: Sources, options: Mapping[str, Any]) -> AnyMesh:
+def _formed(sources: Sources, options: Mapping[str, Any]) -> Mesh:
     """The mesh in the form asked for."""
     from .mesh import formed, require_form
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..mesh.volume_mesh import AnyMesh
+    from ..mesh.any_mesh import AnyMesh
     from .solver_input import SolverInput
 
 

@@ -20,7 +20,7 @@ from .units import UnitSystem
 from .wedges import Wedges, check_wedges, without_cracks
 
 if TYPE_CHECKING:
-    from ..mesh.volume_mesh import AnyMesh
+    from ..mesh.any_mesh import AnyMesh
 
 MIDDLES = {(0, 1): 4, (1, 2): 5, (0, 2): 6, (0, 3): 7, (1, 3): 8, (2, 3): 9}  # of ten nodes
 QUADRATIC_FACES = np.array(

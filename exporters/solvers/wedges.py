@@ -12,7 +12,7 @@ from ...generator.errors import ExportError
 from ..mesh.tetrahedra import FACES
 
 if TYPE_CHECKING:
-    from ..mesh.volume_mesh import AnyMesh
+    from ..mesh.any_mesh import AnyMesh
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,10 +90,10 @@ def _grain_problems(path: Path, particle: Particle) -> Iterator[str]:
 
 
 def _mesh_problems(path: Path, particle: Particle) -> Iterator[str]:
-    from ...mesh import msh_file
+    from ...mesh.reading import read_msh
     from ...mesh.tetrahedra import signed_volumes
 
-    mesh = msh_file.read(path)
+    mesh = read_msh(path)
     if len(mesh.tets) and int(mesh.grain_ids.max()) > particle.n_grains:
         yield f"grain ids up to {mesh.grain_ids.max()}, the recipe has {particle.n_grains} grains"
     volume = float(signed_volumes(mesh.points, mesh.tets).sum())
