@@ -63,6 +63,8 @@ HEAVY = {
         "generator/fitting/grains", "generator/voxels/labelling_torch.py", "exporters/fits/grains",
     ],
     "gmsh": ["exporters/mesh/msh_file.py"],
+    "meshio": ["exporters/mesh/conversions.py"],
+    "pyvista": ["exporters/mesh/conversions.py", "exporters/surfaces/grain_surfaces.py"],
     "trimesh": ["exporters/surfaces"],
     "matplotlib": [
         "exporters/pictures", "exporters/products/report.py", "exporters/sections",

@@ -34,12 +34,12 @@ def assert_closed(surfaces, mesh):
     """Every grain watertight, outwards, of the volume of its tetrahedra; and the sum."""
     total = 0.0
     for grain_id in surfaces.grain_ids.tolist():
-        surface = surfaces.grain_surface(grain_id)
+        surface = surfaces.to_trimesh(grain_id)
         assert surface.is_watertight
         assert surface.is_winding_consistent
         assert surface.volume == pytest.approx(mesh.grain_volumes[grain_id - 1], rel=1e-9)
         total += surface.volume
-    shell = surfaces.shell()
+    shell = surfaces.to_trimesh()
     assert shell.is_watertight
     assert shell.is_winding_consistent
     assert len(shell.split(only_watertight=False)) == 1
@@ -66,9 +66,9 @@ def signed_volume(points, triangles):
 
 
 def test_the_signed_volumes_add_up_to_that_of_the_shell(surfaces):
-    grains = [surfaces.grain_surface(g) for g in surfaces.grain_ids.tolist()]
+    grains = [surfaces.to_trimesh(g) for g in surfaces.grain_ids.tolist()]
     total = math.fsum(signed_volume(np.array(s.vertices), np.array(s.faces)) for s in grains)
-    shell = surfaces.shell()
+    shell = surfaces.to_trimesh()
     whole = signed_volume(np.array(shell.vertices), np.array(shell.faces))
     assert total == pytest.approx(whole, rel=1e-12)
 
@@ -78,10 +78,10 @@ def test_neighbouring_grains_share_their_patch(card):
     surfaces = grain_surfaces.grain_surfaces(mesh)
     pairs, count = np.unique(surfaces.pairs, axis=0, return_counts=True)
     assert pairs.tolist() == [[0, 1], [0, 2], [1, 2]]
-    areas = [surfaces.grain_surface(g).area for g in (1, 2)]
-    patch = (sum(areas) - surfaces.shell().area) / 2
+    areas = [surfaces.to_trimesh(g).area for g in (1, 2)]
+    patch = (sum(areas) - surfaces.to_trimesh().area) / 2
     assert patch == pytest.approx(np.pi, rel=0.02)
-    assert [len(surfaces.grain_surface(g).faces) for g in (1, 2)] == [
+    assert [len(surfaces.to_trimesh(g).faces) for g in (1, 2)] == [
         count[0] + count[2],
         count[1] + count[2],
     ]
@@ -132,7 +132,7 @@ def test_solids_that_touch_themselves_are_watertight(cells, copies, midpoints):
     points, tets = grid_cubes(cells)
     surfaces = boundary(tets, points)
     crowded = [edge for edge, count in edge_counts(surfaces.triangles).items() if count > 2]
-    surface = surfaces.grain_surface(1)
+    surface = surfaces.to_trimesh(1)
     assert surface.is_watertight
     assert surface.is_winding_consistent
     assert surface.volume == pytest.approx(len(cells))
@@ -148,7 +148,7 @@ def test_random_solids_are_watertight(rng):
     for _ in range(10):
         cells = np.argwhere(rng.uniform(size=(4, 4, 4)) < 0.5)
         points, tets = grid_cubes(cells)
-        surface = boundary(tets, points).grain_surface(1)
+        surface = boundary(tets, points).to_trimesh(1)
         assert surface.is_watertight
         assert surface.is_winding_consistent
         assert surface.volume == pytest.approx(len(cells))
@@ -163,7 +163,7 @@ def test_a_grain_without_a_surface_is_named(surfaces):
     missing = int(np.setdiff1d(np.arange(1, surfaces.n_grains + 1), surfaces.grain_ids)[0])
     for grain_id in (missing, 0, surfaces.n_grains + 1):
         with pytest.raises(ExportError, match=f"grain {grain_id} has no surface here; "):
-            surfaces.grain_surface(grain_id)
+            surfaces.to_trimesh(grain_id)
 
 
 def test_surfaces_of_a_wrong_shape_are_refused():
@@ -179,8 +179,8 @@ def test_folder_holds_the_complex_and_a_closed_surface_per_grain(surfaces, tmp_p
     assert {path.name for path in folder.iterdir()} == names | {"shell.ply", *COMPLEX_FILES}
     assert [path.name for path in tmp_path.iterdir()] == ["surfaces"]
     for path, expected in (
-        (folder / "shell.ply", surfaces.shell()),
-        (folder / sorted(names)[0], surfaces.grain_surface(int(surfaces.grain_ids[0]))),
+        (folder / "shell.ply", surfaces.to_trimesh()),
+        (folder / sorted(names)[0], surfaces.to_trimesh(int(surfaces.grain_ids[0]))),
     ):
         assert b"comment coordinates in um\n" in path.read_bytes()[:200]
         loaded = trimesh.load(path, process=False)
@@ -197,7 +197,7 @@ def test_stl_files_hold_the_same_surfaces(surfaces, tmp_path):
     assert head == b"coordinates in um".ljust(80)
     loaded = trimesh.load(folder / "shell.stl")
     assert loaded.is_watertight
-    assert loaded.volume == pytest.approx(surfaces.shell().volume, rel=1e-5)  # float32
+    assert loaded.volume == pytest.approx(surfaces.to_trimesh().volume, rel=1e-5)  # float32
 
 
 def gltf_document(path):
@@ -232,7 +232,7 @@ def test_glb_is_in_metres_with_the_y_axis_up(surfaces, tmp_path):
     folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
     scene = trimesh.load(folder / "grains.glb", process=False)
     for grain_id in surfaces.grain_ids[:5].tolist():
-        name, expected = f"grain_{grain_id:05d}", surfaces.grain_surface(grain_id)
+        name, expected = f"grain_{grain_id:05d}", surfaces.to_trimesh(grain_id)
         loaded = scene.geometry[name].copy()
         loaded.apply_transform(scene.graph.get(name)[0])
         assert loaded.is_watertight

@@ -100,7 +100,7 @@ def test_areas_add_up_to_those_of_the_grains(table, mesh, particle):
     vectors = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     np.add.at(own, outside[:, 1], np.linalg.norm(vectors, axis=1) / 2)
     for grain in surfaces.grain_ids.tolist():
-        assert own[grain] == pytest.approx(surfaces.grain_surface(grain).area, rel=1e-9)
+        assert own[grain] == pytest.approx(surfaces.to_trimesh(grain).area, rel=1e-9)
     assert table.n_facets.sum() == len(mesh.grain_boundary)
 
 

@@ -25,14 +25,15 @@ from scipy.sparse.csgraph import connected_components
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
+from .conversions import Convertible
 from .tetrahedra import FACES, material_sides
 from .volume_mesh import VolumeMesh
 
 SPLIT_FACTS = ("interfaces", "n_bonded_points", "n_wedges")  # what `split` adds
 
 
-@dataclass(frozen=True, eq=False)
-class SplitMesh:
+@dataclass(frozen=True, eq=False, repr=False)
+class SplitMesh(Convertible):
     """Tetrahedra that share no node across a grain boundary. Made by `split`.
 
     Parameters

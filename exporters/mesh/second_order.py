@@ -20,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE, Particle
+from .conversions import Convertible
 from .material_field import MAX_MATERIALS, NONE, add_material, nearest_on_interface, particle_field
 from .tetrahedra import EDGES, FACES, edge_table
 from .volume_mesh import VolumeMesh
@@ -31,8 +32,8 @@ HALVINGS = 4  # of a displacement that asks for more; then the edge stays straig
 BLOCK = 20_000  # tetrahedra: 30 MB of Jacobian matrices
 
 
-@dataclass(frozen=True, eq=False)
-class SecondOrderMesh:
+@dataclass(frozen=True, eq=False, repr=False)
+class SecondOrderMesh(Convertible):
     """Ten-node tetrahedra of a particle. Made by `second_order`.
 
     Parameters

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
+from .conversions import Convertible
 from .tetrahedra import FACES, face_neighbours, material_sides, signed_volumes
 
 
-@dataclass(frozen=True, eq=False)
-class VolumeMesh:
+@dataclass(frozen=True, eq=False, repr=False)
+class VolumeMesh(Convertible):
     """Conforming tetrahedra of a particle, each in one grain.
 
     Parameters

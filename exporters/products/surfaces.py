@@ -58,8 +58,8 @@ def write(
 def _write_all(surfaces: GrainSurfaces, folder: Path, surface_format: SurfaceFormat) -> None:
     complex_file.write(surfaces, folder / COMPLEX)
     triple_lines.write(triple_lines.triple_lines(surfaces), folder / LINES)
-    grains = ((g, surfaces.grain_surface(g)) for g in surfaces.grain_ids.tolist())
-    write_surfaces(surfaces.shell(), grains, folder, surface_format)
+    grains = ((g, surfaces.to_trimesh(g)) for g in surfaces.grain_ids.tolist())
+    write_surfaces(surfaces.to_trimesh(), grains, folder, surface_format)
 
 
 def read(path: str | Path) -> GrainSurfaces:

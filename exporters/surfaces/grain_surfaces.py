@@ -27,16 +27,18 @@ from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
+from ...generator.requirements import require
 from ..files.array_fields import take_arrays
 from ..mesh.tetrahedra import grouped
 from ..mesh.volume_mesh import VolumeMesh
 from .closed_surface import separated
 
 if TYPE_CHECKING:
+    import pyvista
     import trimesh
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GrainSurfaces:
     """All surfaces between the grains of a particle, and between them and the outside.
 
@@ -70,23 +72,32 @@ class GrainSurfaces:
             msg = f"pairs reach from {self.pairs.min()} to {self.pairs.max()}, expected low < high"
             raise ValueError(msg)
 
+    def __repr__(self) -> str:
+        return (
+            f"GrainSurfaces({len(self.triangles):,} triangles, {len(self.points):,} points, "
+            f"{len(self.grain_ids)} of {self.n_grains} grains)"
+        )
+
     @property
     def grain_ids(self) -> NDArray[np.int32]:
         """Grains that have a surface, ascending."""
         found = np.unique(self.pairs)
         return found[found != OUTSIDE]
 
-    def grain_surface(self, grain_id: int) -> trimesh.Trimesh:
-        """Closed surface of one grain, normals outwards, um.
+    def to_trimesh(self, grain_id: int | None = None) -> trimesh.Trimesh:
+        """Closed surface of one grain, or of the whole particle, normals outwards, um.
 
-        Where the grain touches itself, vertices are doubled so that every edge has two
-        triangles: it is watertight, and one closed surface for each piece of the grain.
+        Where it touches itself, vertices are doubled so that every edge has two triangles: it
+        is watertight, and one closed surface for each piece of a grain.
 
         Raises
         ------
         ExportError
-            If the grain has no surface here.
+            If the grain has no surface here, or trimesh is not installed.
         """
+        require("mesh", "trimesh", purpose="closed surfaces", error=ExportError)
+        if grain_id is None:
+            return self._surface(self.triangles[self.pairs[:, 0] == OUTSIDE])
         rows = self._rows_of.get(grain_id)
         if rows is None:
             msg = (
@@ -99,9 +110,23 @@ class GrainSurfaces:
         triangles[inwards] = triangles[inwards, ::-1]
         return self._surface(triangles)
 
-    def shell(self) -> trimesh.Trimesh:
-        """Closed outer surface, normals outwards, um."""
-        return self._surface(self.triangles[self.pairs[:, 0] == OUTSIDE])
+    def to_pyvista(self) -> pyvista.PolyData:
+        """All triangles for pyvista, um, with the cell data ``grain_low`` and ``grain_high``.
+
+        Raises
+        ------
+        ExportError
+            If pyvista is not installed.
+        """
+        require("pyvista", "pyvista", purpose="conversions to pyvista", error=ExportError)
+        import pyvista
+
+        faces = np.insert(self.triangles, 0, 3, axis=1).ravel()
+        surface = pyvista.PolyData(self.points.copy(), faces)
+        for name, column in zip(("grain_low", "grain_high"), self.pairs.T, strict=True):
+            surface.cell_data[name] = column.copy()
+        surface.field_data["length_unit"] = ["um"]
+        return surface
 
     @cached_property
     def _rows_of(self) -> dict[int, NDArray[np.int64]]:
