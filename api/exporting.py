@@ -257,12 +257,9 @@ def picture(source: Source, *, cut: str = "quarter", pixels: int = 800) -> Savab
         If there is no such cut.
     """
     from .exporters.pictures.canvas import SavablePicture
-    from .generator.pictures.rendering import CUTS, render_cut
+    from .generator.pictures.rendering import render_cut, wedge
 
-    if cut not in CUTS:
-        msg = f"cut is {cut!r}, expected one of {sorted(CUTS)}"
-        raise ExportError(msg)
-    drawn = render_cut(_particle(source), pixels, CUTS[cut])
+    drawn = render_cut(_particle(source), pixels, wedge(cut))
     return SavablePicture(drawn.rgb, drawn.pixel_um)
 
 

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from .atomic import replacing, require_free
 from .errors import ModelCardError, suggestion
 from .grains.marker_law import MarkerLaw, RadialMarkers
 from .grains.marker_net import MarkerNet
+from .html import table
 from .shell.model import ShellModel
 
 SHIPPED = Path(str(files(__package__))) / "model_cards"
@@ -36,7 +37,7 @@ PARAMETERS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ModelCard:
     """Fitted parameters of shell, grains and orientations.
 
@@ -57,7 +58,17 @@ class ModelCard:
 
     document: Mapping[str, Any]
     folder: Path = SHIPPED
-    weights: bytes | None = field(default=None, repr=False)
+    weights: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"ModelCard({self.name}: {self.document['title']})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: parameters with their values and meanings, and limits."""
+        parameters = [(key, self.parameter(key), meaning) for key, meaning in PARAMETERS.items()]
+        limits = [("limit", limit) for limit in self.document["limits"]]
+        title = f"{self.name}: {self.document['title']}"
+        return table(parameters, title) + table(limits)
 
     def __post_init__(self) -> None:
         problems = schemas.problems(self.document, "model_card") or _contradictions(self.document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,15 @@ from scipy.sparse import csr_array
 
 from .grains.candidates import CandidateCells
 from .grains.tessellation import Tessellation
+from .html import table
 from .model_card import ModelCard
 from .shell.shell import Shell
 from .streams import DRAWS
 
+if TYPE_CHECKING:
+    from .pictures.plotting import Axes
+
+THUMBNAIL = 180  # pixels
 OUTSIDE = 0  # grain ids are 1..n_grains, the rows of the grain table counted from one
 
 
@@ -100,6 +105,43 @@ class Particle:
     def __repr__(self) -> str:
         diameter = self.shell.diameter_um
         return f"Particle({self.id}, {self.n_grains} grains, diameter {diameter:.4g} um)"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the particle cut open, if matplotlib is there, and its measures."""
+        from .pictures.plotting import image_tag
+        from .pictures.rendering import render_cut
+
+        shell = self.shell
+        rows = [
+            ("grains", f"{self.n_grains:,}"),
+            ("diameter", f"{shell.diameter_um:.4g} um"),
+            ("sphericity", f"{shell.sphericity:.3f}"),
+            ("model", self.provenance.card.name),
+            ("seed, index", f"{self.provenance.entropy}, {self.provenance.index}"),
+        ]
+        return image_tag(render_cut(self, THUMBNAIL)) + table(rows, f"Particle {self.id}")
+
+    def plot(self, ax: Axes | None = None, *, cut: str = "quarter", pixels: int = 400) -> Axes:
+        """Draw the particle, with a part cut away, into matplotlib axes scaled in um.
+
+        Parameters
+        ----------
+        ax
+            The current ones of pyplot if left out.
+        cut
+            "none", "half", "quarter" or "octant".
+        pixels
+            Edge of the square picture.
+
+        Raises
+        ------
+        CathodegrainError
+            If there is no such cut, or matplotlib is not installed.
+        """
+        from .pictures.plotting import draw
+        from .pictures.rendering import render_cut, wedge
+
+        return draw(render_cut(self, pixels, wedge(cut)), ax, self.id)
 
     def __post_init__(self) -> None:
         n = self.n_grains

@@ -15,9 +15,9 @@ ROOMS = [
     "generator",  # errors, streams, rounding, progress, machine; and the pipeline, below
     "generator/shell",
     "generator/grains",
+    "generator/pictures",
     "generator/model_cards",
     "generator/voxels",
-    "generator/pictures",
     "generator/measured",
     "generator/fitting",
     "generator/fitting/shells",
@@ -67,8 +67,8 @@ HEAVY = {
     "pyvista": ["exporters/mesh/conversions.py", "exporters/surfaces/grain_surfaces.py"],
     "trimesh": ["exporters/surfaces"],
     "matplotlib": [
-        "exporters/pictures", "exporters/products/report.py", "exporters/sections",
-        "exporters/fits",
+        "generator/pictures/plotting.py", "exporters/pictures", "exporters/products/report.py",
+        "exporters/sections", "exporters/fits",
     ],
     "requests": ["exporters/datasets/reading/http_files.py"],
     "pyarrow": ["exporters/datasets"],

@@ -41,7 +41,7 @@ class LostGrain:
     volume_um3: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What a mesh is like.
 
@@ -69,6 +69,14 @@ class Certificate:
     fidelity: Fidelity
     lost: tuple[LostGrain, ...]
     grain_volumes_um3: tuple[tuple[int, float, float, float], ...]
+
+    def __repr__(self) -> str:
+        verdict = "NOT certified" if self.failures else "certified"
+        return (
+            f"Certificate({verdict}: {self.n_tets:,} tetrahedra, {self.n_present} of "
+            f"{self.n_grains} grains, smallest SICN {self.shape.sicn.least:.3f}, smallest "
+            f"dihedral angle {self.shape.dihedral_deg.least:.2f} degrees)"
+        )
 
     @property
     def failures(self) -> list[str]:

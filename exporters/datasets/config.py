@@ -84,7 +84,7 @@ class Origin:
     changes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DatasetConfig:
     """What a dataset holds.
 
@@ -116,6 +116,13 @@ class DatasetConfig:
     origin: Origin | None = None
     version: str | None = None
     year: int | None = None
+
+    def __repr__(self) -> str:
+        products = ", ".join(product.name for product in self.products) or "no products"
+        return (
+            f"DatasetConfig({self.name}: {self.count} particles of {self.card.name} from number "
+            f"{self.first} on, seed {self.entropy}; {products})"
+        )
 
     @property
     def indices(self) -> range:

@@ -58,7 +58,7 @@ COLUMNS = {  # name in the files: (unit, meaning)
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interfaces:
     """Boundaries between pairs of grains, n of them, sorted by pair. Made by `interfaces`.
 
@@ -98,6 +98,11 @@ class Interfaces:
         given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
         shapes = {name: (n, 3) if name == "normal" else (n,) for name in given}
         take_arrays(self, **{name: (KINDS.get(name, np.float64), shapes[name]) for name in given})
+
+    def __repr__(self) -> str:
+        n_grains = len(np.union1d(self.grain_low, self.grain_high))
+        area = self.area_um2.sum()
+        return f"Interfaces({len(self)} between {n_grains} grains, area {area:.4g} um^2)"
 
     def __len__(self) -> int:
         """Number of interfaces."""

@@ -20,7 +20,7 @@ Metric = Literal["norm", "squared"]
 METRICS = ("norm", "squared")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tessellation:
     r"""GBPD of space into grains, one grain per seed point.
 
@@ -70,6 +70,9 @@ class Tessellation:
             msg = f"metric is {self.metric!r}, expected one of {METRICS}"
             raise ValueError(msg)
         self.table  # noqa: B018  factorises, and so checks the matrices
+
+    def __repr__(self) -> str:
+        return f"Tessellation({len(self)} grains, metric {self.metric!r})"
 
     def __len__(self) -> int:
         """Number of grains."""

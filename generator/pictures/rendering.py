@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ExportError
 from .colours import grain_colours, hash01, srgb
 from .ray_casting import (
     HALF,
@@ -38,7 +39,7 @@ from .ray_casting import (
 )
 
 if TYPE_CHECKING:
-    from ..particle import Particle
+    from ..grains.tessellation import Tessellation
     from ..shell.shell import Shell
 
 Plane = Literal["xy", "xz", "yz"]
@@ -55,7 +56,29 @@ CUTS: Mapping[str, Wedge] = {"none": (), "half": HALF, "quarter": QUARTER, "octa
 BLOCK = 2.5  # edge of the blocks that share a list of grains, mean grain lengths
 
 
-@dataclass(frozen=True, eq=False)
+class FilledShell(Protocol):
+    """What is drawn: a `Particle`, which knows how to draw itself and so cannot be named here."""
+
+    @property
+    def shell(self) -> Shell:
+        """Outer surface."""
+
+    @property
+    def tessellation(self) -> Tessellation:
+        """Grains, row i the one with id i + 1."""
+
+    @property
+    def n_grains(self) -> int:
+        """Number of grains."""
+
+    def grain_at(self, points: Floats) -> NDArray[np.int32]:
+        """Grain id at points (..., 3) um, 0 outside."""
+
+    def nearest_grain(self, points: Floats) -> NDArray[np.int32]:
+        """Grain id at points (..., 3) um as if there were no shell."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """A rendered image and its scale.
 
@@ -70,8 +93,26 @@ class Picture:
     rgb: NDArray[np.uint8]
     pixel_um: float
 
+    def __repr__(self) -> str:
+        height, width = self.rgb.shape[:2]
+        return f"{type(self).__name__}({width} x {height} pixels of {self.pixel_um:.4g} um)"
 
-def render_outside(particle: Particle, pixels: int = 800, position: Vector = FRONT) -> Picture:
+
+def wedge(cut: str) -> Wedge:
+    """What is cut away by the name of the cut, one of `CUTS`.
+
+    Raises
+    ------
+    ExportError
+        If there is no such cut.
+    """
+    if cut not in CUTS:
+        msg = f"cut is {cut!r}, expected one of {sorted(CUTS)}"
+        raise ExportError(msg)
+    return CUTS[cut]
+
+
+def render_outside(particle: FilledShell, pixels: int = 800, position: Vector = FRONT) -> Picture:
     """Particle from outside in the grey tones of an electron micrograph.
 
     Parameters
@@ -87,7 +128,7 @@ def render_outside(particle: Particle, pixels: int = 800, position: Vector = FRO
 
 
 def render_cut(
-    particle: Particle,
+    particle: FilledShell,
     pixels: int = 800,
     removed: Wedge = QUARTER,
     position: Vector = FRONT,
@@ -109,7 +150,7 @@ def render_cut(
     return render_views(particle, [removed], pixels, position)[0]
 
 
-def render_section(particle: Particle, plane: Plane, pixels: int = 440) -> Picture:
+def render_section(particle: FilledShell, plane: Plane, pixels: int = 440) -> Picture:
     """Labels of a section through the origin: grains in their colours, boundaries as lines.
 
     All three sections of a particle have the same scale, and the origin in the middle.
@@ -135,7 +176,7 @@ def render_section(particle: Particle, plane: Plane, pixels: int = 440) -> Pictu
 
 
 def render_views(
-    particle: Particle, cuts: Sequence[Wedge], pixels: int, position: Vector = FRONT
+    particle: FilledShell, cuts: Sequence[Wedge], pixels: int, position: Vector = FRONT
 ) -> list[Picture]:
     """Pictures of one particle, from one place, with different wedges cut out.
 
@@ -187,7 +228,7 @@ def render_shell(
 
 
 def boundary_distance(
-    particle: Particle,
+    particle: FilledShell,
     points: Floats,
     grains: NDArray[np.int32],
     tangents: tuple[Floats, Floats],
@@ -258,12 +299,12 @@ def _neighbourhoods(
         yield group, np.unique(np.concatenate(near)).astype(np.intp) - 1
 
 
-def grain_length_um(particle: Particle) -> float:
+def grain_length_um(particle: FilledShell) -> float:
     """Edge of a cube of the mean grain volume, um: the scale of drawn domes and grooves."""
     return float((particle.shell.volume_um3 / particle.n_grains) ** (1 / 3))
 
 
-def _shade(particle: Particle, hits: Hits, camera: Camera, planes: Floats) -> Floats:
+def _shade(particle: FilledShell, hits: Hits, camera: Camera, planes: Floats) -> Floats:
     """Linear RGB of the points hit, (n, 3) float."""
     light = np.empty((len(hits.points), 3))
     for part, shade in ((~hits.on_cut, _shade_shell), (hits.on_cut, _shade_cut)):
@@ -273,7 +314,7 @@ def _shade(particle: Particle, hits: Hits, camera: Camera, planes: Floats) -> Fl
     return light
 
 
-def _shade_shell(particle: Particle, hits: Hits, camera: Camera, planes: Floats) -> Floats:
+def _shade_shell(particle: FilledShell, hits: Hits, camera: Camera, planes: Floats) -> Floats:
     """Grey of the shell: domed, slightly tilted grains with grooves between, bright edges.
 
     Slopes, tilts, widths (in mean grain lengths) and weights are chosen for the look.
@@ -301,7 +342,7 @@ def _grey_light(normals: Floats, camera: Camera) -> Floats:
     return light
 
 
-def _shade_cut(particle: Particle, hits: Hits, camera: Camera, planes: Floats) -> Floats:
+def _shade_cut(particle: FilledShell, hits: Hits, camera: Camera, planes: Floats) -> Floats:
     """Colours of the grains on the faces of a cut, with dark lines between."""
     grains = particle.nearest_grain(hits.points)
     distance, _ = boundary_distance(particle, hits.points, grains, _tangents(hits.normals))
@@ -312,7 +353,7 @@ def _shade_cut(particle: Particle, hits: Hits, camera: Camera, planes: Floats) -
 
 
 def _shade_section(
-    particle: Particle, points: Floats, tangents: tuple[Floats, Floats], pixel: float
+    particle: FilledShell, points: Floats, tangents: tuple[Floats, Floats], pixel: float
 ) -> Floats:
     """Linear RGB of points of a plane, (n, 3) float; white outside the shell."""
     light = np.ones((len(points), 3))

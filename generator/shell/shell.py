@@ -34,7 +34,7 @@ MAX_CELLS = 200_000  # 14 MB of corners
 MAX_STEPS = 8  # of recentring; one or two are needed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Shell:
     r"""Body bounded by a radial function X(u) = sum a_lm Y_lm(u).
 
@@ -72,6 +72,12 @@ class Shell:
             raise ValueError(msg)
         coefficients.flags.writeable = False
         object.__setattr__(self, "coefficients", coefficients)
+
+    def __repr__(self) -> str:
+        return (
+            f"Shell(degree {self.max_degree}, diameter {self.diameter_um:.4g} um, "
+            f"sphericity {self.sphericity:.3f})"
+        )
 
     @classmethod
     def sphere(cls, radius_um: float, max_degree: int = 9) -> Shell:

@@ -54,7 +54,7 @@ class Shard:
         return cls(int(number), int(of))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a build did.
 
@@ -72,6 +72,10 @@ class Report:
     present: int
     failed: tuple[Outcome, ...]
     stopped: bool = False
+
+    def __repr__(self) -> str:
+        numbers = f"{self.made} made, {self.present} present, {len(self.failed)} failed"
+        return f"Report({numbers}{', stopped at the first' if self.stopped else ''})"
 
 
 def build(

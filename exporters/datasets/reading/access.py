@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     import xarray
 
     from ....generator.particle import Particle
+    from ....generator.pictures.plotting import Axes
 
+SHOWN = 10  # particles of a dataset in a notebook
+FOR_MACHINES = ("path", "bytes", "sha256")  # ends of columns
 REQUIRED = ("particle_id", "bytes")  # columns of every index
 
 
@@ -56,7 +60,10 @@ class DatasetParticle:
     files: Files
 
     def __repr__(self) -> str:
-        return f"DatasetParticle({self.id} of {self.files.place})"
+        facts = [f"{self.row['n_grains']} grains"] if "n_grains" in self.row else []
+        if "diameter_um" in self.row:
+            facts.append(f"diameter {self.row['diameter_um']:.4g} um")
+        return f"DatasetParticle({', '.join([self.id, *facts, f'of {self.files.place}'])})"
 
     @property
     def folder(self) -> str:
@@ -87,6 +94,10 @@ class DatasetParticle:
         """The particle itself, from its recipe."""
         with self.open(recipe.NAME) as file:
             return recipe.read_stream(file, f"{self.id}/{recipe.NAME} of {self.files.place}")
+
+    def plot(self, ax: Axes | None = None, *, cut: str = "quarter", pixels: int = 400) -> Axes:
+        """Draw it as `Particle.plot` does."""
+        return self.particle().plot(ax, cut=cut, pixels=pixels)
 
     def voxels(self) -> xarray.Dataset:
         """Its voxels; arrays are read when they are used. Close it, or use it in ``with``.
@@ -128,6 +139,12 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({len(self)} particles of {self.files.place})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the index without what is there for machines."""
+        shown = [name for name in self.index.columns if not name.endswith(FOR_MACHINES)]
+        rows = self.index[shown].to_html(max_rows=SHOWN, float_format="{:.4g}".format)
+        return f"<p>{escape(repr(self))}</p>{rows}"
 
     def __len__(self) -> int:
         return len(self.index)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from ...streams import stream
 from .phantom import AT_BOUNDARIES, FRAME, boundary_weights
 from .reconstruction import ReconstructionSettings, pieces, renumbered
 from .section import MISSING, OUTSIDE, Section
+
+if TYPE_CHECKING:
+    import xarray
 
 MAX_PIXELS = 16_000_000
 BLOCK = 262_144  # points that are asked for their grain at a time: 6 MB
@@ -67,7 +71,7 @@ class Plane:
         return multiply(np.tile([w, x, y, z], (len(quaternions), 1)), quaternions)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlaneCut:
     """Grains of a particle on square pixels of a plane.
 
@@ -95,6 +99,15 @@ class PlaneCut:
     centre: tuple[float, float]
     source: str
 
+    def __repr__(self) -> str:
+        height, width = self.grain_id.shape
+        x, y, z = self.plane.normal
+        return (
+            f"PlaneCut({self.source}, {self.n_grains} grains, {width} x {height} pixels of "
+            f"{self.pixel_um:g} um, normal ({x:.3g}, {y:.3g}, {z:.3g}), "
+            f"{self.plane.offset_um:g} um from the centre)"
+        )
+
     @property
     def inside(self) -> NDArray[np.bool_]:
         """(ny, nx) pixels of the particle, missing ones among them."""
@@ -109,6 +122,20 @@ class PlaneCut:
     def missing_part(self) -> float:
         """Part of the particle's pixels that are missing."""
         return float(np.count_nonzero(self.grain_id == MISSING) / np.count_nonzero(self.inside))
+
+    def to_xarray(self) -> xarray.DataArray:
+        """``grain_id`` (v, u) int32; u and v are distances from the middle pixel, um.
+
+        The attributes have the plane: its normal and its distance from the particle's centre.
+        """
+        import xarray
+
+        coordinates = {
+            name: (name, self.pixel_um * (np.arange(n) - middle), {"units": "um"})
+            for name, n, middle in zip("vu", self.grain_id.shape, self.centre, strict=True)
+        }
+        plane = {"normal": self.plane.normal, "offset_um": self.plane.offset_um}
+        return xarray.DataArray(self.grain_id, coordinates, ("v", "u"), "grain_id", plane)
 
     def with_missing(self, part: float, rng: np.random.Generator) -> PlaneCut:
         """Copy in which ``part`` of the particle's pixels are missing, mostly at boundaries.

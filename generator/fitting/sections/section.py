@@ -19,7 +19,7 @@ FEW_PIXELS = 30  # of a mean grain, below which its shape is that of pixels
 MANY_MISSING = 0.1  # part of the section; the paper has "a few" pixels missing
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Section:
     """Grains that a plane shows of a particle.
 
@@ -54,6 +54,11 @@ class Section:
         object.__setattr__(self, "labels", labels)
         _require_pixel(self.pixel_um)
         _require_centre(self.centre, labels.shape)
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        size = f"{width} x {height} pixels of {self.pixel_um:g} um"
+        return f"Section({self.source}, {self.n_grains} grains, {size})"
 
     @property
     def n_grains(self) -> int:
