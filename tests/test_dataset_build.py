@@ -25,8 +25,8 @@ from cathodegrain.generator import requirements
 from cathodegrain.generator.errors import DatasetError, ExportError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.voxels.morphology import grain_morphology
-from datasets import FAILING, FIELDS, TOML, contents, made
 from processes import started
+from small_datasets import FAILING, FIELDS, TOML, contents, made
 
 
 @pytest.fixture(scope="module")
@@ -233,9 +233,10 @@ def test_a_build_killed_at_fifty_moments_resumes_to_the_same_bytes(expected, tmp
 DEADLY = """
 import json, os, signal, sys
 from pathlib import Path
-from cathodegrain.exporters.datasets import build, config
+from cathodegrain.exporters.datasets import config
+from cathodegrain.exporters.datasets.making import build
 from cathodegrain.exporters.datasets.making.engines import Processes
-from datasets import FIELDS
+from small_datasets import FIELDS
 
 class Deadly(build.ParticleTask):  # dies as the system kills what takes too much memory
     def __call__(self, index):
@@ -341,12 +342,12 @@ def test_failures_are_exit_code_1_and_strict_stops_at_the_first(failing, tmp_pat
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"entropy": 8}, "config.entropy: 7 there, 8 asked for"),
+        ({"seed": 8}, "config.entropy: 7 there, 8 asked for"),
         ({"model": "nmc-electrode-ct"}, "config.model: nmc811 there, nmc-electrode-ct asked for"),
         ({"parameters": {"shell.diameter_um": 1.3}}, "parameters.shell.diameter_um: 1.2 there"),
         ({"products": {}}, "config.products.voxels"),
         ({"count": 4}, "config.count: 5 there, 4 asked for"),
-        ({"count": 6, "entropy": 8}, "config.entropy: 7 there, 8 asked for"),
+        ({"count": 6, "seed": 8}, "config.entropy: 7 there, 8 asked for"),
     ],
 )
 def test_datasets_are_never_mixed(whole, expected, fields, message):
@@ -415,7 +416,7 @@ def test_a_missing_package_of_a_product_is_said_before_anything_is_written(tmp_p
 
 def test_a_particle_of_another_dataset_is_not_taken(tmp_path):
     made(tmp_path / "a", shard=build.Shard(0, 5))
-    other = {**FIELDS, "entropy": 8}
+    other = {**FIELDS, "seed": 8}
     made(tmp_path / "b", other, shard=build.Shard(1, 5))
     (tmp_path / "a/particles").rename(tmp_path / "b/particles/x")
     (tmp_path / "b/particles/x/00/p000000").rename(tmp_path / "b/particles/00/p000000")

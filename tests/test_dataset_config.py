@@ -6,7 +6,7 @@ import pytest
 from cathodegrain.exporters.datasets import config
 from cathodegrain.generator.errors import DatasetError, ModelCardError
 from cathodegrain.generator.model_card import ModelCard
-from datasets import FIELDS, TOML
+from small_datasets import FIELDS, TOML
 
 
 def changed(**fields):

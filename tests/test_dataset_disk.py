@@ -8,7 +8,7 @@ import pytest
 
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.datasets import layout
-from datasets import TOML, contents, made
+from small_datasets import TOML, contents, made
 
 RESUMES = "Nothing is half-written: mend that, and the same command goes on from here"
 

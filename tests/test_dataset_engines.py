@@ -16,8 +16,8 @@ import slurm
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.datasets.making import engines
 from cathodegrain.generator import requirements
-from datasets import TOML, contents, made
 from processes import started
+from small_datasets import TOML, contents, made
 
 SCRIPT = Path(__file__).parent.parent / "scripts/dataset-array.sbatch"
 
