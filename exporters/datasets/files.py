@@ -5,6 +5,8 @@ All answer the same three questions, so that what reads a dataset need not know 
 
 from __future__ import annotations
 
+import io
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,51 @@ class LocalFiles:
         except OSError as error:
             msg = f"{path} cannot be read ({reason(error)})"
             raise DatasetError(msg) from error
+
+
+class SeekableReader(io.RawIOBase):
+    """Bytes that lie elsewhere as a file: HDF5, ZIP and parquet are read from it in parts.
+
+    Parameters
+    ----------
+    size
+        Number of bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._position = size, 0
+
+    @abstractmethod
+    def _read(self, start: int, stop: int) -> bytes:
+        """Bytes from ``start`` to before ``stop``, both inside."""
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Position from the start."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set the position; it is returned."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        """Fill ``buffer`` from the position on; the number of bytes, 0 at the end."""
+        stop = min(self._position + len(buffer), self._size)
+        if stop <= self._position:
+            return 0
+        content = self._read(self._position, stop)
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
 
 
 def read_bytes(files: Files, name: str, limit: int = DOCUMENT_BYTES) -> bytes:

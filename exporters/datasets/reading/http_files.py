@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote
 
 from ....generator.errors import DatasetError
-from ..files import MissingFile
+from ..files import MissingFile, SeekableReader
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -223,31 +223,12 @@ def _left(left: int | None, block: bytes, url: str) -> int | None:
     return left - len(block)
 
 
-class _RangeReader(io.RawIOBase):
+class _RangeReader(SeekableReader):
     """A web file as a stream in which one can seek."""
 
     def __init__(self, files: HttpFiles, name: str, size: int) -> None:
-        self._files, self._name, self._size, self._position = files, name, size, 0
+        super().__init__(size)
+        self._files, self._name = files, name
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        stop = min(self._position + len(buffer), self._size)
-        if stop <= self._position:
-            return 0
-        content = b"".join(self._files.stream(self._name, self._position, stop))
-        buffer[: len(content)] = content
-        self._position += len(content)
-        return len(content)
+    def _read(self, start: int, stop: int) -> bytes:
+        return b"".join(self._files.stream(self._name, start, stop))

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from .... import schemas
 from ....generator.errors import DatasetError
-from ..files import Files, MissingFile, read_bytes
+from ..files import Files, MissingFile, SeekableReader, read_bytes
 from ..layout import PARTICLE_FOLDER, name_problem
 
 NAME = "shards.json"
@@ -177,35 +177,16 @@ def _problem(info: zipfile.ZipInfo, shard: Shard) -> str | None:
     return None
 
 
-class _Section(io.RawIOBase):
+class _Section(SeekableReader):
     """Part of a file as a stream of its own: HDF5 reads it as if it were a file."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self._file, self._start, self._size, self._position = file, start, size, 0
+        super().__init__(size)
+        self._file, self._start = file, start
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        length = min(len(buffer), self._size - self._position)
-        if length <= 0:
-            return 0
-        self._file.seek(self._start + self._position)
-        content = self._file.read(length)
-        buffer[: len(content)] = content
-        self._position += len(content)
-        return len(content)
+    def _read(self, start: int, stop: int) -> bytes:
+        self._file.seek(self._start + start)
+        return self._file.read(stop - start)
 
     def close(self) -> None:
         self._file.close()
