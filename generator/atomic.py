@@ -5,14 +5,19 @@ The ground floor, since model cards are saved here; folders are in ``exporters/f
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from .errors import ExportError
 
+OWNER = re.compile(r"-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.(?:tmp|old)(?:\..*)?")
 REPLACED = "choose another name, or overwrite=True to replace"
 
 
@@ -60,7 +65,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     _require_place(target)
-    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}.tmp{target.suffix}")
+    temporary = beside(target.with_suffix(""), f"tmp{target.suffix}")
     try:
         yield temporary
         _flush(temporary)
@@ -82,6 +87,38 @@ def reason(error: OSError) -> str:
     'No space left on device'
     """
     return str(error) if error.errno is None else os.strerror(error.errno)
+
+
+def beside(target: Path, suffix: str) -> Path:
+    """Hidden name in the same folder that no other process has, and that says whose it is."""
+    return target.with_name(
+        f".{target.name}-{_computer()}-{os.getpid()}-{secrets.token_hex(4)}.{suffix}"
+    )
+
+
+def is_abandoned(name: str) -> bool:
+    """Whether a name was given by `beside` in a process of this computer that has ended."""
+    found = OWNER.search(name)
+    return found is not None and found[1] == _computer() and not _runs(int(found[2]))
+
+
+@cache
+def _computer() -> str:
+    """What tells this computer, or container, from others that may have the same processes."""
+    space = ""
+    with suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:8]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def _require_place(target: Path) -> None:

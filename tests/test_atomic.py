@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -188,3 +190,16 @@ def test_a_folder_left_by_a_killed_process_is_in_nobodys_way(tmp_path):
 def test_a_file_is_not_replaced_by_a_folder(old):
     with pytest.raises(ExportError, match=r"product\.txt is a file, expected a folder"):
         replacing_folder(old).__enter__()
+
+
+def test_names_of_ended_processes_of_this_computer_are_abandoned_and_no_others(tmp_path):
+    own = atomic.beside(tmp_path / "p000000", "tmp").name
+    assert not atomic.is_abandoned(own)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    dead = own.replace(f"-{os.getpid()}-", f"-{ended.pid}-")
+    assert atomic.is_abandoned(dead)
+    assert atomic.is_abandoned(dead.removesuffix(".tmp") + ".old")
+    computer = dead.split("-")[1]
+    assert not atomic.is_abandoned(dead.replace(computer, "0123abcd"))
+    assert not atomic.is_abandoned(".p000000-0123abcd.tmp")

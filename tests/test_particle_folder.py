@@ -2,10 +2,13 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.files import lock
 from cathodegrain.exporters.particles import metadata
 from cathodegrain.exporters.products import particle_folder, validation
+from cathodegrain.generator.errors import ExportError
 
 COMMAND = [sys.executable, "-m", "cathodegrain"]
 
@@ -71,7 +75,7 @@ def test_after_any_kill_the_command_can_be_given_again(folder):
 HOLD = """
 import sys, time
 from cathodegrain.exporters.files.lock import locked
-with locked(sys.argv[1]):
+with locked(sys.argv[1], beside=True):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -82,11 +86,11 @@ def test_a_locked_folder_is_refused_with_the_name_of_the_process(folder, monkeyp
     before = sorted(folder.rglob("*"))
     with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
-        assert main(["export", str(folder), "--to", "voxels"]) == 2
-        error = capsys.readouterr().err
+        code, error = main(["export", str(folder), "--to", "voxels"]), capsys.readouterr().err
+        holder.kill()
+        assert code == 2
         assert f"is being changed by process {holder.pid} on " in error
         assert "waited 0.5 s" in error
-        holder.kill()
     assert sorted(folder.rglob("*")) == before
     assert main(["export", str(folder), "--to", "voxels"]) == 0  # the lock ended with its process
 
@@ -124,3 +128,55 @@ def test_a_folder_of_version_0_1_0_opens_under_the_names_of_today(folder):
     before = (folder / "voxels.vtkhdf").stat().st_mtime_ns
     particle_folder.add(folder, "voxels", pitch_um=0.1)  # as asked: it stays
     assert (folder / "voxels.vtkhdf").stat().st_mtime_ns == before
+
+
+def test_of_two_particles_for_one_new_folder_one_is_made_and_the_other_refused(
+    tiny_particle, small_particle, tmp_path, monkeypatch
+):
+    fill = particle_folder.fill
+
+    def slow(particle, folder):  # while another command makes the same folder
+        monkeypatch.setattr(particle_folder, "fill", fill)
+        particle_folder.create(tiny_particle, tmp_path)
+        fill(particle, folder)
+
+    monkeypatch.setattr(particle_folder, "fill", slow)
+    folder = particle_folder.create(tiny_particle, tmp_path)
+    assert particle_folder.holds(folder, tiny_particle)
+    shutil.rmtree(folder)
+    monkeypatch.setattr(particle_folder, "fill", slow)
+    with pytest.raises(ExportError, match="different particle"):
+        particle_folder.create(small_particle, tmp_path)
+    assert particle_folder.holds(folder, tiny_particle)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+LOCK_AS_NOBODY = """
+import os, sys
+from cathodegrain.exporters.files.lock import locked
+with locked(sys.argv[1], beside=True):  # imports what only root may read
+    pass
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+with locked(sys.argv[2], beside=True):
+    print(os.listdir(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no rights of this kind there")
+def test_a_folder_of_which_only_itself_is_writable_can_be_locked(tmp_path):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "p000000")
+        folder.mkdir()
+        folder.chmod(0o777)
+        Path(place).chmod(0o555)
+        words = [sys.executable, "-c", LOCK_AS_NOBODY, tmp_path, folder]
+        done = subprocess.run(words, capture_output=True, text=True)
+        Path(place).chmod(0o755)
+        assert (done.returncode, done.stdout) == (0, "['.lock']\n"), done.stderr
+        assert not list(folder.iterdir())
+
+
+def test_a_lock_that_was_released_leaves_no_file(folder):
+    assert main(["export", str(folder), "--to", "voxels"]) == 0
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

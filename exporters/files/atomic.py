@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...generator.atomic import REPLACED, flush_folder, reason, replacing, require_free
+from ...generator.atomic import (
+    REPLACED,
+    beside,
+    flush_folder,
+    is_abandoned,
+    reason,
+    replacing,
+    require_free,
+)
 from ...generator.errors import ExportError
 
-__all__ = ["REPLACED", "exchange", "reason", "replacing", "replacing_folder", "require_free"]
+__all__ = [
+    "REPLACED",
+    "beside",
+    "exchange",
+    "is_abandoned",
+    "put",
+    "reason",
+    "replacing",
+    "replacing_folder",
+    "require_free",
+]
+
+
+class AlreadyThere(ExportError):
+    """Something has the name that a new folder was to get."""
 
 
 @contextmanager
-def replacing_folder(path: str | Path) -> Iterator[Path]:
+def replacing_folder(
+    path: str | Path, place: Callable[[Path, Path], None] | None = None
+) -> Iterator[Path]:
     """Temporary folder that takes the place of the folder ``path`` if the block succeeds.
 
     It is made beside ``path``, with missing parents, and begins with a dot. At the end of
@@ -25,6 +49,11 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     folder is removed and what was at ``path`` is untouched. Only a killed process leaves
     ``.*.tmp`` or ``.*.old`` behind, which are safe to delete once ``path`` is there. A
     symbolic link is followed, not replaced.
+
+    Parameters
+    ----------
+    place
+        Moves the new folder to its name; `exchange` if left out.
 
     Raises
     ------
@@ -35,11 +64,11 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         msg = f"{path} is a file, expected a folder or a new name; move it away or choose another"
         raise ExportError(msg)
-    temporary = _beside(target, "tmp")
+    temporary = beside(target, "tmp")
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        exchange(temporary, target)
+        (place or exchange)(temporary, target)
         flush_folder(target.parent)
     except OSError as error:
         msg = f"{path} cannot be written ({reason(error)}); is the folder writable, is there space?"
@@ -48,9 +77,23 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _beside(target: Path, suffix: str) -> Path:
-    """Hidden name in the same folder that no other process has."""
-    return target.with_name(f".{target.name}-{secrets.token_hex(4)}.{suffix}")
+def put(new: Path, target: Path) -> None:
+    """Move a folder ``new`` to ``target``, which nothing else has.
+
+    Raises
+    ------
+    AlreadyThere
+        If something has that name: of two who want it, one gets it.
+    OSError
+        If the operating system refuses.
+    """
+    try:
+        new.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) or not target.exists():
+            raise
+        msg = f"{target} is there already"
+        raise AlreadyThere(msg) from None
 
 
 def exchange(new: Path, target: Path) -> None:
@@ -67,7 +110,7 @@ def exchange(new: Path, target: Path) -> None:
     if not target.exists():
         new.rename(target)
         return
-    old = _beside(target, "old")
+    old = beside(target, "old")
     try:
         target.rename(old)
         new.rename(target)

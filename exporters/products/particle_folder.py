@@ -8,22 +8,26 @@ that: commands at the same time do not lose each other's products.
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from ...generator.errors import ExportError, RecipeError, suggestion
 from ...generator.particle import Particle
 from ...generator.progress import Progress, quiet
-from ..files.atomic import exchange, reason, replacing_folder
+from ..files.atomic import (
+    AlreadyThere,
+    beside,
+    exchange,
+    is_abandoned,
+    put,
+    reason,
+    replacing_folder,
+)
 from ..files.lock import locked
 from ..files.provenance import sha256
 from ..particles import metadata, recipe
@@ -49,24 +53,47 @@ def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> P
     folder = Path(out) / particle.id
     if holds(folder, particle):
         return folder
-    if folder.exists() and not overwrite:
-        msg = (
-            f"{folder} already holds a different particle or other files; choose another "
-            "--out, or --overwrite to replace it"
-        )
-        raise ExportError(msg)
-    lock = locked(folder) if folder.exists() else nullcontext()
-    with lock, replacing_folder(folder) as temporary:
-        fill(particle, temporary)
+    if overwrite and folder.exists():
+        with locked(folder, beside=True), replacing_folder(folder) as temporary:
+            fill(particle, temporary)
+        return folder
+    try:
+        _make(particle, folder)
+    except AlreadyThere:
+        if not holds(folder, particle):
+            msg = (
+                f"{folder} already holds a different particle or other files; choose another "
+                "--out, or --overwrite to replace it"
+            )
+            raise ExportError(msg) from None
     return folder
 
 
-def fill(particle: Particle, folder: Path) -> None:
-    """Write recipe and metadata of ``particle`` into an empty folder."""
+def _make(particle: Particle, folder: Path) -> None:
+    """Folder of ``particle`` where nothing is; another command may be faster."""
+    if folder.exists():
+        raise AlreadyThere(str(folder))
+    with replacing_folder(folder, put) as temporary:
+        fill(particle, temporary)
+
+
+def fill(
+    particle: Particle, folder: Path, products: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Write recipe, metadata and products into an empty folder that no other command knows.
+
+    Parameters
+    ----------
+    products
+        Options of each product, by its name.
+    """
     path = recipe.write(particle, folder / RECIPE)
     fields = metadata.document(particle)
     fields["products"] = [metadata.product(folder, path, "recipe", {})]
     metadata.write(fields, folder)
+    with closing(ParticleFolder(folder, fields, particle, private=True)) as found:
+        for name, options in (products or {}).items():
+            found.write(name, options)
 
 
 def holds(folder: Path, particle: Particle) -> bool:
@@ -195,11 +222,16 @@ class ParticleFolder:
         The folder.
     fields
         Content of its particle.json.
+    given
+        The particle, if the caller has it.
+    private
+        Whether no other command knows the folder.
     """
 
     path: Path
     fields: dict[str, Any]
     given: Particle | None = None
+    private: bool = False
     _staged: list[_Staged] = field(default_factory=list)
     _sha256: dict[tuple[Path, int, int], str] = field(default_factory=dict)
 
@@ -252,7 +284,7 @@ class ParticleFolder:
     @cached_property
     def _aside(self) -> Path:
         """Folder for what is being written."""
-        aside = self.path / f"{_own_prefix()}{os.getpid()}-{token_hex(4)}.tmp"
+        aside = beside(self.path / "products", "tmp")
         try:
             aside.mkdir()
         except OSError as error:
@@ -357,7 +389,7 @@ class ParticleFolder:
         """
         try:
             if self._staged:
-                with locked(self.path):
+                with nullcontext() if self.private else locked(self.path, beside=True):
                     self._commit()
         except OSError as error:
             raise self._refusal(error) from error
@@ -419,11 +451,6 @@ class ParticleFolder:
         return ExportError(msg)
 
 
-def _own_prefix() -> str:
-    """Beginning of the names of folders in which this computer's processes write."""
-    return "." + re.sub(r"[^A-Za-z0-9]", "", platform.node()) + "-"
-
-
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left: documents, and products if of this computer.
 
@@ -431,20 +458,9 @@ def _sweep(folder: Path) -> None:
     """
     for document in folder.glob(".particle-*.tmp.json"):
         document.unlink(missing_ok=True)
-    for aside in folder.glob(f"{_own_prefix()}*-*.tmp"):
-        number = aside.name.removeprefix(_own_prefix()).partition("-")[0]
-        if number.isdecimal() and not _runs(int(number)):
+    for aside in folder.glob(".products-*.tmp"):
+        if is_abandoned(aside.name):
             shutil.rmtree(aside, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # of another user
-        return True
-    return True
 
 
 def _mesh_of_msh(path: Path) -> Any:
