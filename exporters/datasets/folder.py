@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ from ...generator.model_card import PARAMETERS, ModelCard
 from ...generator.streams import DRAWS
 from ..files.atomic import reason, replacing
 from ..files.documents import document_text, read_document
+from ..files.lock import locked
 from ..files.provenance import generator_name
 from . import layout
 from .config import DatasetConfig
@@ -144,10 +145,13 @@ def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
     DatasetError
         If it holds another dataset (says every difference) or one of other draws, other
         files, or the operating system refuses.
+    ExportError
+        If another command changes it for too long.
     """
     folder = Path(folder)
     with on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with changing(folder), on_disk(folder):
         if (folder / layout.DATASET).is_file():
             _update(config, folder)
         else:
@@ -155,7 +159,26 @@ def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
             write_document(config, folder)
         _write_schemas(folder)
         _write_model(config.card, folder)
-    return read(folder)
+        return read(folder)
+
+
+@contextmanager
+def changing(folder: str | Path, wait_s: float | None = None) -> Iterator[None]:
+    """Keep other commands from writing a dataset's documents during the block.
+
+    Particles are made without it: each comes to its place by one rename.
+
+    Raises
+    ------
+    ExportError
+        As `locked` does.
+    DatasetError
+        If the operating system refuses.
+    """
+    with ExitStack() as stack:
+        with on_disk(folder):
+            stack.enter_context(locked(folder, wait_s=wait_s))
+        yield
 
 
 @contextmanager
@@ -237,7 +260,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _require_empty(folder: Path) -> None:
-    others = sorted(p.name for p in folder.iterdir() if not layout.is_temporary(p.name))
+    others = sorted(p.name for p in folder.iterdir() if not layout.is_passing(p.name))
     if others:
         msg = (
             f"{folder} holds {', '.join(others[:3])} but no {layout.DATASET}; a dataset starts in "

@@ -17,11 +17,13 @@ All names are relative, in the POSIX form, and the same on every system.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from pathlib import Path
 
 from ...generator.errors import DatasetError
+from ..files.lock import is_lock
 
 DATASET = "dataset.json"
 MANIFEST = "manifest-sha256.txt"
@@ -107,6 +109,26 @@ def is_temporary(name: str) -> bool:
     [True, True, False]
     """
     return TEMPORARY.fullmatch(name) is not None
+
+
+def is_passing(name: str) -> bool:
+    """Whether a file or folder of this name belongs to a command that runs or was killed.
+
+    Examples
+    --------
+    >>> [is_passing(n) for n in (".p000000-0123abcd.tmp", ".lock", "recipe.h5")]
+    [True, True, False]
+    """
+    return is_temporary(name) or is_lock(name)
+
+
+def temporaries(folder: str | Path) -> list[Path]:
+    """Temporary files and folders below ``folder``; others may vanish or appear meanwhile."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        found += [Path(place, name) for name in folders + files if is_temporary(name)]
+        folders[:] = [name for name in folders if not is_temporary(name)]
+    return sorted(found)
 
 
 def name_problem(name: str) -> str | None:

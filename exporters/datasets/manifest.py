@@ -13,13 +13,13 @@ from pathlib import Path
 from ...generator.errors import DatasetError
 from ..files.atomic import replacing
 from ..files.provenance import sha256
-from .layout import MANIFEST, is_temporary, name_problem
+from .layout import MANIFEST, is_passing, name_problem
 
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def file_names(folder: str | Path) -> list[str]:
-    """Names of all files below ``folder``, sorted; not the manifest, not what is being written.
+    """Names of all files below ``folder``, sorted; not the manifest, `is_passing` ones left out.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def file_names(folder: str | Path) -> list[str]:
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
-        if is_temporary(path.name):
+        if is_passing(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
             yield from _files(path)

@@ -17,6 +17,7 @@ from ....generator.errors import DatasetError
 from ...files.atomic import replacing
 from ...files.provenance import sha256
 from .. import layout, manifest
+from ..folder import changing
 from ..yaml_text import yaml_text
 from .citation import citation_fields
 from .croissant import croissant_fields
@@ -69,10 +70,12 @@ def describe(folder: str | Path) -> list[Path]:
         As `write_descriptions` and `manifest.read`.
     """
     root = Path(folder)
-    entries = manifest.read(root)
-    written = write_descriptions(root)
-    kept = {name: h for name, h in entries.items() if name not in DESCRIPTIONS}
-    manifest.write(kept | {path.name: sha256(path) for path in written}, root)
+    manifest.read(root)  # what holds none gets no lock
+    with changing(root):
+        entries = manifest.read(root)
+        written = write_descriptions(root)
+        kept = {name: h for name, h in entries.items() if name not in DESCRIPTIONS}
+        manifest.write(kept | {path.name: sha256(path) for path in written}, root)
     return written
 
 

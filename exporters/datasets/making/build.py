@@ -1,4 +1,8 @@
-"""Build of a dataset: its particles, by any engine; then index, totals and manifest."""
+"""Build of a dataset: its particles, by any engine; then index, totals and manifest.
+
+Builds of one folder at the same time, shards or not, end with the same bytes as one: of a
+particle that two make one is kept, and whoever ends finishes what is there then, alone.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from ...particles import metadata
 from ...products.registry import PRODUCTS
 from .. import layout, manifest
 from ..config import DatasetConfig, from_fields, load
-from ..folder import Dataset, derived, on_disk, prepare, read, write_document
+from ..folder import Dataset, changing, derived, on_disk, prepare, read, write_document
 from ..requirements import require
 from .engines import Engine
 from .particle_task import Outcome, ParticleTask
@@ -23,6 +27,7 @@ from .particle_task import Outcome, ParticleTask
 if TYPE_CHECKING:
     from .index import Part
 
+FINISH_WAIT_S = 3600.0  # the index of many particles takes a while, and hours of work wait for it
 Show = Callable[[str, float], None]  # (what is going on, part of the work that is done)
 
 
@@ -108,7 +113,7 @@ def build(
     indices = config.indices if shard is None else config.indices[shard.number :: shard.of]
     report = _run(task, indices, engine, strict, show)
     if shard is None and not report.stopped and not _is_current(dataset, report):
-        finish(dataset, engine, show)
+        finish(folder, engine, show)
     return report
 
 
@@ -163,22 +168,25 @@ def _is_current(dataset: Dataset, report: Report) -> bool:
 
 
 def _files(folder: Path) -> list[str]:
-    left = any(layout.is_temporary(path.name) for path in folder.rglob(".*"))
-    return [] if left else manifest.file_names(folder)
+    return [] if layout.temporaries(folder) else manifest.file_names(folder)
 
 
-def finish(dataset: Dataset, engine: Engine, show: Show | None = None) -> dict[str, int]:
+def finish(folder: Path, engine: Engine, show: Show | None = None) -> dict[str, int]:
     """Write index, totals and manifest of what is there; the totals.
 
     Raises
     ------
     DatasetError
         If particles are damaged (lists them), or files cannot be written.
+    ExportError
+        If another command changes the dataset for longer than `FINISH_WAIT_S`.
     """
     require("dataset")
-    parts = _index_parts(dataset, engine, show)
-    with on_disk(dataset.folder):
-        return _write_totals(dataset, parts)
+    with changing(folder, FINISH_WAIT_S):
+        dataset = read(folder)  # as it is now: another build may have made it larger
+        parts = _index_parts(dataset, engine, show)
+        with on_disk(folder):
+            return _write_totals(dataset, parts)
 
 
 def _index_parts(dataset: Dataset, engine: Engine, show: Show | None) -> list[Part]:
@@ -211,7 +219,7 @@ def _write_totals(dataset: Dataset, parts: list[Part]) -> dict[str, int]:
     }
     write_document(config, folder, contents)
     if len(rows) + len(failures) == config.count:
-        sweep(folder)  # nobody else can be at work
+        sweep(folder)  # who is still at work makes a particle that is there
         (folder / layout.FETCHED).unlink(missing_ok=True)  # no part any more
     write_descriptions(folder)
     write_manifest(folder, {name: h for part in parts for name, h in part.hashes.items()})
@@ -229,7 +237,7 @@ def _failures(dataset: Dataset) -> list[int]:
     for path in sorted(documents.glob("p*.json")):
         number = layout.particle_index(path.stem)
         if (folder / layout.particle_path(number) / metadata.NAME).is_file():
-            path.unlink()
+            path.unlink(missing_ok=True)
         else:
             failed.append(number)
     if documents.is_dir() and not any(documents.iterdir()):
@@ -238,10 +246,12 @@ def _failures(dataset: Dataset) -> list[int]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left; only when no other is at work."""
-    for path in sorted(folder.rglob(".*")):
-        if layout.is_temporary(path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    """Remove what killed processes left; under the dataset's lock, all particles being there."""
+    for path in layout.temporaries(folder):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # its owner may do the same
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_manifest(folder: Path, particle_hashes: dict[str, str]) -> None:
@@ -269,7 +279,7 @@ def index_folder(folder: Path, engine: Engine, show: Show | None = None) -> dict
         )
         raise DatasetError(msg)
     prepare(dataset.config, folder)
-    return finish(dataset, engine, show)
+    return finish(folder, engine, show)
 
 
 def planned(

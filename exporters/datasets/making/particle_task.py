@@ -1,8 +1,9 @@
 """One particle of a dataset: made whole, found finished, or recorded as failed.
 
 `ParticleTask` is a function of the particle's index that any engine can send anywhere: it
-needs the dataset's folder and nothing else. What a killed task leaves is removed by the next
-that makes the same particle.
+needs the dataset's folder and nothing else. Builds at the same time may make the same particle:
+the first one is kept. What a killed task leaves is removed by the next that makes the same
+particle on the same computer, or when the dataset is complete.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from ....generator.errors import CathodegrainError, DatasetError, RecipeError
 from ....generator.generate import generate_particle, regenerate
 from ....generator.particle import Particle
 from ....generator.streams import DRAWS
-from ...files.atomic import replacing_folder
+from ...files.atomic import AlreadyThere, exchange, is_abandoned, put, replacing_folder
 from ...files.documents import document_text
 from ...particles import metadata
 from ...products import particle_folder
 from .. import layout
 from ..config import DatasetConfig
-from ..folder import on_disk, read, write_text
+from ..folder import changing, on_disk, read, write_text
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class ParticleTask:
         try:
             with on_disk(self.folder):
                 self.sweep(index)
-                _write(self._particle(config, index), target, config)
+                self._write(self._particle(config, index), target, config)
                 Path(self.folder, layout.failure_path(index)).unlink(missing_ok=True)
         except (CathodegrainError, MemoryError) as error:
             if is_finished(target, config, index, DRAWS):  # another process was as fast
@@ -104,7 +105,7 @@ class ParticleTask:
             "reason": why,
         }
         path = Path(self.folder, layout.failure_path(index))
-        with on_disk(self.folder):
+        with changing(self.folder), on_disk(self.folder):
             write_text(path, document_text(fields, "failure"))
         return Outcome(index, "failed", why)
 
@@ -112,12 +113,28 @@ class ParticleTask:
         """Remove what a killed process left of a particle."""
         place = self.place(index)
         for path in place.parent.glob(f".{place.name}-*"):
-            if layout.is_temporary(path.name):
+            if is_abandoned(path.name):
                 shutil.rmtree(path, ignore_errors=True)
 
     def place(self, index: int) -> Path:
         """Folder of a particle."""
         return Path(self.folder, layout.particle_path(index))
+
+    def _write(self, particle: Particle, target: Path, config: DatasetConfig) -> None:
+        """Write a particle with its products, all of it or nothing."""
+        index = particle.provenance.index
+
+        def place(new: Path, target: Path) -> None:
+            try:
+                put(new, target)
+            except AlreadyThere:
+                with changing(self.folder):
+                    if not is_finished(target, config, index, DRAWS):
+                        exchange(new, target)
+
+        with replacing_folder(target, place) as temporary:
+            products = {p.name: p.options for p in config.products_of(index)}
+            particle_folder.fill(particle, temporary, products)
 
     def _particle(self, config: DatasetConfig, index: int) -> Particle:
         if config.origin is None:
@@ -191,18 +208,9 @@ def require_own(
         raise DatasetError(msg)
 
 
-def _write(particle: Particle, target: Path, config: DatasetConfig) -> None:
-    """Write a particle with its products, all of it or nothing."""
-    with replacing_folder(target) as temporary:
-        particle_folder.fill(particle, temporary)
-        for product in config.products_of(particle.provenance.index):
-            options = dict(product.options)
-            particle_folder.add(temporary, product.name, particle=particle, **options)
-
-
 def _account(error: BaseException, folder: str) -> str:
     """What went wrong, the same wherever the dataset lies."""
     if isinstance(error, MemoryError):
         return f"memory does not suffice ({error})"
     text = str(error).replace(f"{folder}/", "")
-    return re.sub(r"\.(p\d+)-[0-9a-f]{8}\.tmp", r"\1", text)
+    return re.sub(r"\.(p\d+)-[0-9a-f]{8}-\d+-[0-9a-f]{8}\.tmp", r"\1", text)
