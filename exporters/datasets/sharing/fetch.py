@@ -5,7 +5,7 @@ and schemas, a manifest with the files that are there, the products asked for, a
 which says that it is a part, and of what. Every file
 is compared with the publisher's manifest and, for products, with its particle.json, before it
 is put in its place. What is there already is not fetched again; a broken transfer goes on
-where it broke, in a later call too.
+where it broke, in a later call too. Several may fetch into one folder at the same time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ....generator.errors import DatasetError, suggestion
 from ....generator.progress import Progress
 from ...files.documents import document_text, read_document
 from ...files.provenance import sha256
-from ...particles import metadata, recipe
+from ...particles import metadata, recipe, renamed
 from ...products.registry import PRODUCTS
 from .. import layout, manifest
 from ..files import Files, LocalFiles
-from ..folder import on_disk, write_text
+from ..folder import changing, on_disk, write_text
 from ..reading.access import Dataset, DatasetParticle, present_index, read_manifest
 from ..reading.selection import selected
 from .transfer import Transfer
@@ -149,7 +149,9 @@ def _indexed_bytes(wanted: Wanted) -> int:
     index = wanted.particles.index
     products = [name for name in index.columns if str(name).endswith("_bytes")]
     documents = index["bytes"].sum() - index[products].sum().sum()
-    chosen = [f"{product.replace('-', '_')}_bytes" for product in wanted.products]
+    old = {today: name for name, today in renamed.PRODUCTS.items()}
+    names = {*wanted.products, *(old[name] for name in wanted.products if name in old)}
+    chosen = [f"{name.replace('-', '_')}_bytes" for name in sorted(names)]
     return int(documents + index[[name for name in chosen if name in index]].sum().sum())
 
 
@@ -168,11 +170,11 @@ def fetch(
         If a file is missing, arrives with other bytes than the manifest says, is larger
         than its metadata say, or ``out`` holds another file of its name and ``overwrite``
         is not set.
+    ExportError
+        If another command changes the documents of ``out`` for too long.
     """
-    known = _known(out, wanted, overwrite)
     publisher = hashlib.sha256(manifest.manifest_text(wanted.hashes).encode()).hexdigest()
-    if known != wanted.hashes:
-        _write_origin(out, publisher)
+    _begin(out, wanted, publisher, overwrite)
     transfer = Transfer(wanted.particles.files, out, wanted.hashes, overwrite)
     for name in wanted.documents:
         transfer.get(name)
@@ -184,10 +186,8 @@ def fetch(
             transfer.get(name, size)
         if progress is not None:
             progress(particle.id, (k + 1) / len(wanted.particles))
-    listed = known | {name: wanted.hashes[name] for name in transfer.done}
-    if (origin := out / layout.FETCHED).is_file():
-        listed[layout.FETCHED] = sha256(origin)
-    manifest.write(listed, out)
+    _list(out, wanted, transfer.done, overwrite)
+    transfer.sweep()
     return {
         "particles": len(wanted.particles),
         **transfer.counts(),
@@ -195,7 +195,16 @@ def fetch(
     }
 
 
-def _write_origin(out: Path, manifest_sha256: str) -> None:
+def _begin(out: Path, wanted: Wanted, manifest_sha256: str, overwrite: bool) -> None:
+    """Make a folder that says of which dataset it is a part, or find it."""
+    with on_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with changing(out):
+        if _known(out, wanted, overwrite) != wanted.hashes:
+            _write_origin(out, manifest_sha256, overwrite)
+
+
+def _write_origin(out: Path, manifest_sha256: str, overwrite: bool) -> None:
     """Say that a folder is a part of the dataset with this manifest."""
     fields = {
         "schema": "cathodegrain/fetched",
@@ -203,10 +212,21 @@ def _write_origin(out: Path, manifest_sha256: str) -> None:
         "manifest_sha256": manifest_sha256,
     }
     with on_disk(out):
-        out.mkdir(parents=True, exist_ok=True)
         if (path := out / layout.FETCHED).is_file():
-            read_document(path, "fetched")  # a file of somebody else is not replaced
+            found = read_document(path, "fetched")  # a file of somebody else is not replaced
+            begun = not (out / layout.MANIFEST).is_file()  # by a fetch that runs, or was killed
+            if begun and found != fields and not overwrite:
+                raise _of_another(out)
         write_text(path, document_text(fields, "fetched"))
+
+
+def _list(out: Path, wanted: Wanted, names: Sequence[str], overwrite: bool) -> None:
+    """Write fetched files into the manifest, beside those of other calls."""
+    with changing(out):
+        listed = _known(out, wanted, overwrite) | {name: wanted.hashes[name] for name in names}
+        if (origin := out / layout.FETCHED).is_file():
+            listed[layout.FETCHED] = sha256(origin)
+        manifest.write(listed, out)
 
 
 def _known(out: Path, wanted: Wanted, overwrite: bool) -> dict[str, str]:
@@ -219,8 +239,11 @@ def _known(out: Path, wanted: Wanted, overwrite: bool) -> dict[str, str]:
         return known
     if overwrite:
         return {n: sha256 for n, sha256 in known.items() if wanted.hashes.get(n) == sha256}
-    msg = f"{out} holds files of another dataset or version; choose another --out"
-    raise DatasetError(msg)
+    raise _of_another(out)
+
+
+def _of_another(out: Path) -> DatasetError:
+    return DatasetError(f"{out} holds files of another dataset or version; choose another --out")
 
 
 def _sizes(particle: DatasetParticle, wanted: Wanted) -> dict[str, int]:

@@ -21,10 +21,11 @@ from ....generator.errors import DatasetError
 from ....generator.progress import Progress
 from ...files.atomic import reason, replacing
 from ...files.documents import document_text
+from ...files.lock import locked
 from ...files.provenance import sha256
 from .. import manifest
 from ..files import BLOCK
-from ..layout import MANIFEST
+from ..layout import MANIFEST, temporaries
 from ..reading.shards import KINDS, NAME, Shard, kind
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -151,6 +152,8 @@ def pack(
     DatasetError
         If ``out`` holds something else and ``overwrite`` is not set, or a file of the
         dataset is not as its manifest says.
+    ExportError
+        If another command packs into ``out``.
     """
     expected = manifest.read(dataset)
     expected[MANIFEST] = sha256(dataset / MANIFEST)
@@ -159,6 +162,21 @@ def pack(
     except OSError as error:
         msg = f"{out} cannot be made ({reason(error)}); choose another --out"
         raise DatasetError(msg) from error
+    with locked(out):
+        _pack(dataset, out, shards, expected, overwrite, progress)
+    return out
+
+
+def _pack(
+    dataset: Path,
+    out: Path,
+    shards: list[PlannedShard],
+    expected: Mapping[str, str],
+    overwrite: bool,
+    progress: Progress | None,
+) -> None:
+    for path in temporaries(out):
+        path.unlink(missing_ok=True)  # of a killed process: the lock is ours
     _require_free(out, shards, overwrite)
     rows = []
     for k, shard in enumerate(shards):
@@ -173,7 +191,6 @@ def pack(
     if not _same(out / NAME, text.encode()):
         with replacing(out / NAME) as temporary:
             temporary.write_text(text, "utf-8")
-    return out
 
 
 def _require_free(out: Path, shards: list[PlannedShard], overwrite: bool) -> None:
