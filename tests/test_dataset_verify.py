@@ -4,17 +4,21 @@ import re
 import shutil
 
 import h5py
+import pandas as pd
 import pytest
 
+import cathodegrain as cg
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.datasets import layout, manifest
 from cathodegrain.exporters.datasets.checking.verify import LEVELS, verify
+from cathodegrain.exporters.datasets.files import LocalFiles
 from cathodegrain.exporters.datasets.making.engines import Processes, in_this_process
+from cathodegrain.exporters.datasets.sharing.fetch import choose, estimate, fetch
 from cathodegrain.exporters.files.provenance import sha256
 from cathodegrain.exporters.particles import metadata
 from cathodegrain.generator.errors import DatasetError
 from cathodegrain.generator.streams import DRAWS
-from datasets import FIELDS, contents, made
+from small_datasets import FIELDS, contents, made
 
 MESHED = {**FIELDS, "count": 3, "products": {**FIELDS["products"], "mesh": {"count": 1, "size_um": 0.25}}}  # fmt: skip  # noqa: E501
 
@@ -172,7 +176,7 @@ def test_a_mesh_of_another_particle_is_found(folder, tmp_path):
 
 
 def test_a_rewritten_index_is_found(folder, tmp_path):
-    made(tmp_path / "other", {**MESHED, "entropy": 8, "count": 3, "products": FIELDS["products"]})
+    made(tmp_path / "other", {**MESHED, "seed": 8, "count": 3, "products": FIELDS["products"]})
     shutil.copy(tmp_path / "other/index/particles.parquet", folder / "index/particles.parquet")
     manifest.write(manifest.hashes(folder), folder)
     assert sum("index/particles.parquet: " in line for line in found(folder, "schema")) >= 3
@@ -259,13 +263,32 @@ def test_a_particle_of_other_draws_than_its_dataset_is_found(folder):
     assert f"draws 1, expected {DRAWS}" in problem
 
 
-def test_a_dataset_of_version_0_1_0_is_sound_and_has_no_new_index(folder, capsys):
+def test_a_dataset_of_version_0_1_0_opens_verifies_and_is_fetched_but_has_no_new_index(
+    tmp_path, capsys
+):
+    folder, out = tmp_path / "d", tmp_path / "part"
+    table = {"pitch_um": 0.1}
+    made(folder, {**FIELDS, "count": 2, "products": {"voxels": table, "grain-table": table}})
     for path in [folder / "dataset.json", *folder.rglob("particle.json")]:
-        path.write_text(re.sub(r' *"draws": \d+,\n', "", path.read_text()))
+        text = re.sub(r' *"draws": \d+,\n', "", path.read_text())
+        path.write_text(text.replace("pitch_um", "spacing_um").replace("grain-table", "grains"))
+    index = pd.read_parquet(folder / layout.PARTICLE_INDEX)
+    index.columns = index.columns.str.replace("grain_table_", "grains_")
+    index["bytes"] = [sum(p.stat().st_size for p in (folder / n).iterdir()) for n in index.path]
+    index.to_parquet(folder / layout.PARTICLE_INDEX)
     manifest.write(manifest.hashes(folder), folder)
+    before = contents(folder)
     assert found(folder) == []
+    assert [one.particle().n_grains for one in cg.open_dataset(folder)] == list(index.n_grains)
+    wanted = choose(LocalFiles(folder), select=None, limit=None, products=["grain-table"])
+    announced = estimate(wanted)["bytes"]
+    fetch(wanted, out)
+    assert found(out) == []
+    fetched = [path.stat().st_size for path in out.glob("particles/00/*/*")]
+    assert (len(fetched), sum(fetched)) == (4, announced)
     assert main(["dataset", "index", str(folder), "--jobs", "1"]) == 2
     assert "draws without a number (version 0.1.0)" in capsys.readouterr().err
+    assert contents(folder) == before
 
 
 def test_parameters_that_are_not_the_models_are_found(folder):
