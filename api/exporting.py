@@ -229,11 +229,9 @@ def section(
     FitError
         If the plane does not cut the particle, or pixels are too large or too many.
     """
-    from .generator.fitting.sections.plane_cut import Plane, plane_cut, plane_stream
+    from .generator.fitting.sections.plane_cut import Plane, plane_cut
 
-    particle, plane = _particle(source), Plane(normal, offset_um)
-    cut = plane_cut(particle, plane, pixel_um)
-    return cut.with_missing(missing, plane_stream(particle, plane)) if missing else cut
+    return plane_cut(_particle(source), Plane(normal, offset_um), pixel_um, missing)
 
 
 def picture(source: Source, *, cut: str = "quarter", pixels: int = 800) -> SavablePicture:

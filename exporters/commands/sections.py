@@ -40,7 +40,7 @@ def section(
     json_output: Json = False,
 ) -> None:
     """Cut a particle as a microscope would: an image of its grains, or an EBSD map."""
-    from ...generator.fitting.sections.plane_cut import Plane, plane_cut, plane_stream
+    from ...generator.fitting.sections.plane_cut import Plane, plane_cut
     from ..files.documents import read_document
     from ..products.particle_folder import load
     from ..sections import image as section_image
@@ -51,9 +51,7 @@ def section(
     plane = Plane(_vector(normal), offset)
     particle = load(folder)
     section_image.require(particle, chosen)
-    cut = plane_cut(particle, plane, pixel)
-    if missing:
-        cut = cut.with_missing(missing, plane_stream(particle, plane))
+    cut = plane_cut(particle, plane, pixel, missing)
     section_image.write(particle, cut, out, format=chosen)
     rows = {"section": str(out), "document": str(document)}
     tell(rows | (read_document(document, "section") if json_output else _cut_rows(cut)),

@@ -172,13 +172,16 @@ class PlaneCut:
         return Section(labels, self.pixel_um, self.centre, self.source, steps)
 
 
-def plane_cut(particle: Particle, plane: Plane, pixel_um: float) -> PlaneCut:
+def plane_cut(particle: Particle, plane: Plane, pixel_um: float, missing: float = 0.0) -> PlaneCut:
     """Grains of ``particle`` on ``plane``, in a square that holds all of it.
+
+    The pixels of which a part ``missing`` has no grain are the same whenever it is cut there.
 
     Raises
     ------
     FitError
-        If the plane does not cut the particle, or pixels are too large or too many.
+        If the plane does not cut the particle, pixels are too large or too many, or the missing
+        part is.
     """
     half = _half_width(particle, plane, pixel_um)
     axis = pixel_um * np.arange(-half, half + 1)
@@ -193,7 +196,8 @@ def plane_cut(particle: Particle, plane: Plane, pixel_um: float) -> PlaneCut:
         raise FitError(_missed(particle, plane, f" on a pixel of {pixel_um:g} um"))
     q = particle.orientations
     turned = None if q is None else plane.turned(q)
-    return PlaneCut(ids, turned, plane, pixel_um, (float(half), float(half)), particle.id)
+    cut = PlaneCut(ids, turned, plane, pixel_um, (float(half), float(half)), particle.id)
+    return cut.with_missing(missing, plane_stream(particle, plane)) if missing else cut
 
 
 def particle_section(
