@@ -185,7 +185,7 @@ def fit_grains(
     steps, planar_steps
         Of training, if not those of ``config``, and of the fit of each section.
     seeds, seed
-        Number of nets that are trained, of which the best is taken, and entropy of the first.
+        Number of nets that are trained, of which the best is taken, and seed of the first.
     jobs
         Processes; as many as cores if left out.
     device
@@ -306,6 +306,6 @@ def phantom(
     if name is None:
         return dict(phantom_folder.phantom_lines())
     plan = phantom_folder.PhantomPlan(
-        name=name, n_sections=sections, n_off_centre=off_centre, entropy=seed
+        name=name, n_sections=sections, n_off_centre=off_centre, seed=seed
     )
     return phantom_folder.write(plan, out, overwrite=overwrite)

@@ -47,7 +47,7 @@ class Case:
         card = ModelCard.load("nmc811-radial").with_parameters(
             {"shell.diameter_um": self.diameter_um}
         )
-        return generate_particle(card, entropy=self.seed)
+        return generate_particle(card, seed=self.seed)
 
 
 def measured(case: Case) -> Row:

@@ -64,7 +64,7 @@ class RecipeTask(MeasuredTask):
     def __call__(self, index: int) -> Outcome:
         """Outcome of a particle."""
         config = read(self.folder).config
-        particle = generate_particle(config.card, config.entropy, index)
+        particle = generate_particle(config.card, config.seed, index)
         particle_folder.create(particle, self.folder)
         return Outcome(index, "made", "", float(peak_bytes()))
 

@@ -88,14 +88,14 @@ def compare_mask(
     return {name: s * (1 if name == "mask" else whole) for name, s in seconds.items()}, differing
 
 
-def draw_shells(n_draws: int, entropy: int = 0) -> tuple[list[Shell], float]:
+def draw_shells(n_draws: int, seed: int = 0) -> tuple[list[Shell], float]:
     """Accepted ones of n_draws draws from the shipped card, and CPU seconds for all."""
     model = ModelCard.load("nmc811").shell
     outcomes: list[Shell | str] = []
 
     def draw() -> None:
         for index in range(n_draws):
-            outcomes.append(model.accept(model.draw(stream(entropy, index, "shell", 0))))
+            outcomes.append(model.accept(model.draw(stream(seed, index, "shell", 0))))
 
     seconds = cpu_seconds(draw)
     return [outcome for outcome in outcomes if isinstance(outcome, Shell)], seconds

@@ -1,7 +1,8 @@
-"""From a model card, an entropy and an index to a particle, and from a particle to its variants."""
+"""From a model card, a seed and an index to a particle, and from a particle to its variants."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -26,18 +27,28 @@ POINT_BYTES = 800  # measured peak for each seed point of the window
 MARGIN = 4.0  # mean seed distances lambda^(-1/3) between the shell and the window's edge
 
 
-def generate_particle(card: ModelCard, entropy: int, index: int = 0) -> Particle:
-    """Particle number ``index`` of the series that ``entropy`` starts.
+def generate_particle(
+    card: ModelCard, seed: int | None = None, index: int = 0, *, entropy: int | None = None
+) -> Particle:
+    """Particle number ``index`` of the series that ``seed`` starts.
 
-    The same card, entropy and index give the same particle on every computer.
+    ``entropy`` is what ``seed`` was called in version 0.1.0; it goes with version 0.3.
+
+    The same card, seed and index give the same particle on every computer.
 
     Raises
     ------
     GenerationError
         If no acceptable shell is drawn, the seed points would not fit into memory, the
-        markers are too anisotropic, or ``entropy`` or ``index`` is negative.
+        markers are too anisotropic, or ``seed`` or ``index`` is negative.
     """
-    return _build(card, entropy, index)
+    if entropy is not None:
+        warnings.warn("entropy is now seed", FutureWarning, stacklevel=2)
+    given = entropy if seed is None else seed
+    if given is None:
+        msg = "no seed is given, expected an integer of 0 or more"
+        raise GenerationError(msg)
+    return _build(card, given, index)
 
 
 def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
@@ -69,7 +80,7 @@ def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
         changes={key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
     )
     try:
-        return _build(card, source.entropy, source.index, source.shell_attempt, derivation)
+        return _build(card, source.seed, source.index, source.shell_attempt, derivation)
     except GenerationError as error:
         msg = (
             f"{source.id} cannot be regenerated with {dict(changes)}: {error}. Every draw is "
@@ -88,7 +99,7 @@ def _require_same_draws(particle: Particle) -> None:
         f"{source.id} is of {found}, this program has draws {DRAWS}: it cannot make what differs "
         "by a change only. Regenerate it with the version of cathodegrain that made it "
         "(particle.json says which), or generate it again with this one, from the same model, "
-        "entropy and index, and regenerate that"
+        "seed and index, and regenerate that"
     )
     raise GenerationError(msg)
 
@@ -96,7 +107,7 @@ def _require_same_draws(particle: Particle) -> None:
 def _is_drawn_alike(particle: Particle) -> bool:
     """Whether this program draws a particle to the bit as it is."""
     source = particle.provenance
-    again = _build(source.card, source.entropy, source.index, source.shell_attempt)
+    again = _build(source.card, source.seed, source.index, source.shell_attempt)
     old, new = particle.tessellation, again.tessellation
     return (
         np.array_equal(particle.shell.coefficients, again.shell.coefficients)
@@ -109,13 +120,13 @@ def _is_drawn_alike(particle: Particle) -> bool:
 
 def _build(
     card: ModelCard,
-    entropy: int,
+    seed: int,
     index: int,
     attempt: int | None = None,
     derivation: Derivation | None = None,
 ) -> Particle:
-    _check_natural(entropy=entropy, index=index)
-    draws = partial(stream, entropy, index)
+    _check_natural(seed=seed, index=index)
+    draws = partial(stream, seed, index)
     drawn = card.shell.sample(
         partial(draws, "shell"),
         first_attempt=attempt or 0,
@@ -125,7 +136,7 @@ def _build(
     points = sample_poisson(card.intensity, half, draws, _reach(drawn.shell, card))
     provenance = Provenance(
         card=card,
-        entropy=entropy,
+        seed=seed,
         index=index,
         shell_attempt=drawn.attempt,
         shells_rejected=drawn.rejected,

@@ -42,7 +42,7 @@ class Provenance:
     ----------
     card
         Resolved model card.
-    entropy, index
+    seed, index
         Seed of the series and number of the particle in it.
     shell_attempt
         Number of the accepted draw of the shell, from 0.
@@ -55,7 +55,7 @@ class Provenance:
     """
 
     card: ModelCard
-    entropy: int
+    seed: int
     index: int
     shell_attempt: int = 0
     shells_rejected: Mapping[str, int] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Particle:
             ("diameter", f"{shell.diameter_um:.4g} um"),
             ("sphericity", f"{shell.sphericity:.3f}"),
             ("model", self.provenance.card.name),
-            ("seed, index", f"{self.provenance.entropy}, {self.provenance.index}"),
+            ("seed, index", f"{self.provenance.seed}, {self.provenance.index}"),
         ]
         return image_tag(render_cut(self, THUMBNAIL)) + table(rows, f"Particle {self.id}")
 

@@ -1,4 +1,4 @@
-"""Named streams of random numbers: the only place that turns an entropy into generators."""
+"""Named streams of random numbers: the only place that turns a seed into generators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STAGES = (
 )  # fmt: skip
 
 
-def stream(entropy: int, particle: int, stage: str, *key: int) -> np.random.Generator:
+def stream(seed: int, particle: int, stage: str, *key: int) -> np.random.Generator:
     """Philox generator of one stage of one particle.
 
     The streams of different particles, stages and keys are independent, so that
@@ -23,7 +23,7 @@ def stream(entropy: int, particle: int, stage: str, *key: int) -> np.random.Gene
 
     Parameters
     ----------
-    entropy
+    seed
         Non-negative seed of the whole series of particles.
     particle
         Index of the particle, 0 or larger.
@@ -40,9 +40,7 @@ def stream(entropy: int, particle: int, stage: str, *key: int) -> np.random.Gene
     False
     """
     spawn_key = (particle, STAGES.index(stage), *(_natural(k) for k in key))
-    return np.random.Generator(
-        np.random.Philox(np.random.SeedSequence(entropy, spawn_key=spawn_key))
-    )
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=spawn_key)))
 
 
 def _natural(k: int) -> int:

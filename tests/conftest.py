@@ -37,13 +37,13 @@ def card():
 @pytest.fixture(scope="session")
 def small_particle(card):
     """About 250 grains."""
-    return generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), entropy=7)
+    return generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), seed=7)
 
 
 @pytest.fixture(scope="session")
 def tiny_particle(card):
     """About 60 grains."""
-    return generate_particle(card.with_parameters({"shell.diameter_um": 1.2}), entropy=7)
+    return generate_particle(card.with_parameters({"shell.diameter_um": 1.2}), seed=7)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def rng():
 def crystals(card):
     """About 50 grains with random orientations, and a coarse mesh of them."""
     settings = {"shell.diameter_um": 1.2, "orientations.model": "uniform"}
-    particle = generate_particle(card.with_parameters(settings), entropy=7)
+    particle = generate_particle(card.with_parameters(settings), seed=7)
     return particle, volume_mesh(particle, 0.3)
 
 

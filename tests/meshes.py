@@ -24,7 +24,7 @@ def ball(card, seeds, radius_um=1.0):
         angles=np.zeros(n),
         origin=np.zeros((n, 4), np.int32),
         orientations=None,
-        provenance=Provenance(card=card, entropy=0, index=0),
+        provenance=Provenance(card=card, seed=0, index=0),
     )
 
 

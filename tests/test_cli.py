@@ -178,7 +178,7 @@ def test_validate_finds_what_a_killed_process_left(folder, capsys):
         (["generate", "--set", "grains.metric=cubed"], "'cubed' is not one of"),
         (["generate", "--model", "nmc999"], "no model card 'nmc999'"),
         (["generate", "--model", "nmc-811"], "did you mean 'nmc811'?"),
-        (["generate", "--seed", "-3"], "entropy is -3"),
+        (["generate", "--seed", "-3"], "seed is -3"),
         (["generate", "--seed", "seven"], "seven"),
         (["generate", "--count", "0"], "--count is 0"),
         (["generate", "--colour", "grey"], "colour"),

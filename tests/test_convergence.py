@@ -229,7 +229,7 @@ def test_every_grain_stays_at_every_size(card, tmp_path):
     from cathodegrain.generator.generate import generate_particle
 
     sparse = {"shell.diameter_um": 3.6, "grains.intensity": 8.4e-5}
-    particle = generate_particle(card.with_parameters(sparse), entropy=1)
+    particle = generate_particle(card.with_parameters(sparse), seed=1)
     rungs = ladder(particle, [0.8, 0.4, 0.2], tmp_path / "meshes")
     assert len({r.grains_present for r in rungs}) == 1
     assert all(r.certified for r in rungs)

@@ -117,7 +117,7 @@ def test_a_derived_configuration_names_parent_and_changes():
     assert longer.name == "small-grains.elongation=1.5"
     assert longer.origin.changes == {"grains.elongation": 1.5}
     assert longer.origin.model_sha256 == plan.card.sha256 != longer.card.sha256
-    assert (longer.entropy, longer.indices) == (plan.entropy, plan.indices)
+    assert (longer.seed, longer.indices) == (plan.seed, plan.indices)
     with pytest.raises(DatasetError, match="changes nothing"):
         plan.derived({"grains.elongation": 1.0})
     with pytest.raises(ModelCardError, match="did you mean"):

@@ -246,7 +246,7 @@ def test_the_sample_card_is_of_the_sample_configuration():
     text = (CARDS / "nmc811-virtual.md").read_text("utf-8")
     assert schemas.problems(head(text), "dataset_card") == []
     assert head(text)["pretty_name"] == config.title
-    assert f"| entropy | {config.entropy} |" in text
+    assert f"| seed | {config.seed} |" in text
     assert f"`{config.card.sha256}`" in text
 
 

@@ -104,7 +104,7 @@ def dataset(folder):
 
 
 def other(folder):
-    make_dataset(folder, count=1, entropy=8)
+    make_dataset(folder, count=1, seed=8)
 
 
 def phantom(folder):

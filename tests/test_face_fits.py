@@ -140,7 +140,7 @@ def test_defaults_of_options_are_those_of_the_settings():
     settings = FitSettings(voxel_um=1.0)
     options = asdict(SHELL)
     assert options.items() >= asdict(settings.segmentation).items()
-    found = settings.max_degree, settings.entropy, settings.n_bootstrap
+    found = settings.max_degree, settings.seed, settings.n_bootstrap
     assert found == (SHELL.max_degree, SHELL.seed, SHELL.bootstrap)
     assert ReconstructionSettings() == ReconstructionSettings(
         threshold_deg=SECTIONS.threshold, min_pixels=SECTIONS.min_pixels, gap_px=SECTIONS.gap

@@ -45,7 +45,7 @@ def test_a_scan_becomes_a_card_that_generates(fitted):
     assert card.name == "my-scan"
     assert card.shell.voxel_um == VOXEL_UM
     assert card.shell.max_degree == 4
-    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.0}), entropy=3)
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.0}), seed=3)
     assert particle.n_grains > 10
 
 

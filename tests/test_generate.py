@@ -36,7 +36,7 @@ def everything(particle):
 
 
 def test_the_same_card_entropy_and_index_give_the_same_particle(card, small_particle):
-    again = generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), entropy=7)
+    again = generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), seed=7)
     for a, b in zip(everything(small_particle), everything(again), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -202,9 +202,9 @@ def test_regenerate_from_a_later_attempt_starts_there(card):
 
 
 @pytest.mark.parametrize(("entropy", "index"), [(-1, 0), (0, -1)])
-def test_negative_seeds_are_refused(card, entropy, index):
+def test_negative_seeds_are_refused(card, seed, index):
     with pytest.raises(GenerationError, match="is -1, expected an integer of 0 or more"):
-        generate_particle(card, entropy, index)
+        generate_particle(card, seed, index)
 
 
 def test_too_many_seed_points_are_refused_before_they_are_drawn(card):
@@ -221,7 +221,7 @@ def test_markers_too_anisotropic_for_their_rounding_are_refused(card):
     fields["grains"]["elongation"] = 10.0
     fields["shell"]["diameter_um"] = 1.2
     with pytest.raises(GenerationError, match=r"elongation 10\.0 make grains too long or too thin"):
-        generate_particle(ModelCard(fields), entropy=7)
+        generate_particle(ModelCard(fields), seed=7)
 
 
 def test_very_few_large_grains_fill_a_particle(card):

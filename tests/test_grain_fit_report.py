@@ -67,8 +67,8 @@ def small_section(law, rng):
     return phantom_section(law, rng, half_width=60)
 
 
-def finished_run(entropy, kept, planar):
-    return list(grain_fit.runs(grain_fit.first_run(CONFIG, entropy), kept, planar))[-1]
+def finished_run(seed, kept, planar):
+    return list(grain_fit.runs(grain_fit.first_run(CONFIG, seed), kept, planar))[-1]
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def fit():
     kept = [replace(small_section(TRUTH, rng), source=name) for name in (NAME, SPITEFUL)]
     sections = [kept[0], replace(voronoi(rng, 40), source="lost.tif"), kept[1]]
     planar = [fit_section(section, PLANAR) for section in kept]
-    runs = [finished_run(entropy, kept, planar) for entropy in (3, 4)]
-    scores = [grain_fit.final_score(run.best, kept, run.entropy) for run in runs]
+    runs = [finished_run(seed, kept, planar) for seed in (3, 4)]
+    scores = [grain_fit.final_score(run.best, kept, run.seed) for run in runs]
     return GrainFit(
         sections=tuple(sections),
         alignments=tuple(alignment(section_descriptors(section)) for section in sections),
@@ -406,10 +406,10 @@ def test_figures_have_the_pixels_of_the_page_and_hold_something(folder):
 def test_twins_are_those_of_the_chosen_run_on_the_pixels_of_kept_sections(fit, numbers):
     pairs = twins(fit)
     assert [pair.number for pair in pairs] == [1, 3]
-    entropy = fit.runs[fit.chosen].entropy
+    seed = fit.runs[fit.chosen].seed
     for k, pair in enumerate(pairs):
         assert pair.measured is fit.kept[k]
-        again = twin(fit.model, fit.kept[k], stream(entropy, 5, "fit", k))
+        again = twin(fit.model, fit.kept[k], stream(seed, 5, "fit", k))
         np.testing.assert_array_equal(pair.generated.labels, again.labels)
     assert [one["n_generated"] for one in numbers["shown"]] == [
         pair.generated.n_grains for pair in pairs

@@ -54,8 +54,8 @@ def test_every_grain_is_watertight_and_their_volumes_fill_the_shell(surfaces, me
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entropy", range(5))
-def test_hundreds_of_grains_are_watertight(card, entropy):
-    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), entropy=entropy)
+def test_hundreds_of_grains_are_watertight(card, seed):
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), seed=seed)
     mesh = volume_mesh(particle, 0.15)
     assert_closed(grain_surfaces.grain_surfaces(mesh), mesh)
 

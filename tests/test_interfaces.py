@@ -20,7 +20,7 @@ COLUMN_LABELS = np.repeat([[[1], [2]], [[3], [2]]], 2, axis=2)
 def particle(card):
     """About 60 grains with orientations."""
     changes = {"shell.diameter_um": 1.2, "orientations.model": "uniform"}
-    return generate_particle(card.with_parameters(changes), entropy=7)
+    return generate_particle(card.with_parameters(changes), seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def test_a_card_with_a_net_makes_particles(net_card):
     from cathodegrain.generator.generate import generate_particle
 
     card = ModelCard.load(net_card).with_parameters({"shell.diameter_um": 2.0})
-    particle = generate_particle(card, entropy=1)
+    particle = generate_particle(card, seed=1)
     assert particle.n_grains > 10
     assert np.linalg.eigvalsh(particle.tessellation.matrices).min() > 0
 

@@ -24,7 +24,7 @@ from cathodegrain.generator.fitting.sections.section import MISSING, Section
 from cathodegrain.generator.grains.marker_law import RadialMarkers, Uniform
 
 pytest.importorskip("matplotlib")
-PLAN = PhantomPlan(name="elongated", n_sections=3, n_off_centre=1, entropy=5)
+PLAN = PhantomPlan(name="elongated", n_sections=3, n_off_centre=1, seed=5)
 FLAGS = ["--sections", "3", "--off-centre", "1", "--seed", "5"]
 
 
@@ -54,7 +54,7 @@ def in_pieces(section):
 
 
 def test_sections_are_read_as_they_were_made(folder):
-    made = list(phantom_series(PHANTOMS["elongated"], PLAN.offsets, PLAN.entropy))
+    made = list(phantom_series(PHANTOMS["elongated"], PLAN.offsets, PLAN.seed))
     fields, read = phantom_folder.read(folder)
     for entry, one, back in zip(fields["sections"], made, read, strict=True):
         image = tifffile.imread(folder / entry["path"])

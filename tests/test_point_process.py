@@ -10,8 +10,8 @@ from cathodegrain.generator.streams import STAGES, stream
 LAMBDA = 0.0012
 
 
-def draw(intensity=LAMBDA, half_width=CELL, particle=0, entropy=1):
-    return sample_poisson(intensity, half_width, partial(stream, entropy, particle))
+def draw(intensity=LAMBDA, half_width=CELL, particle=0, seed=1):
+    return sample_poisson(intensity, half_width, partial(stream, seed, particle))
 
 
 def keys(points):
@@ -72,7 +72,7 @@ def test_a_larger_window_moves_no_point():
 
 def test_particles_and_entropies_have_different_points():
     assert not np.isin(draw(particle=0).seeds, draw(particle=1).seeds).any()
-    assert not np.isin(draw(entropy=1).seeds, draw(entropy=2).seeds).any()
+    assert not np.isin(draw(seed=1).seeds, draw(seed=2).seeds).any()
 
 
 def test_points_lie_in_the_window():

@@ -252,7 +252,7 @@ def test_the_default_spacing_keeps_to_the_voxel_budget(small_particle, monkeypat
 def test_a_full_report_of_thousands_of_grains_can_be_read(card, tmp_path):
     from cathodegrain.generator.generate import generate_particle
 
-    particle = generate_particle(card.with_parameters({"shell.diameter_um": 7.0}), entropy=7)
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 7.0}), seed=7)
     assert particle.n_grains > 2000
     with Image.open(report.write(particle, tmp_path / "report.png")) as image:
         image.load()

@@ -55,7 +55,7 @@ FIRST = 5  # the particles had changed four times before their draws had a numbe
 def test_particles_are_the_published_ones(model, name):
     index, changes = CASES[name]
     card = ModelCard.load(model).with_parameters(changes)
-    particle = generate_particle(card, entropy=7, index=index)
+    particle = generate_particle(card, seed=7, index=index)
     assert list(hashes(particle)) == GOLDEN[model][name]
 
 

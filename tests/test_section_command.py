@@ -38,7 +38,7 @@ OBLIQUE = (1.0, -2.0, 0.5)
 def crystalline(card):
     """About 250 grains with random orientations."""
     settings = {"shell.diameter_um": 2.6, "orientations.model": "uniform"}
-    return generate_particle(card.with_parameters(settings), entropy=7)
+    return generate_particle(card.with_parameters(settings), seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from sections import PIXEL, disc, plane, section_of, voronoi
 @pytest.fixture(scope="module")
 def phantom(card):
     """Grains along the radius: phantom 1, 8 um."""
-    return generate_particle(card.with_parameters({"shell.diameter_um": 8.0}), entropy=3)
+    return generate_particle(card.with_parameters({"shell.diameter_um": 8.0}), seed=3)
 
 
 @pytest.fixture

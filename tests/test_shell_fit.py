@@ -76,7 +76,7 @@ def test_the_card_is_valid_and_makes_particles(fit, tmp_path):
     again = ModelCard.load(path)
     assert again.sha256 == card.sha256
     assert again.shell == fit.model
-    particle = generate_particle(again.with_parameters({"shell.diameter_um": 2.0}), entropy=1)
+    particle = generate_particle(again.with_parameters({"shell.diameter_um": 2.0}), seed=1)
     assert particle.n_grains > 10
 
 

@@ -98,7 +98,7 @@ def test_the_comparison_is_with_the_particles_that_the_card_makes(fit, numbers):
     measured, left_out = shell_comparison.measured_shells(
         fit.expansions.coefficients, VOXEL_UM, 0.5
     )
-    generated, _ = shell_comparison.generated_shells(fit.model, len(measured), SETTINGS.entropy)
+    generated, _ = shell_comparison.generated_shells(fit.model, len(measured), SETTINGS.seed)
     one, other = map(shell_comparison.descriptors, (measured, generated))
     found = numbers["comparison"]
     assert found["n_measured"] == found["n_generated"] == len(measured)

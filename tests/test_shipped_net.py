@@ -26,7 +26,7 @@ def net_card():
 
 @pytest.fixture(scope="module")
 def particle(net_card):
-    return generate_particle(net_card, entropy=11)
+    return generate_particle(net_card, seed=11)
 
 
 def shapes(particle):
@@ -89,7 +89,7 @@ def test_grains_are_long_and_point_to_the_centre(particle):
 def test_grains_are_like_those_of_the_law_that_was_fitted(particle):
     """Volumes and elongations of nmc811 and nmc811-radial, by means: sd / mean below 1, n > 50."""
     radial = ModelCard.load("nmc811-radial").with_parameters({"shell.diameter_um": 3.4})
-    truth = shapes(generate_particle(radial, entropy=11))
+    truth = shapes(generate_particle(radial, seed=11))
     found = shapes(particle)
     for name, one, other in zip(("volume", "elongation"), found, truth, strict=False):
         error = 4 * np.hypot(one.std() / np.sqrt(len(one)), other.std() / np.sqrt(len(other)))
@@ -119,7 +119,7 @@ def test_a_particle_of_a_laboratory_s_own_net_can_be_regenerated_anywhere(net_ca
     document["grains"]["markers"]["weights"] = "mine.safetensors"
     (own / "card.json").write_text(json.dumps(document))
     card = ModelCard.load(own / "card.json").with_parameters({"shell.diameter_um": 1.5})
-    folder = particle_folder.create(generate_particle(card, entropy=3), tmp_path)
+    folder = particle_folder.create(generate_particle(card, seed=3), tmp_path)
     shutil.rmtree(own)
     again = regenerate(particle_folder.load(folder), {})
     expected = particle_folder.load(folder)

@@ -74,8 +74,8 @@ def test_tetrahedra_fit_together_and_their_facets_bound_every_grain(mesh, tiny_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entropy", range(5))
-def test_meshes_of_hundreds_of_grains_are_sound(card, entropy):
-    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), entropy=entropy)
+def test_meshes_of_hundreds_of_grains_are_sound(card, seed):
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 2.6}), seed=seed)
     mesh = mesher.volume_mesh(particle, 0.15)
     assert_sound(mesh, particle)
     assert mesh.facts["certificate"]["certified"]
@@ -281,7 +281,7 @@ def test_summary_of_a_file_is_the_facts_of_its_mesh(mesh, tmp_path):
 
 def test_equal_particles_give_equal_bytes_and_are_not_changed(card, tmp_path):
     drawn = [
-        generate_particle(card.with_parameters({"shell.diameter_um": 1.0}), entropy=3)
+        generate_particle(card.with_parameters({"shell.diameter_um": 1.0}), seed=3)
         for _ in range(2)
     ]
     before = drawn[0].tessellation.table.copy()

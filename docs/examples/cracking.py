@@ -72,7 +72,7 @@ def particle_of(diameter_um: float, seed: int) -> Particle:
     """Particle with (003) planes along the radius, as the c-axes of real ones tend to lie."""
     parameters = {"shell.diameter_um": diameter_um, "orientations.model": "radial"}
     card = ModelCard.load("nmc811-radial").with_parameters(parameters)
-    return generate_particle(card, entropy=seed, index=0)
+    return generate_particle(card, seed=seed, index=0)
 
 
 def hexagonal_stiffness() -> Array:

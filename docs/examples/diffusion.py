@@ -94,7 +94,7 @@ def particle_of(diameter_um: float, seed: int, texture: str) -> Particle:
     """Particle whose grains have crystal orientations; the same grains for every texture."""
     parameters = {"shell.diameter_um": diameter_um, "orientations.model": texture}
     card = ModelCard.load("nmc811-radial").with_parameters(parameters)
-    return generate_particle(card, entropy=seed, index=0)
+    return generate_particle(card, seed=seed, index=0)
 
 
 def diffusivities(orientations: Array) -> Array:

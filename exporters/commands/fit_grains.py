@@ -40,9 +40,7 @@ class TrainingOptions:
     seeds: Annotated[int, Parameter(help="Nets that are trained; the best is taken.")] = (
         TRAINING.seeds
     )
-    seed: Annotated[int, Parameter(help="Entropy of the first; the others follow it.")] = (
-        TRAINING.seed
-    )
+    seed: Annotated[int, Parameter(help="Seed of the first; the others follow it.")] = TRAINING.seed
     jobs: Annotated[int | None, Parameter(help="Processes; as many as cores if left out.")] = (
         TRAINING.jobs
     )
@@ -194,8 +192,8 @@ def _fit_rows(fit: GrainFit, evaluation: Evaluation, phantom: str | None) -> dic
 def _run_line(fit: GrainFit, k: int) -> str:
     run, taken = fit.runs[k], ", taken" if k == fit.chosen else ""
     if run.best is None:
-        return f"seed {run.entropy}: no score ({run.stopped})"
+        return f"seed {run.seed}: no score ({run.stopped})"
     return (
-        f"seed {run.entropy}: {run.state.step} steps, best after {run.best.step}, final score "
+        f"seed {run.seed}: {run.state.step} steps, best after {run.best.step}, final score "
         f"{fit.final_scores[k]:.3f}{f' ({run.stopped})' if run.stopped else ''}{taken}"
     )

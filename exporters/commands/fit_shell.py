@@ -93,7 +93,7 @@ def shell(
     max_degree: Annotated[
         int, Parameter(help="Largest degree of the spherical harmonics.")
     ] = SHELL.max_degree,
-    seed: Annotated[int, Parameter(help="Entropy of rotations and bootstrap.")] = SHELL.seed,
+    seed: Annotated[int, Parameter(help="Seed of rotations and bootstrap.")] = SHELL.seed,
     bootstrap: Annotated[int, Parameter(help="Number of bootstrap samples.")] = SHELL.bootstrap,
     options: VolumeOptions = DEFAULTS,
     overwrite: Overwrite = False,

@@ -22,7 +22,7 @@ DEFAULTS = ProductOptions()
 def generate(
     *,
     model: Annotated[str, Parameter(help="Shipped model card or path of one.")] = "nmc811",
-    seed: Annotated[int, Parameter(help="Entropy of the series of particles.")] = 0,
+    seed: Annotated[int, Parameter(help="Seed of the series of particles.")] = 0,
     first: Annotated[int, Parameter(help="Index of the first particle.")] = 0,
     count: Annotated[int, Parameter(help="Number of particles.")] = 1,
     out: Out = Path("particles"),
@@ -131,7 +131,7 @@ def info(
     rows = {
         "particle": fields["id"],
         "model": f"{source['model']} ({source['model_sha256'][:12]})",
-        "entropy, index": f"{source['entropy']}, {source['index']}",
+        "seed, index": f"{source['entropy']}, {source['index']}",
         "grains": fields["n_grains"],
         **{k: f"{q['value']:.4g} {q['unit']}".removesuffix(" 1") for k, q in shell.items()},
         **file_rows(fields["products"]),

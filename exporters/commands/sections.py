@@ -80,7 +80,7 @@ def phantom(
     out: Annotated[Path, Parameter(help="Folder to write.")] = Path(FOLDER),
     sections: Annotated[int, Parameter(help="Number of sections.")] = N_SECTIONS,
     off_centre: Annotated[int, Parameter(help="How many of them miss the centre.")] = N_OFF_CENTRE,
-    seed: Annotated[int, Parameter(help="Entropy of the series of sections.")] = SEED,
+    seed: Annotated[int, Parameter(help="Seed of the series of sections.")] = SEED,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json_output: Json = False,
@@ -93,7 +93,7 @@ def phantom(
         tell(dict(phantom_folder.phantom_lines()), json_output)
         return
     plan = phantom_folder.PhantomPlan(
-        name=name, n_sections=sections, n_off_centre=off_centre, entropy=seed
+        name=name, n_sections=sections, n_off_centre=off_centre, seed=seed
     )
     phantom_folder.require_place(out, overwrite, REPLACED)
     files = {

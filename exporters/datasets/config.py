@@ -96,7 +96,7 @@ class DatasetConfig:
         Of its publication, for its descriptions.
     card
         Resolved model card.
-    entropy
+    seed
         Seed of the series of particles.
     first, count
         Indices ``first`` to ``first + count - 1``.
@@ -109,7 +109,7 @@ class DatasetConfig:
     name: str
     title: str
     card: ModelCard
-    entropy: int
+    seed: int
     first: int
     count: int
     products: tuple[ProductPlan, ...] = field(default=())
@@ -121,7 +121,7 @@ class DatasetConfig:
         products = ", ".join(product.name for product in self.products) or "no products"
         return (
             f"DatasetConfig({self.name}: {self.count} particles of {self.card.name} from number "
-            f"{self.first} on, seed {self.entropy}; {products})"
+            f"{self.first} on, seed {self.seed}; {products})"
         )
 
     @property
@@ -145,7 +145,7 @@ class DatasetConfig:
             "year": self.year,
             "model": self.card.name,
             "model_sha256": self.card.sha256,
-            "entropy": str(self.entropy),  # exceeds what JSON readers keep of a number
+            "entropy": str(self.seed),  # exceeds what JSON readers keep of a number
             "first": self.first,
             "count": self.count,
             "products": {
@@ -175,7 +175,7 @@ class DatasetConfig:
             version=fields["version"],
             year=fields["year"],
             card=card,
-            entropy=int(fields["entropy"]),
+            seed=int(fields["entropy"]),
             first=fields["first"],
             count=fields["count"],
             products=tuple(
@@ -212,7 +212,7 @@ class DatasetConfig:
             version=self.version,
             year=self.year,
             card=card,
-            entropy=self.entropy,
+            seed=self.seed,
             first=self.first,
             count=self.count,
             products=self.products,
@@ -263,7 +263,7 @@ def from_fields(
         version=fields.get("version"),
         year=fields.get("year"),
         card=card,
-        entropy=fields.get("seed", 0),
+        seed=fields.get("seed", 0),
         first=fields.get("first", 0),
         count=fields["count"],
         products=products,

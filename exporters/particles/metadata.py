@@ -40,7 +40,7 @@ def document(particle: Particle) -> dict[str, Any]:
             "model": source.card.name,
             "model_sha256": source.card.sha256,
             "draws": source.draws,
-            "entropy": source.entropy,
+            "entropy": source.seed,
             "index": source.index,
             "bit_generator": "Philox",
             "shell_attempt": source.shell_attempt,

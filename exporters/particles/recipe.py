@@ -19,7 +19,7 @@ grain_orientation         grain, quaternion             1       crystal to sampl
 ========================= ============================= ======= ==============================
 
 ``/provenance/json`` holds what the particle was made from: model card, number of the draws,
-entropy, index, accepted draw, derivation; ``/provenance/weights`` the file of a marker net that
+seed, index, accepted draw, derivation; ``/provenance/weights`` the file of a marker net that
 does not come with the package, byte by byte. No time stamps, no version of the program: equal
 particles are equal files.
 """
@@ -200,7 +200,7 @@ def provenance_fields(provenance: Provenance) -> dict[str, Any]:
     return {
         "model_card": dict(provenance.card.document),
         "draws": provenance.draws,
-        "entropy": provenance.entropy,
+        "entropy": provenance.seed,
         "index": provenance.index,
         "shell_attempt": provenance.shell_attempt,
         "shells_rejected": dict(provenance.shells_rejected),
@@ -227,7 +227,7 @@ def provenance_from_fields(fields: dict[str, Any], weights: bytes | None = None)
     )
     return Provenance(
         card=ModelCard(fields["model_card"], weights=weights),
-        entropy=fields["entropy"],
+        seed=fields["entropy"],
         index=fields["index"],
         shell_attempt=fields["shell_attempt"],
         shells_rejected=fields["shells_rejected"],

@@ -267,7 +267,7 @@ def _facts(particle: Particle, statistics: Statistics) -> list[tuple[str, str]]:
         ("Model", ""),
         ("card", card.name),
         ("card sha256", f"{card.sha256[:12]}…"),
-        ("seed, index", f"{particle.provenance.entropy}, {particle.provenance.index}"),
+        ("seed, index", f"{particle.provenance.seed}, {particle.provenance.index}"),
         *_changes(particle),
         ("Shell", ""),
         ("volume", f"{shell.volume_um3:.1f} µm³"),

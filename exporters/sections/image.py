@@ -163,7 +163,7 @@ def _fields(
             "id": particle.id,
             "model": source.card.name,
             "model_sha256": source.card.sha256,
-            "entropy": source.entropy,
+            "entropy": source.seed,
             "index": source.index,
         },
         "image": {"path": name, "format": format, "sha256": image_sha256},

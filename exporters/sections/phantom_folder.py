@@ -47,14 +47,14 @@ class PhantomPlan:
         Number of sections.
     n_off_centre
         How many of them, the last ones, miss the centre.
-    entropy
+    seed
         Seed of the series.
     """
 
     name: str
     n_sections: int = N_SECTIONS
     n_off_centre: int = N_OFF_CENTRE
-    entropy: int = SEED
+    seed: int = SEED
 
     def __post_init__(self) -> None:
         if self.name not in PHANTOMS:
@@ -69,14 +69,14 @@ class PhantomPlan:
                 f"{self.n_sections}, the number of sections"
             )
             raise FitError(msg)
-        if self.entropy < 0:
-            msg = f"the seed is {self.entropy}, expected 0 or larger"
+        if self.seed < 0:
+            msg = f"the seed is {self.seed}, expected 0 or larger"
             raise FitError(msg)
 
     @property
     def offsets(self) -> tuple[float, ...]:
         """Distance of each plane from the centre, pixels."""
-        return phantom_offsets(self.n_sections, self.n_off_centre, self.entropy)
+        return phantom_offsets(self.n_sections, self.n_off_centre, self.seed)
 
     @property
     def files(self) -> dict[str, float]:
@@ -96,7 +96,7 @@ def write(plan: PhantomPlan, folder: str | Path, *, overwrite: bool = False) -> 
     require("fit,view", "tifffile", "matplotlib", purpose="sections of phantoms", error=ExportError)
     require_place(folder, overwrite)
     model = PHANTOMS[plan.name]
-    sections = list(phantom_series(model, plan.offsets, plan.entropy))
+    sections = list(phantom_series(model, plan.offsets, plan.seed))
     with replacing_folder(folder) as temporary:
         entries = [
             _write_section(temporary / name, section, offset)
@@ -176,7 +176,7 @@ def _fields(plan: PhantomPlan, model: GrainModel, entries: list[dict[str, Any]])
         "law": model.law.fields(),
         "intensity": model.intensity,
         "metric": model.metric,
-        "entropy": plan.entropy,
+        "entropy": plan.seed,
         "pixel_um": PIXEL_UM,
         "values": {"outside": OUTSIDE, "missing": MISSING},
         "picture": PICTURE,

@@ -34,7 +34,7 @@ class MarkedPoints:
         Uniform in [0, 1]^3: what an orientation model turns into a crystal orientation.
     origin : (n, 4) int
         Cell (i, j, k) of the window and rank in it: the same point in every particle
-        that shares entropy and index, whatever the intensity and the window.
+        that shares seed and index, whatever the intensity and the window.
     """
 
     seeds: NDArray[np.float64]

@@ -133,13 +133,13 @@ def _making(facts: Facts) -> str:
         ["program", facts.document["generator"]],
         ["model", f"`{config['model']}`, {facts.card.document['title']}: `model/README.md`"],
         ["SHA-256 of the model card", f"`{config['model_sha256']}`"],
-        ["entropy", config["entropy"]],
+        ["seed", config["entropy"]],
         ["indices", f"{config['first']} to {config['first'] + config['count'] - 1}"],
         *_product_rows(config),
         *_origin_rows(config),
     ]
     return (
-        "The same program, model, entropy and index give the same particle on every computer; "
+        "The same program, model, seed and index give the same particle on every computer; "
         "`cathodegrain regenerate` changes one and keeps its random draws.\n\n"
         + table(["", ""], rows)
     )

@@ -91,7 +91,7 @@ class Facts:
         return (
             f"{contents['particles']:,} virtual secondary particles of a lithium-ion battery "
             f"cathode with {contents['grains']:,} grains, drawn by {self.document['generator']} "
-            f"from the model {self.config['model']} with entropy {self.config['entropy']}. "
+            f"from the model {self.config['model']} with seed {self.config['entropy']}. "
             f"{self.card.document['description']} Lengths are micrometres."
         )
 

@@ -166,7 +166,7 @@ def _volume(config: DatasetConfig, index: int) -> float:
     """Volume of the shell of a particle, um^3; 0 if none is accepted."""
     try:
         drawn = config.card.shell.sample(
-            lambda attempt: stream(config.entropy, index, "shell", attempt)
+            lambda attempt: stream(config.seed, index, "shell", attempt)
         )
     except CathodegrainError:
         return 0.0

@@ -138,7 +138,7 @@ class ParticleTask:
 
     def _particle(self, config: DatasetConfig, index: int) -> Particle:
         if config.origin is None:
-            return generate_particle(config.card, config.entropy, index)
+            return generate_particle(config.card, config.seed, index)
         folder = Path(self.parent or "", layout.particle_path(index))
         if not folder.is_dir():
             msg = f"{config.origin.name} holds no {layout.particle_id(index)} to derive it from"
@@ -195,7 +195,7 @@ def require_own(
     source = fields["provenance"]
     wanted = {
         "model_sha256": config.card.sha256,
-        "entropy": config.entropy,
+        "entropy": config.seed,
         "index": index,
         "draws": draws,
     }

@@ -180,7 +180,7 @@ def _name_runs(figure: Figure, runs: Sequence[GrainRun], chosen: int) -> None:
     handles = []
     for k, run in enumerate(runs):
         colour, width = RUN_COLOURS[k % len(RUN_COLOURS)], CHOSEN if k == chosen else OTHER
-        name = f"seed {run.entropy}{' (chosen)' if k == chosen else ''}"
+        name = f"seed {run.seed}{' (chosen)' if k == chosen else ''}"
         handles += figure.axes[0].plot([], [], color=colour, lw=width, label=name)
     columns = min(len(runs), MOST_COLUMNS)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)

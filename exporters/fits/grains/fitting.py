@@ -229,8 +229,8 @@ def _fitted(task: Task, folder: Path, jobs: int, stages: Stages) -> GrainFit:
 
 
 def _evaluated(fit: GrainFit, task: Task, stages: Stages) -> Evaluation:
-    entropy = task.plan.entropies[0]
+    seed = task.plan.entropies[0]
     with stages("comparison") as show:
         if task.phantom is None:
-            return against_sections(fit.model, fit.untrained, fit.kept, entropy, show)
-        return against_truth(fit.model, fit.untrained, PHANTOMS[task.phantom], entropy, show)
+            return against_sections(fit.model, fit.untrained, fit.kept, seed, show)
+        return against_truth(fit.model, fit.untrained, PHANTOMS[task.phantom], seed, show)

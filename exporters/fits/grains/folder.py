@@ -76,7 +76,7 @@ class GrainFitPlan:
 class Status(NamedTuple):
     """Where a run stands."""
 
-    entropy: int
+    seed: int
     part: float
     sentence: str
 
@@ -152,11 +152,11 @@ def trained(
     progress: Progress,
 ) -> tuple[GrainRun, ...]:
     """Runs of all seeds, each gone on with from its file, to their ends."""
-    paths = [folder / f"run-{entropy}.safetensors" for entropy in plan.entropies]
+    paths = [folder / f"run-{seed}.safetensors" for seed in plan.entropies]
     with _processes(jobs, len(paths)) as (pool, queue, stop):
         futures = [
-            pool.submit(_train, plan, tuple(planar), entropy, path, queue, stop)
-            for entropy, path in zip(plan.entropies, paths, strict=True)
+            pool.submit(_train, plan, tuple(planar), seed, path, queue, stop)
+            for seed, path in zip(plan.entropies, paths, strict=True)
         ]
         _follow(futures, queue, progress)
     return tuple(_ended(f.result(), p, plan.device) for f, p in zip(futures, paths, strict=True))
@@ -188,7 +188,7 @@ def _one_thread() -> None:
 def _train(
     plan: GrainFitPlan,
     planar: tuple[SectionTessellation, ...],
-    entropy: int,
+    seed: int,
     path: Path,
     queue: Any,
     stop: Any,
@@ -197,14 +197,14 @@ def _train(
     if path.exists():
         start = grain_fit.load(path, plan.device)
     else:
-        start = grain_fit.first_run(plan.config, entropy, plan.device)
+        start = grain_fit.first_run(plan.config, seed, plan.device)
     run = start
     for run in grain_fit.runs(start, plan.sections, planar):
         if run.is_usable:
             with replacing(path) as temporary:
                 grain_fit.save(run, temporary)
         part = run.part * (TRAINING_PART if plan.config.tuning else 1)
-        queue.put(Status(entropy, part, sentence(run)))
+        queue.put(Status(seed, part, sentence(run)))
         if stop.is_set():
             return run.stopped
     if path.exists():
@@ -223,8 +223,8 @@ def _tune(plan: GrainFitPlan, path: Path, queue: Any, stop: Any) -> None:
 
     def told(n: int, score: float) -> None:
         part = TRAINING_PART + (1 - TRAINING_PART) * n / last
-        text = f"seed {run.entropy}: last layer tuned, {n} of at most {last}, score {score:.2f}"
-        queue.put(Status(run.entropy, part, text))
+        text = f"seed {run.seed}: last layer tuned, {n} of at most {last}, score {score:.2f}"
+        queue.put(Status(run.seed, part, text))
         if stop.is_set():
             raise _Stopped
 
@@ -241,7 +241,7 @@ def _ended(stopped: str, path: Path, device: str) -> GrainRun:
 
 def sentence(run: GrainRun) -> str:
     """Losses, intensity, grains and score of a run."""
-    words = [f"seed {run.entropy}: step {run.state.step}"]
+    words = [f"seed {run.seed}: step {run.state.step}"]
     if run.state.curve:
         row = run.state.curve[-1]
         words.append(f"losses {row['discriminator_loss']:.2f} {row['generator_loss']:.2f}")
@@ -269,7 +269,7 @@ def _follow(futures: Sequence[Future[Any]], queue: Any, progress: Progress) -> N
     while waiting:
         done, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
         for status in _told(queue.get_nowait, queue.empty):
-            parts[status.entropy] = status.part
+            parts[status.seed] = status.part
             progress(status.sentence, sum(parts.values()) / len(futures))
         for future in done:
             future.result()

@@ -93,8 +93,8 @@ def twins(fit: GrainFit, n: int = N_PAIRS) -> list[Pair]:
 
 def _pair(fit: GrainFit, number: int, k: int) -> Pair:
     """The kept section ``k``, which is ``number`` among all, and its twin."""
-    section, entropy = fit.kept[k], fit.runs[fit.chosen].entropy
-    generated = twin(fit.model, section, stream(entropy, 5, "fit", k))
+    section, seed = fit.kept[k], fit.runs[fit.chosen].seed
+    generated = twin(fit.model, section, stream(seed, 5, "fit", k))
     return Pair(number=number, measured=section, generated=generated)
 
 
@@ -168,7 +168,7 @@ def _intensity(fit: GrainFit) -> dict[str, Any]:
 def _course(run: GrainRun) -> dict[str, Any]:
     """What a run went through; null for a score that is infinite, of a section without grains."""
     return {
-        "entropy": run.entropy,
+        "entropy": run.seed,
         "planned_steps": run.config.epochs * run.config.steps,
         "curve": run.state.curve,
         "scores": [

@@ -154,7 +154,7 @@ def _settings(options: ShellOptions, voxel_um: float, option: Spelling) -> FitSe
             min_sphericity=options.min_sphericity,
         ),
         max_degree=options.max_degree,
-        entropy=options.seed,
+        seed=options.seed,
         n_bootstrap=options.bootstrap,
     )
 

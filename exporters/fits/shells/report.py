@@ -91,7 +91,7 @@ class Judgement:
     n_left_out
         Measured particles that are not.
     generated
-        As many shells of the fitted model, of the particles 0, 1, ... of its entropy.
+        As many shells of the fitted model, of the particles 0, 1, ... of its seed.
     n_rejected
         Draws that led to no shell before these did.
     comparisons
@@ -128,13 +128,13 @@ def judge(fit: ShellFit, progress: Progress) -> Judgement:
         )
         raise ExportError(msg)
     progress("shells generated", 0.0)
-    generated, n_rejected = generated_shells(fit.model, len(measured), settings.entropy)
-    rng = stream(settings.entropy, len(fit.volumes) + 1, "fit")
+    generated, n_rejected = generated_shells(fit.model, len(measured), settings.seed)
+    rng = stream(settings.seed, len(fit.volumes) + 1, "fit")
     one, other = descriptors(measured), descriptors(generated)
     progress("distributions compared", 0.2)
     comparisons = [comparison(name, one[name], other[name], rng) for name in DESCRIPTORS]
     found = held_out(
-        coefficients, fit.model_of, settings.entropy, rng,
+        coefficients, fit.model_of, settings.seed, rng,
         lambda text, part: progress(text, 0.4 + 0.6 * part),
     )  # fmt: skip
     n = min(N_SHOWN, len(measured))

@@ -64,7 +64,7 @@ def against_sections(
     model: GrainModel,
     untrained: GrainModel,
     sections: Sequence[Section],
-    entropy: int,
+    seed: int,
     progress: Progress,
 ) -> Evaluation:
     """Against measured sections, by twins; the floor is that of two samples of the model."""
@@ -74,7 +74,7 @@ def against_sections(
 
     def twins(law: GrainModel, number: int, name: str, part: float) -> list[Unit]:
         places = [section for _ in range(number) for section in sections]
-        rngs = _streams(entropy, name, len(places))
+        rngs = _streams(seed, name, len(places))
         progress(f"{name} sections", part)
         return [section_unit(twin(law, s, rng)) for s, rng in zip(places, rngs, strict=True)]
 
@@ -85,25 +85,25 @@ def against_sections(
         floor=(twins(model, 1, "floor", 0.4), generated),
         untrained=twins(untrained, repeats, "untrained", 0.5),
     )
-    return _evaluation(samples, None, entropy, progress)
+    return _evaluation(samples, None, seed, progress)
 
 
 def against_truth(
     model: GrainModel,
     untrained: GrainModel,
     truth: GrainModel,
-    entropy: int,
+    seed: int,
     progress: Progress,
 ) -> Evaluation:
     """Against sections and blocks of a known law."""
 
     def sections(law: GrainModel, n: int, name: str, part: float) -> list[Unit]:
         progress(f"{name} sections", part)
-        return [section_unit(phantom_section(law, rng)) for rng in _streams(entropy, name, n)]
+        return [section_unit(phantom_section(law, rng)) for rng in _streams(seed, name, n)]
 
     def blocks(law: GrainModel, n: int, name: str, part: float) -> list[Unit]:
         progress(f"{name} blocks", part)
-        return [block_unit(block(law, rng)) for rng in _streams(entropy, f"{name} blocks", n)]
+        return [block_unit(block(law, rng)) for rng in _streams(seed, f"{name} blocks", n)]
 
     reference = sections(truth, N_REFERENCE_SECTIONS, "reference", 0.0)
     planar = Samples(
@@ -119,24 +119,24 @@ def against_truth(
         floor=(blocks(truth, N_BLOCKS, "floor", 0.6), reference),
         untrained=blocks(untrained, N_BLOCKS, "untrained", 0.75),
     )
-    return _evaluation(planar, spatial, entropy, progress)
+    return _evaluation(planar, spatial, seed, progress)
 
 
 STREAMS = ("reference", "generated", "floor", "untrained")
 
 
-def _streams(entropy: int, name: str, n: int) -> Iterator[np.random.Generator]:
+def _streams(seed: int, name: str, n: int) -> Iterator[np.random.Generator]:
     """One for each unit of a sample; those of blocks are others than those of sections."""
     sample, _, kind = name.partition(" ")
     for k in range(n):
-        yield stream(entropy, 3, "fit", STREAMS.index(sample), int(bool(kind)), k)
+        yield stream(seed, 3, "fit", STREAMS.index(sample), int(bool(kind)), k)
 
 
 def _evaluation(
-    planar: Samples, spatial: Samples | None, entropy: int, progress: Progress
+    planar: Samples, spatial: Samples | None, seed: int, progress: Progress
 ) -> Evaluation:
     progress("bootstrap", 0.85)
-    rng = stream(entropy, 4, "fit")
+    rng = stream(seed, 4, "fit")
     return Evaluation(
         planar=tuple(comparisons(planar, rng)),
         count=count_comparison(planar, rng),

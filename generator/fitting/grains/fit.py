@@ -49,7 +49,7 @@ class GrainFit:
     planar_settings, planar
         How tessellations were fitted to the kept ones, and these.
     runs
-        Of the nets, one for each entropy.
+        Of the nets, one for each seed.
     final_scores
         Of the best state of each run; infinite for a run without any.
     """
@@ -106,7 +106,7 @@ class GrainFit:
     def untrained(self) -> GrainModel:
         """A net with random weights at the fitted intensity: what the fit started from."""
         run = self.runs[self.chosen]
-        net = first_state(run.config, stream(run.entropy, 0, "fit")).generator
+        net = first_state(run.config, stream(run.seed, 0, "fit")).generator
         law: MarkerLaw = net.marker_net(DISPLACEMENT_SCALE)
         return GrainModel(law, self.best.intensity)
 
@@ -373,7 +373,7 @@ def _config_document(config: TrainingConfig) -> dict[str, Any]:
 def _run_document(run: GrainRun, final: float) -> dict[str, Any]:
     best = run.best
     return {
-        "entropy": run.entropy,
+        "entropy": run.seed,
         "steps": run.state.step,
         "stopped": run.stopped,
         "best_step": best.step if best else None,

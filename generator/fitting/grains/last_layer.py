@@ -64,7 +64,7 @@ def tuned(
     net: MarkerNet,
     intensity: float,
     sections: Sequence[Section],
-    entropy: int,
+    seed: int,
     evaluations: int,
     told: Told,
 ) -> tuple[MarkerNet, float, Tuning]:
@@ -83,7 +83,7 @@ def tuned(
 
     def cost(numbers: Values) -> float:
         model = _model(net, intensity, mean, numbers)
-        rng = stream(entropy, 3, "fit")  # the same for all: they differ by the numbers only
+        rng = stream(seed, 3, "fit")  # the same for all: they differ by the numbers only
         twins = [twin(model, section, rng) for section in chosen]
         scores.append(score(planar_sample(twins), measured))
         told(len(scores), scores[-1])

@@ -1,6 +1,6 @@
 """The fit of a grain model to sections: training, scores from sections, the best state kept.
 
-A run is one series of states from one entropy. It writes a file from time to time, from
+A run is one series of states from one seed. It writes a file from time to time, from
 which it goes on to the bit; the best net so far is in it. At its end the last layer of the best
 net may be tuned to the sections.
 """
@@ -61,7 +61,7 @@ class GrainRun:
 
     Parameters
     ----------
-    config, entropy
+    config, seed
         What it was started with.
     state
         After the last step.
@@ -74,7 +74,7 @@ class GrainRun:
     """
 
     config: TrainingConfig
-    entropy: int
+    seed: int
     state: TrainingState
     best: Best | None
     scores: tuple[tuple[int, float], ...]
@@ -91,10 +91,10 @@ class GrainRun:
         return self.state.step / (self.config.epochs * self.config.steps)
 
 
-def first_run(config: TrainingConfig, entropy: int, device: str = "cpu") -> GrainRun:
+def first_run(config: TrainingConfig, seed: int, device: str = "cpu") -> GrainRun:
     """A run before its first step."""
-    state = first_state(config, stream(entropy, 0, "fit"), device)
-    return GrainRun(config, entropy, state, None, ())
+    state = first_state(config, stream(seed, 0, "fit"), device)
+    return GrainRun(config, seed, state, None, ())
 
 
 def runs(
@@ -130,16 +130,16 @@ def tuned(run: GrainRun, sections: Sequence[Section], told: Told) -> GrainRun:
     if best is None or best.tuning or not evaluations:
         return run
     net, intensity, tuning = last_layer.tuned(
-        best.net, best.intensity, sections, run.entropy, evaluations, told
+        best.net, best.intensity, sections, run.seed, evaluations, told
     )
     if not np.isfinite(tuning.score_before):  # no whole grain to start from
         return run
     return replace(run, best=replace(best, net=net, intensity=intensity, tuning=tuning))
 
 
-def final_score(best: Best, sections: Sequence[Section], entropy: int) -> float:
+def final_score(best: Best, sections: Sequence[Section], seed: int) -> float:
     """Score of a state by twins of all sections that no choice has seen."""
-    model, rng = GrainModel(best.net, best.intensity), stream(entropy, 2, "fit")
+    model, rng = GrainModel(best.net, best.intensity), stream(seed, 2, "fit")
     twins = [twin(model, section, rng) for _ in range(FINAL_REPEATS) for section in sections]
     return score(planar_sample(twins), planar_sample(sections))
 
@@ -150,14 +150,14 @@ def _scored(
     """The run with the score of its state, and the best of both."""
     net = state.scored.marker_net(DISPLACEMENT_SCALE)
     model = GrainModel(net, state.intensity)
-    rng = stream(run.entropy, 1, "fit")  # the same for all states: they differ by the net only
+    rng = stream(run.seed, 1, "fit")  # the same for all states: they differ by the net only
     chosen = [sections[k % len(sections)] for k in range(TWINS)]
     found = score(planar_sample([twin(model, section, rng) for section in chosen]), measured)
     best = run.best
     if np.isfinite(found) and (best is None or found < best.score):
         best = Best(net, state.intensity, state.step, found)
     scores = (*run.scores, (state.step, found))
-    return GrainRun(run.config, run.entropy, state, best, scores)
+    return GrainRun(run.config, run.seed, state, best, scores)
 
 
 def _is_tired(run: GrainRun) -> bool:
@@ -168,13 +168,13 @@ def _is_tired(run: GrainRun) -> bool:
 
 
 def _ended(run: GrainRun, reason: str) -> GrainRun:
-    return GrainRun(run.config, run.entropy, run.state, run.best, run.scores, reason)
+    return GrainRun(run.config, run.seed, run.state, run.best, run.scores, reason)
 
 
 def save(run: GrainRun, path: Path) -> None:
     """Write a run so that `load` goes on with it; not one that a loss has stopped."""
     best = run.best
-    notes: dict[str, Any] = {"entropy": run.entropy, "scores": [list(s) for s in run.scores]}
+    notes: dict[str, Any] = {"entropy": run.seed, "scores": [list(s) for s in run.scores]}
     if best:
         notes["best"] = {
             "step": best.step,

@@ -127,7 +127,7 @@ def phantom_section(
     return Section(_without_small(labels), PIXEL_UM, centre, source, (step,))
 
 
-def phantom_offsets(n_sections: int, n_off_centre: int, entropy: int) -> tuple[float, ...]:
+def phantom_offsets(n_sections: int, n_off_centre: int, seed: int) -> tuple[float, ...]:
     """Distance of each plane of a series from the centre, pixels: 0, but for the last ones.
 
     Those are uniform in `OFF_CENTRE` of the disk's radius, where the grains show less
@@ -135,22 +135,22 @@ def phantom_offsets(n_sections: int, n_off_centre: int, entropy: int) -> tuple[f
 
     Examples
     --------
-    >>> phantom_offsets(3, 0, entropy=0)
+    >>> phantom_offsets(3, 0, seed=0)
     (0.0, 0.0, 0.0)
     """
     low, high = (part * HALF_WIDTH for part in OFF_CENTRE)
     return tuple(
         0.0
         if k < n_sections - n_off_centre
-        else round(float(stream(entropy, k, "phantom", 0).uniform(low, high)), 2)
+        else round(float(stream(seed, k, "phantom", 0).uniform(low, high)), 2)
         for k in range(n_sections)
     )
 
 
-def phantom_series(model: GrainModel, offsets: Sequence[float], entropy: int) -> Iterator[Section]:
+def phantom_series(model: GrainModel, offsets: Sequence[float], seed: int) -> Iterator[Section]:
     """Sections at ``offsets``, pixels; each depends on its number and offset only."""
     for k, offset in enumerate(offsets):
-        rng = stream(entropy, k, "phantom", 1)
+        rng = stream(seed, k, "phantom", 1)
         yield phantom_section(model, rng, offset, source=f"section-{k:03d}")
 
 

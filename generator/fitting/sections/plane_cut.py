@@ -211,7 +211,7 @@ def plane_stream(particle: Particle, plane: Plane) -> np.random.Generator:
     """Random numbers of a particle's plane: the same whenever it is cut there."""
     key = np.rint(np.array([*plane.normal, plane.offset_um]) / KEY_STEP).astype(np.int64)
     source = particle.provenance
-    return stream(source.entropy, source.index, "section", *(int(k) for k in key))
+    return stream(source.seed, source.index, "section", *(int(k) for k in key))
 
 
 def _half_width(particle: Particle, plane: Plane, pixel_um: float) -> int:

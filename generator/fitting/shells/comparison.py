@@ -49,11 +49,11 @@ def measured_shells(
 
 
 def generated_shells(
-    model: ShellModel, n: int, entropy: int, first: int = 0
+    model: ShellModel, n: int, seed: int, first: int = 0
 ) -> tuple[list[Shell], int]:
     """The shells of ``n`` particles of a model, and how many draws were rejected."""
     draws = [
-        model.sample(lambda attempt, k=k: stream(entropy, k, "shell", attempt))  # type: ignore[misc]
+        model.sample(lambda attempt, k=k: stream(seed, k, "shell", attempt))  # type: ignore[misc]
         for k in range(first, first + n)
     ]
     return [draw.shell for draw in draws], sum(sum(draw.rejected.values()) for draw in draws)
@@ -150,7 +150,7 @@ class HeldOut:
 def held_out(
     coefficients: Values,
     model_of: Callable[[Values], ShellModel],
-    entropy: int,
+    seed: int,
     rng: np.random.Generator,
     progress: Progress = quiet,
 ) -> list[HeldOut]:
@@ -175,7 +175,7 @@ def held_out(
             )
             for rows in (order[:middle], order[middle:])
         )
-        generated = descriptors(generated_shells(model, middle, entropy, k * middle)[0])
+        generated = descriptors(generated_shells(model, middle, seed, k * middle)[0])
         for name, pairs in found.items():
             pairs.append(
                 (_distances(generated[name], other[name])[1], _distances(one[name], other[name])[1])

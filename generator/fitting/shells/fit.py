@@ -60,7 +60,7 @@ class FitSettings:
         How particles are found.
     max_degree
         Largest degree L of the spherical harmonics.
-    entropy
+    seed
         Of the random rotations and of the bootstrap.
     n_bootstrap
         Number of bootstrap samples.
@@ -70,7 +70,7 @@ class FitSettings:
     input: str = "grey"
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
     max_degree: int = PAPER_DEGREE
-    entropy: int = 0
+    seed: int = 0
     n_bootstrap: int = N_BOOTSTRAP
 
     def __post_init__(self) -> None:
@@ -80,8 +80,8 @@ class FitSettings:
         if self.max_degree not in range(1, 21):
             msg = f"the largest degree is {self.max_degree}, expected 1 to 20; the paper has 9"
             raise FitError(msg)
-        if self.entropy < 0:
-            msg = f"the seed is {self.entropy}, expected 0 or more"
+        if self.seed < 0:
+            msg = f"the seed is {self.seed}, expected 0 or more"
             raise FitError(msg)
         if self.n_bootstrap < 100:
             msg = (
@@ -137,7 +137,7 @@ def measured(
     except FitError as error:
         msg = f"{name}: {error}"
         raise FitError(msg) from None
-    shapes = _star_shapes(segmentation, settings.entropy, index, progress)
+    shapes = _star_shapes(segmentation, settings.seed, index, progress)
     nz, ny, nx = values.shape
     return Measured(
         name,
@@ -158,11 +158,11 @@ def _voxel_hash(values: NDArray[np.generic]) -> str:
 
 
 def _star_shapes(
-    segmentation: Segmentation, entropy: int, index: int, progress: Progress
+    segmentation: Segmentation, seed: int, index: int, progress: Progress
 ) -> StarShapes:
     """Radii of the particles in 642 directions, each particle turned at random."""
     n = segmentation.n_particles
-    rotations = random_rotations(n, stream(entropy, index, "fit"))
+    rotations = random_rotations(n, stream(seed, index, "fit"))
     last, first = np.empty((2, n, len(directions())))
     volumes = np.empty(n)
     for k in range(n):
@@ -281,7 +281,7 @@ def fit_shells(volumes: Sequence[Measured], settings: FitSettings, progress: Pro
     kept = (shapes.radii > 0).all(axis=1)
     shapes = StarShapes(shapes.radii[kept], shapes.first_radii[kept], shapes.volumes[kept])
     expanded = expansions(shapes.radii, settings.max_degree)
-    rng = stream(settings.entropy, len(volumes), "fit")
+    rng = stream(settings.seed, len(volumes), "fit")
     orders = fit_orders(expanded.coefficients, rng, settings.n_bootstrap, progress)
     dependence = tuple(dependences(expanded.coefficients, rng))
     return ShellFit(settings, tuple(volumes), shapes, expanded, orders, dependence)
@@ -375,7 +375,7 @@ def fit_document(fit: ShellFit, software: str) -> dict[str, Any]:
             for volume in fit.volumes
         ],
         "settings": {"input": settings.input, **asdict(settings.segmentation)},
-        "entropy": settings.entropy,
+        "entropy": settings.seed,
         "n_bootstrap": settings.n_bootstrap,
         "n_particles": len(captured),
         "n_not_star_shaped": fit.n_not_star_shaped,
