@@ -101,7 +101,7 @@ def test_texts_of_a_card_cannot_become_html(card):
 def dataset(tmp_path_factory):
     pytest.importorskip("pyarrow")
     root = tmp_path_factory.mktemp("a & b") / "tiny"
-    return cg.open_dataset(make_dataset(root, seed=None, seed=7))
+    return cg.open_dataset(make_dataset(root))
 
 
 def test_a_dataset_shows_its_index(dataset):
