@@ -142,7 +142,8 @@ def test_parts_of_killed_fetches_are_taken_up_and_none_is_left(dataset, tmp_path
     with serving(dataset) as site:
         site.fail(VOXELS, ("stall", 20_000), ("stall", 20_000))
         with at_once(*2 * [("fetch", site.address, *argv, out)]) as running:
-            while sum(path.stat().st_size > 16_000 for path in out.glob(".*.tmp")) < 2:
+            parts = f".{manifest.read(dataset)[VOXELS]}-*.tmp"
+            while sum(path.stat().st_size > 16_000 for path in out.glob(parts)) < 2:
                 assert all(one.poll() is None for one in running)
                 time.sleep(0.02)
             for one in running:
@@ -232,13 +233,14 @@ def test_a_locked_dataset_is_refused_with_the_name_of_the_process(
     built, config, tmp_path, monkeypatch, capsys, verb
 ):
     monkeypatch.setattr(lock, "WAIT_S", 0.2)
+    config.write_text(TOML.replace("count = 5", "count = 6"))
     folder = tmp_path / "d"
     if verb == "pack":
         folder.mkdir()
     else:
         shutil.copytree(built, folder)
     argv = {
-        "build": (config, "--out", folder),
+        "build": (config, "--out", folder),  # a larger one
         "index": (folder,),
         "describe": (folder,),
         "fetch": (built, "--out", folder),

@@ -144,22 +144,33 @@ def prepare(config: DatasetConfig, folder: str | Path) -> Dataset:
     ------
     DatasetError
         If it holds another dataset (says every difference) or one of other draws, other
-        files, or the operating system refuses.
-    ExportError
-        If another command changes it for too long.
+        files, the operating system refuses, or another command changes it for too long.
     """
     folder = Path(folder)
     with on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with changing(folder), on_disk(folder):
-        if (folder / layout.DATASET).is_file():
-            _update(config, folder)
-        else:
-            _require_empty(folder)
-            write_document(config, folder)
+    if not _is_of(config, folder):  # else many shards that start at once need not queue
+        with changing(folder), on_disk(folder):
+            _begin(config, folder)
+    with on_disk(folder):
         _write_schemas(folder)
         _write_model(config.card, folder)
-        return read(folder)
+    return read(folder)
+
+
+def _is_of(config: DatasetConfig, folder: Path) -> bool:
+    """Whether the document of a folder is that of ``config``."""
+    path = folder / layout.DATASET
+    return path.is_file() and not _differences(read_document(path, "dataset"), document(config))
+
+
+def _begin(config: DatasetConfig, folder: Path) -> None:
+    """Let the document of a folder be that of ``config``, or refuse."""
+    if (folder / layout.DATASET).is_file():
+        _update(config, folder)
+    else:
+        _require_empty(folder)
+        write_document(config, folder)
 
 
 @contextmanager
@@ -170,14 +181,15 @@ def changing(folder: str | Path, wait_s: float | None = None) -> Iterator[None]:
 
     Raises
     ------
-    ExportError
-        As `locked` does.
     DatasetError
-        If the operating system refuses.
+        If another process has the lock for too long (see `locked`), or there can be none.
     """
     with ExitStack() as stack:
-        with on_disk(folder):
-            stack.enter_context(locked(folder, wait_s=wait_s))
+        try:
+            with on_disk(folder):
+                stack.enter_context(locked(folder, wait_s=wait_s))
+        except ExportError as error:
+            raise DatasetError(str(error)) from error
         yield
 
 

@@ -113,7 +113,7 @@ def build(
     indices = config.indices if shard is None else config.indices[shard.number :: shard.of]
     report = _run(task, indices, engine, strict, show)
     if shard is None and not report.stopped and not _is_current(dataset, report):
-        finish(folder, engine, show)
+        finish(folder, engine, show, FINISH_WAIT_S)
     return report
 
 
@@ -171,18 +171,19 @@ def _files(folder: Path) -> list[str]:
     return [] if layout.temporaries(folder) else manifest.file_names(folder)
 
 
-def finish(folder: Path, engine: Engine, show: Show | None = None) -> dict[str, int]:
+def finish(
+    folder: Path, engine: Engine, show: Show | None = None, wait_s: float | None = None
+) -> dict[str, int]:
     """Write index, totals and manifest of what is there; the totals.
 
     Raises
     ------
     DatasetError
-        If particles are damaged (lists them), or files cannot be written.
-    ExportError
-        If another command changes the dataset for longer than `FINISH_WAIT_S`.
+        If particles are damaged (lists them), files cannot be written, or another command
+        changes the dataset for longer than ``wait_s``, as `locked` takes it.
     """
     require("dataset")
-    with changing(folder, FINISH_WAIT_S):
+    with changing(folder, wait_s):
         dataset = read(folder)  # as it is now: another build may have made it larger
         parts = _index_parts(dataset, engine, show)
         with on_disk(folder):

@@ -169,9 +169,7 @@ def fetch(
     DatasetError
         If a file is missing, arrives with other bytes than the manifest says, is larger
         than its metadata say, or ``out`` holds another file of its name and ``overwrite``
-        is not set.
-    ExportError
-        If another command changes the documents of ``out`` for too long.
+        is not set, or another command changes its documents for too long.
     """
     publisher = hashlib.sha256(manifest.manifest_text(wanted.hashes).encode()).hexdigest()
     _begin(out, wanted, publisher, overwrite)
