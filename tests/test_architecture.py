@@ -4,11 +4,11 @@ import ast
 import tomllib
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from places import ROOT
+
 # From the ground up: a module may import from its own room and from those before it.
 ROOMS = [
     "schemas",
@@ -182,6 +182,17 @@ def test_neither_face_nor_commands_import_anything_heavy_before_they_are_used(ro
         if room == "exporters/commands" or path.name in ("__init__.py", "__main__.py"):
             names = {name.split(".")[0] for name in imported(path, top_level_only=True)}
             assert room_of(path) != room or not names & SLOW_TO_IMPORT, name_of(path)
+
+
+def test_tests_mirror_the_rooms():
+    """The tests of a module are found by its name, ``test_<module>.py`` or longer."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        room = ROOT / path.parent.relative_to(ROOT / "tests")
+        if room in (ROOT, ROOT / "benchmarks"):
+            continue
+        modules = {p.stem for p in room.glob("*.py")} | {room.name, "face", "notebooks"}
+        stem = path.stem.removeprefix("test_")
+        assert any(stem == m or stem.startswith(f"{m}_") for m in modules), name_of(path)
 
 
 def test_all_packages_are_listed_for_the_wheel():

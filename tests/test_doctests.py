@@ -1,10 +1,10 @@
 import doctest
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from places import ROOT
+
 LAYERS = ("schemas", "generator", "exporters")
 MODULES = sorted(
     ".".join(["cathodegrain", *path.relative_to(ROOT).with_suffix("").parts])

@@ -20,9 +20,9 @@ import pytest
 import tifffile
 
 from cathodegrain.exporters.commands.main import main
+from places import ROOT
 from shell_scenes import bumpy_balls
 
-ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("README.md", "docs/*.md", "docs/examples/*.md", "dataset_cards/*.md")

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from cathodegrain.exporters.mesh.cohesive import split
 from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.generator.grains.orientations import c_axes
 from meshes import ball
+from places import ROOT
 
-EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+EXAMPLES = ROOT / "docs" / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import cracking

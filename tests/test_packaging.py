@@ -3,13 +3,13 @@
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-ROOT = Path(__file__).parent.parent
+from places import ROOT
+
 PROGRAM = """
 import json, sys
 from cathodegrain.exporters.commands.main import main

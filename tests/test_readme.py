@@ -1,11 +1,11 @@
 """What README.md says besides its blocks (test_documents.py) is so."""
 
 import re
-from pathlib import Path
 
 from cathodegrain.generator.model_card import PARAMETERS, ModelCard
+from places import ROOT
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_every_parameter_is_documented():
@@ -15,7 +15,7 @@ def test_every_parameter_is_documented():
 
 
 def test_the_picture_and_the_links_exist():
-    root = Path(__file__).parent.parent
+    root = ROOT
     for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
         assert (root / target).exists(), target
 

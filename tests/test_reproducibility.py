@@ -15,6 +15,7 @@ from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import DRAWS
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_grid
+from places import ROOT
 
 CASES = {
     "plain": (0, {"shell.diameter_um": 2.6}),
@@ -44,7 +45,6 @@ def hashes(particle):
     return recipe, digest(label_grid(particle, Grid.around(particle.shell.radius_bounds[1], 0.05)))
 
 
-ROOT = Path(__file__).parent.parent
 FILE = json.loads((ROOT / "tests/golden_hashes.json").read_text())
 GOLDEN = FILE["particles"]
 FIRST = 5  # the particles had changed four times before their draws had a number
