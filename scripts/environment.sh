@@ -22,7 +22,7 @@ find_python() {
 # kernels older than the newest source go
 forget_old_kernels() {
     local newest
-    newest=$(find generator exporters -name '*.py' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
+    newest=$(find generator exporters -name '*.py' -exec ls -t {} + | head -n 1)
     find generator exporters \( -name '*.nbi' -o -name '*.nbc' \) ! -newer "$newest" -delete
 }
 
