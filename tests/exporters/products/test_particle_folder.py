@@ -14,7 +14,7 @@ import pytest
 
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.files import lock
-from cathodegrain.exporters.particles import metadata
+from cathodegrain.exporters.particles import metadata, recipe
 from cathodegrain.exporters.products import particle_folder, validation
 from cathodegrain.generator.errors import ExportError
 
@@ -180,3 +180,18 @@ def test_a_folder_of_which_only_itself_is_writable_can_be_locked(tmp_path):
 def test_a_lock_that_was_released_leaves_no_file(folder):
     assert main(["export", str(folder), "--to", "voxels"]) == 0
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_one_command_opens_the_folder_once_and_takes_each_hash_once(folder, monkeypatch):
+    assert main(["export", str(folder), "--to", "voxels"]) == 0
+    read, hashed, drawn = [], [], []
+    seen = {metadata: ("read", read), particle_folder: ("sha256", hashed), recipe: ("read", drawn)}
+    for module, (name, calls) in seen.items():
+        original = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *given, f=original, calls=calls: calls.append(given) or f(*given)
+        )
+    assert main(["export", str(folder), "--to", "grain-table,report,voxels-vti"]) == 0
+    assert len(read) == 2  # at the beginning, and under the lock
+    assert len(drawn) == 1
+    assert sorted(path.name for (path,) in hashed) == ["recipe.h5", "voxels.vtkhdf"]
