@@ -38,7 +38,7 @@ def command(monkeypatch, origin):
             {"url": "file:///a%20b/c", "dir_info": {"editable": True}},
             ["-e", "/a b/c[mesh]"],
         ),
-        ({"url": "file:///work/c", "dir_info": {}}, ["/work/c[mesh]"]),
+        ({"url": "file:///home/c", "dir_info": {}}, ["/home/c[mesh]"]),
         (
             {"url": "file:///c-0.2.0-py3-none-any.whl", "archive_info": {}},
             ["cathodegrain[mesh] @ file:///c-0.2.0-py3-none-any.whl"],
