@@ -286,7 +286,8 @@ def export(
     products
         One product or solver, or several; `formats` lists them.
     overwrite
-        Replace a product that was made with other options. One that is as asked stays.
+        Make products that are there again. Without it one that is as asked stays, and one made
+        with other options is refused.
     progress
         Called with a message and the part of a product that is done.
     options

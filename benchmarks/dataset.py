@@ -25,7 +25,7 @@ from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator.generate import generate_particle
 from timing import Result, machine, peak_bytes, table
 
-ENTROPY = 2026
+SEED = 2026
 RECIPES_BAR = 5.0  # particles/s on two cores
 VOXELS_BAR = 2.0
 EFFICIENCY_BAR = 85.0  # per cent, from one process to two
@@ -74,7 +74,7 @@ def plan(size: Size, count: int, products: Mapping[str, Any]) -> config.DatasetC
     fields = {
         "name": "benchmark",
         "model": "nmc811",
-        "entropy": ENTROPY,
+        "seed": SEED,
         "count": count,
         "parameters": size.parameters or {},
         "products": products,

@@ -88,7 +88,7 @@ def run(line):
 def tiny_dataset(name):
     """Four particles with voxels."""
     Path(f"{name}.toml").write_text(
-        f'name = "{name}"\nmodel = "nmc811-radial"\nentropy = 7\ncount = 4\n[parameters]\n'
+        f'name = "{name}"\nmodel = "nmc811-radial"\nseed = 7\ncount = 4\n[parameters]\n'
         "shell.diameter_um = 1.2\ngrains.intensity = 0.002\n[products.voxels]\npitch_um = 0.1\n"
     )
     run(f"dataset build {name}.toml --out {name} --jobs 1")

@@ -10,9 +10,10 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 import cyclopts
 
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     try:
         _open_closed_streams()
-        with _terminable():
+        with _terminable(), _spoken_warnings():
             result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
             sys.stdout.flush()  # here a reader that is gone is noticed, not at the very end
     except cyclopts.CycloptsError:
@@ -91,6 +92,24 @@ def _empty(stream: TextIO) -> None:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def _spoken_warnings() -> Iterator[None]:
+    """Say what a user has to change, such as the former name of an option, in a sentence."""
+    before = warnings.showwarning
+
+    def say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, FutureWarning):
+            print(f"cathodegrain: {message}", file=sys.stderr)
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = say
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 @contextmanager

@@ -348,14 +348,12 @@ class ParticleFolder:
     ) -> Written | None:
         """The product as it is, if it is the one asked for; None if it is to be written."""
         target = self.path / product.file
-        if not target.exists():
+        if overwrite or not target.exists():
             return None
         listed = [p for p in self.fields["products"] if p["format"] == product.name]
         intact = bool(listed) and all(map(self.is_intact, listed))
         if intact and all(p["options"] == options for p in listed):
             return Written(target, listed[0].get("summary"))
-        if overwrite:
-            return None
         made = f"made with {listed[0]['options']}" if intact else f"not as {metadata.NAME} lists it"
         msg = f"{target} exists, {made}; --overwrite to replace it"
         raise ExportError(msg)

@@ -24,7 +24,7 @@ SMALL = ["--set", "shell.diameter_um=1.4", "--set", "grains.intensity=0.002"]
 def made(tmp_path_factory):
     """Folder of a particle with voxels and table of grains, beside a file of secrets."""
     out = tmp_path_factory.mktemp("particles")
-    products = ["--export", "voxels,grains", "--pitch", "0.2"]
+    products = ["--export", "voxels,grain-table", "--pitch", "0.2"]
     assert main(["generate", "--seed", "7", "--out", str(out), *SMALL, *products]) == 0
     (out / "secret.txt").write_bytes(SECRET)
     with h5py.File(out / "secret.h5", "w") as file:

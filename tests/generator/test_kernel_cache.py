@@ -12,11 +12,11 @@ from cathodegrain.generator.kernel_cache import find_place
 from permissions import bound
 from places import ROOT
 
-PACKAGES = ("schemas", "generator", "exporters")
+PACKAGES = ("schemas", "generator", "exporters")  # folders; api/ is the package itself
 KERNEL = """
 import numpy as np
 import cathodegrain.exporters.meshing.lattice
-from cathodegrain.generator import moment_kernels as kernels
+from cathodegrain.generator.voxels import moment_kernels as kernels
 kernels.add_moments(np.zeros((1, 1, 2), np.int32), np.zeros((2, 10)))
 print(kernels.__file__)
 """
@@ -73,6 +73,7 @@ def test_a_folder_that_others_may_write_is_not_used(trap, nowhere, tmp_path, mon
 
 def test_an_account_without_home_compiles_kernels_of_a_package_of_another(tmp_path):
     package = tmp_path / "site/cathodegrain"
+    shutil.copytree(ROOT / "api", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in PACKAGES:
         shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in [path for path in package.rglob("*") if path.is_dir()]:
@@ -85,6 +86,6 @@ def test_an_account_without_home_compiles_kernels_of_a_package_of_another(tmp_pa
     done = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, timeout=300
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert Path(done.stdout.strip()).is_relative_to(package)
     assert list(temporary.glob("cathodegrain-kernels-*/*/moment_kernels.add_moments-*.nbi"))

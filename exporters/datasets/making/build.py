@@ -302,7 +302,7 @@ def planned(
     if parent is not None:
         return derived(parent, changes)
     if changes:
-        msg = f"{sorted(changes)} go with a dataset to derive from; write them under [parameters]"
+        msg = f"{sorted(changes)} go with --from; write them into the configuration"
         raise DatasetError(msg)
     if isinstance(config, Mapping):
         return from_fields(config)

@@ -314,7 +314,7 @@ def engine_for(
         If there is no such executor, or no job.
     """
     if jobs is not None and jobs < 1:
-        msg = f"the number of jobs is {jobs}, expected 1 or more"
+        msg = f"jobs is {jobs}, expected 1 or more"
         raise DatasetError(msg)
     n = jobs or usable_cores()
     if executor is None:

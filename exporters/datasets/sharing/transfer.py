@@ -123,6 +123,8 @@ class Transfer:
             file.write(block)
             if file.tell() > limit:
                 file.truncate(0)
+                with suppress(OSError):  # Windows keeps the name while it is open
+                    os.unlink(file.name)
                 msg = f"{name} of {self.files.place} has more than the {limit} bytes expected"
                 raise DatasetError(msg)
         file.flush()

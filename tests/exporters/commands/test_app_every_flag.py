@@ -252,7 +252,8 @@ def commands(group=app, path=()):
 
 def options_of(command):
     """Names of the options of a command, without those that every program has."""
-    names = [argument.names[0] for argument in command.assemble_argument_collection()]
+    found = command.assemble_argument_collection()
+    names = [argument.names[0] for argument in found if argument.parameter.show is not False]
     return {name for name in names if name.startswith("--")}
 
 

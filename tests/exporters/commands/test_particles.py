@@ -326,7 +326,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing_behind(folder, name):
         "0.001",
     ]
     with started(command, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not list(folder.glob(".voxels-*.tmp.vti")):
+        while process.poll() is None and not list(folder.glob("**/.voxels-*.tmp.vti")):
             time.sleep(0.02)
         process.send_signal(signal.Signals[name])
         _, err = process.communicate(timeout=60)
@@ -453,7 +453,10 @@ def test_products_of_the_same_sizes_are_made_of_the_mesh_in_the_folder(meshed, m
             ["--to", "mesh-vtkhdf", "--order", "2", "--boundaries", "cohesive", "--overwrite"],
             "no second-order cohesive wedge",
         ),
-        (["--to", "mesh", "--boundaries", "torn"], "boundaries is 'torn', expected one of"),
+        (
+            ["--to", "mesh-vtkhdf", "--boundaries", "torn", "--overwrite"],
+            "boundaries is 'torn', expected one of",
+        ),
         (
             ["--for", "getfem", "--boundaries", "cohesive"],
             "getfem has no zero-thickness cohesive elements",
@@ -486,6 +489,17 @@ def test_solvers_asked_for_together_are_given_one_mesh_which_later_commands_find
     assert main(["export", str(folder), "--for", "fenicsx"]) == 0
     assert len(made) == 1
     assert main(["validate", str(folder)]) == 0
+
+
+@pytest.mark.filterwarnings("default::FutureWarning")
+def test_former_options_and_products_are_taken_with_a_sentence(meshed, capsys):
+    former = ["--to", "vtk-mesh", "--cohesive", "--overwrite"]
+    assert main(["export", str(meshed), *former]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert "cathodegrain: --cohesive is now --boundaries cohesive" in told
+    assert "cathodegrain: the product 'vtk-mesh' is now 'mesh-vtkhdf'" in told
+    (product,) = [p for p in metadata.read(meshed)["products"] if p["format"] == "mesh-vtkhdf"]
+    assert product["options"]["boundaries"] == "cohesive"
 
 
 def test_several_sizes_make_a_ladder(meshed, capsys):

@@ -32,7 +32,7 @@ def test_options_left_out_are_those_of_the_command_line():
     options = {product.name: product.options for product in plan.products}
     assert options["voxels"] == {"pitch_um": 0.1}
     assert options["mesh"]["size_um"] == 0.15
-    assert options["mesh"]["interfaces"] == "bonded"
+    assert options["mesh"]["boundaries"] == "bonded"
 
 
 def test_grains_are_measured_on_the_voxels_if_there_are_any():
@@ -45,7 +45,7 @@ def test_grains_are_measured_on_the_voxels_if_there_are_any():
 def test_products_of_some_particles_are_of_the_first():
     plan = config.from_fields(changed(first=10, products={"mesh": {"count": 2}}))
     names = [[p.name for p in plan.products_of(index)] for index in plan.indices]
-    assert names == [["mesh", "grains"]] * 2 + [["grains"]] * 3
+    assert names == [["mesh", "grain-table"]] * 2 + [["grain-table"]] * 3
 
 
 def test_a_card_beside_the_file_is_found(tmp_path):
@@ -65,7 +65,7 @@ def test_a_card_beside_the_file_is_found(tmp_path):
         ({"parameters": {"grains": {"intensity": -1}}}, "parameters: grains.intensity: -1"),
         ({"parameters": {"shell.diameter_um": 40}}, "40 um contradicts the largest radius"),
         ({"products": {"voxel": {}}}, "voxel: unknown; did you mean 'voxels'"),
-        ({"products": {"voxels": {"spacing": 0.1}}}, "did you mean 'pitch_um'"),
+        ({"products": {"voxels": {"pitch": 0.1}}}, "did you mean 'pitch_um'"),
         ({"products": {"voxels": {"pitch_um": 0}}}, "expected a positive length in um"),
         ({"products": {"voxels": {"pitch_um": float("nan")}}}, "expected a positive length"),
         ({"products": {"voxels": {"pitch_um": True}}}, "expected a positive length"),

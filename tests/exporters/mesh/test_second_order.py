@@ -139,7 +139,7 @@ def test_no_tetrahedron_of_a_particle_is_turned_over(tiny):
 
 
 def test_gmsh_reads_ten_node_tetrahedra_of_the_same_volume(tiny, tmp_path):
-    path = msh_file.write_msh(tiny, tmp_path / "mesh.msh")
+    path = msh_file.write(tiny, tmp_path / "mesh.msh")
     with msh_file.gmsh_model() as gmsh:
         gmsh.merge(str(path))
         kinds, tags, _ = gmsh.model.mesh.getElements(3)

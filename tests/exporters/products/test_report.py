@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cathodegrain.exporters.pictures import canvas
 from cathodegrain.exporters.products import report
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.grains.tessellation import Tessellation
@@ -220,16 +221,16 @@ def test_a_spacing_that_misses_the_particle_is_refused_and_leaves_no_file(small_
 def test_a_picture_is_written_pixel_by_pixel_with_a_white_scale_bar(halves, tmp_path):
     picture = render_section(halves, "xy", pixels=120)
     picture = replace(picture, rgb=picture.rgb // 2)  # no white but that of the bar
-    with Image.open(report.write_picture(picture, tmp_path / "section.png")) as image:
+    with Image.open(canvas.write_picture(picture, tmp_path / "section.png")) as image:
         rgb = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(rgb[:90], picture.rgb[:90])
     bar = (rgb[110:] == 255).all(axis=2).sum(axis=1).max() * picture.pixel_um
-    assert bar == pytest.approx(report.nice_length(0.3 * 120 * picture.pixel_um), abs=0.06)
+    assert bar == pytest.approx(canvas.nice_length(0.3 * 120 * picture.pixel_um), abs=0.06)
 
 
 def test_scale_bars_are_one_two_or_five_and_fit():
     for longest in np.geomspace(1e-4, 1e4, 300):
-        length = report.nice_length(longest)
+        length = canvas.nice_length(longest)
         assert 0.4 * longest < length <= longest * (1 + 1e-9)
         assert f"{length:e}"[0] in "125"
 

@@ -16,6 +16,7 @@ from cathodegrain.exporters import solvers
 from cathodegrain.exporters.mesh.cohesive import split
 from cathodegrain.exporters.mesh.second_order import second_order
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
+from cathodegrain.exporters.solvers import folder as folder_module
 from cathodegrain.exporters.solvers.folder import MARKER, write_for
 from cathodegrain.exporters.solvers.materials import MARK, Material, stiffness_matrix
 from cathodegrain.exporters.solvers.profiles import PROFILES
@@ -239,7 +240,7 @@ def test_nothing_is_left_when_writing_fails(error, crystals, tmp_path, monkeypat
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(solvers, "_write_readme", fail)
+    monkeypatch.setattr(folder_module, "_write_readme", fail)
     with pytest.raises(ExportError if isinstance(error, OSError) else KeyboardInterrupt):
         write_for(mesh, tmp_path / "deck", "ngsolve")
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import pytest
 
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing.mesher import volume_mesh
+from cathodegrain.exporters.products import surfaces as products_surfaces
 from cathodegrain.exporters.surfaces import grain_surfaces
 from cathodegrain.exporters.surfaces.closed_surface import separated
 from cathodegrain.exporters.surfaces.grain_surfaces import GrainSurfaces
@@ -174,7 +175,7 @@ def test_surfaces_of_a_wrong_shape_are_refused():
 
 
 def test_folder_holds_the_complex_and_a_closed_surface_per_grain(surfaces, tmp_path):
-    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces")
+    folder = products_surfaces.write(surfaces, tmp_path / "surfaces")
     names = {f"grain_{g:05d}.ply" for g in surfaces.grain_ids.tolist()}
     assert {path.name for path in folder.iterdir()} == names | {"shell.ply", *COMPLEX_FILES}
     assert [path.name for path in tmp_path.iterdir()] == ["surfaces"]
@@ -190,7 +191,7 @@ def test_folder_holds_the_complex_and_a_closed_surface_per_grain(surfaces, tmp_p
 
 
 def test_stl_files_hold_the_same_surfaces(surfaces, tmp_path):
-    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="stl")
+    folder = products_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="stl")
     names = {f"grain_{g:05d}.stl" for g in surfaces.grain_ids.tolist()}
     assert {path.name for path in folder.iterdir()} == names | {"shell.stl", *COMPLEX_FILES}
     head = (folder / "shell.stl").read_bytes()[:80]
@@ -208,7 +209,7 @@ def gltf_document(path):
 
 
 def test_glb_has_a_mesh_and_a_colour_for_each_grain(surfaces, tmp_path):
-    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
+    folder = products_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
     assert {path.name for path in folder.iterdir()} == {"grains.glb", *COMPLEX_FILES}
     names = [f"grain_{g:05d}" for g in surfaces.grain_ids.tolist()]
     document = gltf_document(folder / "grains.glb")
@@ -229,7 +230,7 @@ def colour(material):
 
 
 def test_glb_is_in_metres_with_the_y_axis_up(surfaces, tmp_path):
-    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
+    folder = products_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
     scene = trimesh.load(folder / "grains.glb", process=False)
     for grain_id in surfaces.grain_ids[:5].tolist():
         name, expected = f"grain_{grain_id:05d}", surfaces.to_trimesh(grain_id)
@@ -243,14 +244,14 @@ def test_glb_is_in_metres_with_the_y_axis_up(surfaces, tmp_path):
 
 def test_an_unknown_surface_format_is_refused(surfaces, tmp_path):
     with pytest.raises(ExportError, match=r"surface_format is 'obj', expected one of \('ply'"):
-        grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="obj")
+        products_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="obj")
     assert not list(tmp_path.iterdir())
 
 
 def test_reading_gives_back_the_surfaces(surfaces, tmp_path):
-    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces")
+    folder = products_surfaces.write(surfaces, tmp_path / "surfaces")
     for path in (folder, folder / "surfaces.vtkhdf"):
-        read = grain_surfaces.read(path)
+        read = products_surfaces.read(path)
         for name in ("points", "triangles", "pairs"):
             np.testing.assert_array_equal(getattr(read, name), getattr(surfaces, name))
         assert read.n_grains == surfaces.n_grains
@@ -262,7 +263,7 @@ def test_vtk_opens_the_complex(surfaces, tmp_path):
     from vtkmodules.vtkIOHDF import vtkHDFReader
 
     reader = vtkHDFReader()
-    reader.SetFileName(str(grain_surfaces.write(surfaces, tmp_path / "s") / "surfaces.vtkhdf"))
+    reader.SetFileName(str(products_surfaces.write(surfaces, tmp_path / "s") / "surfaces.vtkhdf"))
     reader.Update()
     data = reader.GetOutput()
     assert data.GetClassName() == "vtkPolyData"
@@ -278,11 +279,11 @@ def test_vtk_opens_the_complex(surfaces, tmp_path):
 def test_equal_surfaces_give_equal_bytes_and_replace_older_ones(
     surfaces, card, surface_format, tmp_path
 ):
-    older = grain_surfaces.write(ball(card, [[0.0, 0, 0]]), tmp_path / "a", size_um=0.4)
+    older = products_surfaces.write(ball(card, [[0.0, 0, 0]]), tmp_path / "a", size_um=0.4)
     names = {path.name for path in older.iterdir()}
     assert names == {"shell.ply", "grain_00001.ply", *COMPLEX_FILES}
     folders = [
-        grain_surfaces.write(surfaces, tmp_path / name, surface_format=surface_format)
+        products_surfaces.write(surfaces, tmp_path / name, surface_format=surface_format)
         for name in ("a", "b")
     ]
     contents = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
@@ -293,28 +294,28 @@ def test_a_folder_of_something_else_is_not_replaced(surfaces, tmp_path):
     (tmp_path / "surfaces").mkdir()
     (tmp_path / "surfaces" / "thesis.txt").write_text("years of work")
     with pytest.raises(ExportError, match="is not a folder of surfaces"):
-        grain_surfaces.write(surfaces, tmp_path / "surfaces")
+        products_surfaces.write(surfaces, tmp_path / "surfaces")
     assert (tmp_path / "surfaces" / "thesis.txt").read_text() == "years of work"
     with pytest.raises(ExportError, match="cannot be written"):
-        grain_surfaces.write(surfaces, tmp_path / "surfaces" / "thesis.txt" / "surfaces")
+        products_surfaces.write(surfaces, tmp_path / "surfaces" / "thesis.txt" / "surfaces")
 
 
 def test_files_of_others_are_not_read(tmp_path):
     path = tmp_path / "surfaces.vtkhdf"
     with pytest.raises(ExportError, match="cannot be read"):
-        grain_surfaces.read(path)
+        products_surfaces.read(path)
     h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w"):
         pass
     with pytest.raises(ExportError, match="is no file of grain surfaces"):
-        grain_surfaces.read(tmp_path)
+        products_surfaces.read(tmp_path)
 
 
 def test_vtk_opens_the_glb(surfaces, tmp_path):
     pytest.importorskip("vtkmodules")
     from vtkmodules.vtkIOGeometry import vtkGLTFReader
 
-    folder = grain_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
+    folder = products_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
     reader = vtkGLTFReader()
     reader.SetFileName(str(folder / "grains.glb"))
     reader.Update()

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import netcdf_file
 
 from cathodegrain.generator.errors import VolumeFileError
-from cathodegrain.generator.measured import open as volume_files
+from cathodegrain.generator.measured import volumes
 from cathodegrain.generator.measured.open import (
     FORMATS,
     IMAGES,
@@ -534,7 +534,7 @@ def test_volumes_beyond_the_memory_are_refused_before_they_are_read(tmp_path, mo
     with pytest.raises(VolumeFileError, match=r"shape \(100000, .* takes 4e.04 GB of memory"):
         read_volume(tmp_path / "big.h5")
     values = np.zeros((7, 5, 6), np.uint16)
-    monkeypatch.setattr(volume_files, "available_memory", lambda: 419.0)
+    monkeypatch.setattr(volumes, "available_memory", lambda: 419.0)
     for k, write in enumerate(WRITERS.values()):
         (tmp_path / str(k)).mkdir()
         with pytest.raises(VolumeFileError, match=r"takes 4.2e-07 GB of memory; expected at most"):
@@ -543,7 +543,7 @@ def test_volumes_beyond_the_memory_are_refused_before_they_are_read(tmp_path, mo
 
 @pytest.mark.parametrize("writer", [*WRITERS, "raw", "yxz netcdf4", "xyz scipy"])
 def test_memory_holds_the_volume_once_and_a_block(writer, tmp_path, monkeypatch):
-    monkeypatch.setattr(volume_files, "BLOCK_BYTES", 250_000)
+    monkeypatch.setattr(volumes, "BLOCK_BYTES", 250_000)
     values = np.random.default_rng(0).integers(0, 99, (100, 200, 250)).astype(">i2")
     stated = {}
     if writer == "raw":
@@ -559,7 +559,7 @@ def test_memory_holds_the_volume_once_and_a_block(writer, tmp_path, monkeypatch)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert_same(read, values)
-    assert values.nbytes < peak < values.nbytes + 5 * volume_files.BLOCK_BYTES
+    assert values.nbytes < peak < values.nbytes + 5 * volumes.BLOCK_BYTES
 
 
 def write_image(path, image):

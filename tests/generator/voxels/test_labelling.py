@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.spatial import cKDTree
 
+from cathodegrain.generator import machine
 from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.machine import run_all
-from cathodegrain.generator.voxels import labelling
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import (
     label_axes,
@@ -42,7 +42,7 @@ def test_an_interrupt_while_work_is_handed_out_leaves_the_rest_undone(monkeypatc
         ran.append(item)
         ended.wait()
 
-    monkeypatch.setattr(labelling, "ThreadPoolExecutor", Held)
+    monkeypatch.setattr(machine, "ThreadPoolExecutor", Held)
     with pytest.raises(KeyboardInterrupt):
         run_all(task, items(), 2)
     assert len(ran) <= 2

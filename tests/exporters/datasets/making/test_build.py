@@ -443,9 +443,12 @@ def test_shards_that_cannot_be_are_refused(text):
     [
         ([], "give a CONFIG.toml, or --from"),
         (["c.toml", "--from", "d"], "one of the two"),
-        (["c.toml", "--set", "grains.elongation=2"], "--set goes with --from"),
+        (
+            ["c.toml", "--set", "grains.elongation=2"],
+            "go with --from; write",
+        ),
         (["none.toml"], "cannot be read"),
-        (["c.toml", "--jobs", "0"], "--jobs is 0"),
+        (["c.toml", "--jobs", "0"], "jobs is 0, expected 1 or more"),
         (["c.toml", "--executor", "mpi"], "expected slurm or dask://host:port"),
         (["c.toml", "--shard", "5/5"], "expected i/n with i from 0"),
         (["--from", "nowhere", "--set", "grains.elongation=2"], "holds no dataset.json"),

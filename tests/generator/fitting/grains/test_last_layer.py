@@ -26,7 +26,7 @@ def sections():
 
 @pytest.fixture
 def net():
-    return first_state(DEFAULT, np.random.default_rng(2)).generator.grains.marker_net(10.0)
+    return first_state(DEFAULT, np.random.default_rng(2)).generator.marker_net(10.0)
 
 
 @pytest.fixture
