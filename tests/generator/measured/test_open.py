@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import netcdf_file
 
 from cathodegrain.generator.errors import VolumeFileError
-from cathodegrain.generator.measured import volumes
+from cathodegrain.generator.measured import array_volumes, volumes
 from cathodegrain.generator.measured.open import (
     FORMATS,
     IMAGES,
@@ -543,7 +543,8 @@ def test_volumes_beyond_the_memory_are_refused_before_they_are_read(tmp_path, mo
 
 @pytest.mark.parametrize("writer", [*WRITERS, "raw", "yxz netcdf4", "xyz scipy"])
 def test_memory_holds_the_volume_once_and_a_block(writer, tmp_path, monkeypatch):
-    monkeypatch.setattr(volumes, "BLOCK_BYTES", 250_000)
+    for module in (volumes, array_volumes):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 250_000)
     values = np.random.default_rng(0).integers(0, 99, (100, 200, 250)).astype(">i2")
     stated = {}
     if writer == "raw":
