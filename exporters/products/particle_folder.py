@@ -320,6 +320,7 @@ class ParticleFolder:
         if (present := self._present(product, options, overwrite)) is not None:
             return present
         product.require()
+        product.require_replaceable(self.path / product.file)
         try:
             sources = replace(self._sources, progress=progress or quiet)
             made = product.write(sources, self._aside / product.file, options)
@@ -400,6 +401,8 @@ class ParticleFolder:
         _sweep(self.path)
         before = self._fields_now()
         staged = [one for one in self._staged if not self._is_there(one, before)]
+        for one in staged:
+            one.product.require_replaceable(self.path / one.product.file)
         names = {one.product.name for one in staged}
         entries = [entry for one in staged for entry in self._entries(one)]
         others = [entry for entry in before["products"] if entry["format"] not in names]

@@ -125,6 +125,9 @@ class Product(ABC):
             If it cannot be written as asked.
         """
 
+    def require_replaceable(self, path: Path) -> None:  # noqa: B027
+        """Raise an ExportError if replacing ``path`` would lose what is not the product's own."""
+
     def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
         """What would be written: numbers of voxels or elements, memory. No time is spent."""
         return {}

@@ -76,6 +76,11 @@ class _Surfaces(_Meshed):
         mesh = sources.mesh(options)
         return Written(surfaces.write(mesh, path, surface_format=options["surface_format"]))
 
+    def require_replaceable(self, path: Path) -> None:
+        from .surfaces import require_surfaces
+
+        require_surfaces(path)
+
 
 class _Interfaces(_Meshed):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
@@ -110,6 +115,11 @@ class _SolverFolder(_Meshed):
         orientations = sources.particle.orientations
         write_for(mesh, path, self.name, orientations=orientations, unit=options["unit"])
         return Written(path, mesh.facts)
+
+    def require_replaceable(self, path: Path) -> None:
+        from ..solvers.folder import require_unchanged
+
+        require_unchanged(path)
 
 
 class _Convergence(Product):

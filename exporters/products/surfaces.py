@@ -42,9 +42,7 @@ def write(
     """
     require_format(surface_format)
     target = Path(folder)
-    if target.exists() and not (target / COMPLEX).is_file():
-        msg = f"{target} exists and is not a folder of surfaces; choose another name"
-        raise ExportError(msg)
+    require_surfaces(target)
     surfaces = source
     if isinstance(surfaces, Particle):
         surfaces = mesh or volume_mesh(surfaces, size_um, boundary_size_um, progress, force=force)
@@ -53,6 +51,13 @@ def write(
     with replacing_folder(target) as temporary:
         _write_all(surfaces, temporary, surface_format)
     return target
+
+
+def require_surfaces(folder: Path) -> None:
+    """Raise an ExportError if something is at ``folder`` that is no folder of surfaces."""
+    if folder.exists() and not (folder / COMPLEX).is_file():
+        msg = f"{folder} exists and is not a folder of surfaces; choose another name"
+        raise ExportError(msg)
 
 
 def _write_all(surfaces: GrainSurfaces, folder: Path, surface_format: SurfaceFormat) -> None:

@@ -72,7 +72,7 @@ def write_for(
     _check_unit(chosen, units.length)
     wedges = Wedges(mesh.wedges, mesh.wedge_pairs) if isinstance(mesh, SplitMesh) else None
     content = solver_input(mesh, units, orientations, wedges)
-    _check_unchanged(Path(folder))
+    require_unchanged(Path(folder))
     with replacing_folder(folder) as temporary:
         import_module(chosen.module, __package__).write(content, temporary, chosen.name)
         if orientations is not None:
@@ -110,8 +110,11 @@ def _check_unit(profile: SolverProfile, unit: str) -> None:
         raise ExportError(msg)
 
 
-def _check_unchanged(folder: Path) -> None:
-    """Raise an ExportError if replacing ``folder`` would lose results or somebody's changes."""
+def require_unchanged(folder: Path) -> None:
+    """Raise an ExportError if replacing ``folder`` would lose results or somebody's changes.
+
+    Nothing is raised where there is no folder.
+    """
     from ...generator.errors import ExportError
 
     if not folder.exists():

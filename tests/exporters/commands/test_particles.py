@@ -491,6 +491,20 @@ def test_solvers_asked_for_together_are_given_one_mesh_which_later_commands_find
     assert main(["validate", str(folder)]) == 0
 
 
+def test_results_of_a_solver_are_never_lost(meshed, capsys):
+    command = ["export", str(meshed), "--for", "calculix", "--size", "0.15"]
+    assert main([*command, "--overwrite"]) == 0
+    result = meshed / "calculix/expansion.frd"
+    result.write_text("a night of work")
+    assert main([*command, "--overwrite"]) == 2
+    assert "(expansion.frd) and would be lost" in capsys.readouterr().err
+    assert result.read_text() == "a night of work"
+    assert main(["validate", str(meshed)]) == 0
+    assert "calculix/expansion.frd: not listed, left alone" in capsys.readouterr().out
+    result.unlink()
+    assert main([*command, "--overwrite"]) == 0
+
+
 @pytest.mark.filterwarnings("default::FutureWarning")
 def test_former_options_and_products_are_taken_with_a_sentence(meshed, capsys):
     former = ["--to", "vtk-mesh", "--cohesive", "--overwrite"]
