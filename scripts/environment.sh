@@ -22,7 +22,7 @@ find_python() {
 # kernels older than the newest source go
 forget_old_kernels() {
     local newest
-    newest=$(find generator exporters -name '*.py' -exec ls -t {} + | head -n 1)
+    newest=$(find generator exporters -name '*.py' -exec ls -t {} + | sed -n 1p)
     find generator exporters \( -name '*.nbi' -o -name '*.nbc' \) ! -newer "$newest" -delete
 }
 
