@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import wait
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,8 +35,14 @@ def config(tmp_path):
     return tmp_path / "c.toml"
 
 
+DEADLY = """
+import os, signal, sys
+from concurrent.futures import wait
+from pathlib import Path
+from cathodegrain.exporters.datasets.making import engines
+
 class Deadly:
-    """Task that writes down what is run, and whose process dies at the last item, once."""
+    '''Task that writes down what is run, and whose process dies at the last item, once.'''
 
     def __init__(self, folder, last):
         self.folder, self.last = folder, last
@@ -50,13 +55,21 @@ class Deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return item
 
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    engines.AHEAD, engines.wait = 12, lambda futures, return_when: wait(futures)
+    assert sorted(engines.Processes(1)(Deadly(folder, 11), range(12))) == list(range(12))
+    print(*(path.name for path in folder.iterdir() if path.read_text() == "again"))
+"""
 
-def test_results_that_came_before_a_worker_died_are_kept(tmp_path, monkeypatch):
+
+def test_results_that_came_before_a_worker_died_are_kept(tmp_path):
     """Also if this process is so slow that it finds them together with the death."""
-    monkeypatch.setattr(engines, "AHEAD", 12)
-    monkeypatch.setattr(engines, "wait", lambda futures, return_when: wait(futures))
-    assert sorted(engines.Processes(1)(Deadly(tmp_path, 11), range(12))) == list(range(12))
-    assert [p.name for p in tmp_path.iterdir() if p.read_text() == "again"] == ["11"]
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    (tmp_path / "runs").mkdir()
+    command = [sys.executable, "deadly.py", "runs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "11\n"), done.stderr
 
 
 CLUSTER = """
