@@ -101,12 +101,13 @@ class Processes:
     def pool(self) -> Iterator[ProcessPoolExecutor]:
         """Pool of processes that end with this one, and at once if the block raises."""
         context = multiprocessing.get_context("spawn")
+        others = set(multiprocessing.active_children())
         with _one_thread():
             pool = ProcessPoolExecutor(self.n, context, initializer=end_with_parent)
             try:
                 yield pool
             except BaseException:
-                children = multiprocessing.active_children()
+                children = set(multiprocessing.active_children()) - others
                 pool.shutdown(wait=False, cancel_futures=True)
                 for child in children:
                     child.terminate()
