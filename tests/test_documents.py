@@ -130,7 +130,7 @@ TOYS = {
             "small/p000000/mesh.msh",
             "small/p000000/fenicsx/expansion.py",
             "section.tif",
-            "particles/p000000/calculix/expansion.inp",
+            "saved/p000000/calculix/expansion.inp",
             "small.png",
         ),
         printed=("um^3", "small/p000000: sound", "grains.elongation"),
@@ -195,7 +195,7 @@ TOYS = {
         made=meshable,
         left=(
             "mesh.msh",
-            "particles/p000000/calculix/expansion.inp",
+            "saved/p000000/calculix/expansion.inp",
             "particles/p000000/convergence/convergence.csv",
         ),
         printed=("certified: ",),

@@ -25,7 +25,7 @@ USE = """\
 ```python
 import cathodegrain as cg
 
-dataset = cg.open_dataset("{name}")  # this folder, ZIP shards of it, or a web address
+dataset = cg.open_dataset("{name}")  # also its ZIP shards or a web address
 large = dataset.select("diameter_um > 8")  # `dataset.index` is a pandas DataFrame
 for one in dataset:
     particle = one.particle()  # exact: any point, any resolution

@@ -6,6 +6,7 @@ engine gives the same results, since a task depends on its item only.
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import os
@@ -115,6 +116,12 @@ class Processes:
                 raise
             finally:
                 pool.shutdown(cancel_futures=True)
+
+
+def _off_standard_output(logger: logging.Logger) -> None:
+    """Let submitit warn on standard error only: the standard output is the command's."""
+    for handler in [each for each in logger.handlers if each.name == "submitit_out"]:
+        logger.removeHandler(handler)
 
 
 def end_with_parent() -> None:
@@ -227,6 +234,7 @@ class Slurm:
         """Results of each array task when it ends."""
         import submitit
 
+        _off_standard_output(logging.getLogger("submitit"))
         executor = submitit.AutoExecutor(folder=self.logs, cluster="slurm")
         executor.update_parameters(
             name="cathodegrain", timeout_min=max(1, round(60 * self.hours)), cpus_per_task=1
