@@ -195,7 +195,7 @@ TOYS = {
         made=meshable,
         left=(
             "mesh.msh",
-            "saved/p000000/calculix/expansion.inp",
+            "particles/p000000/calculix/expansion.inp",
             "particles/p000000/convergence/convergence.csv",
         ),
         printed=("certified: ",),
