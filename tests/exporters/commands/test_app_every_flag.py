@@ -549,8 +549,9 @@ def cluster(tmp_path_factory, monkeypatch):
 @line("dataset build configs/two.toml --out made --executor slurm --jobs 1 --hours 0.1 --json")
 def test_slurm_is_given_the_limit_of_time(ran):
     assert ran.json["made"] == 2
-    (script,) = Path("made.slurm").glob("*.sh")
-    assert "#SBATCH --time=6\n" in script.read_text()
+    scripts = [path.read_text() for path in Path("made.slurm").glob("*.sh")]
+    assert len(scripts) == 2  # of the particles, and of the index of their grains
+    assert all("#SBATCH --time=6\n" in text for text in scripts)
 
 
 @line("dataset verify flipped --level sizes --jobs 1",
