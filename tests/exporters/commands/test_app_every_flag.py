@@ -549,7 +549,7 @@ def cluster(tmp_path_factory, monkeypatch):
 @line("dataset build configs/two.toml --out made --executor slurm --jobs 1 --hours 0.1 --json")
 def test_slurm_is_given_the_limit_of_time(ran):
     assert ran.json["made"] == 2
-    scripts = [path.read_text() for path in Path("made.slurm").glob("*.sh")]
+    scripts = [path.read_text() for path in Path("made.slurm").glob("*_submission.sh")]
     assert len(scripts) == 2  # of the particles, and of the index of their grains
     assert all("#SBATCH --time=6\n" in text for text in scripts)
 
