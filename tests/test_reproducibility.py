@@ -15,7 +15,7 @@ from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import DRAWS
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_grid
-from places import ROOT
+from places import HELPERS, ROOT
 
 CASES = {
     "plain": (0, {"shell.diameter_um": 2.6}),
@@ -110,9 +110,8 @@ KERNELS = {
 
 
 def run(environment, tmp_path):
-    here = Path(__file__).parent
     settings = os.environ | {
-        "PYTHONPATH": str(here),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(HELPERS)]),
         "PYTHONWARNINGS": "ignore",  # numpy warns of features that this CPU does not have
         "NUMBA_CACHE_DIR": str(tmp_path),
     }
