@@ -30,6 +30,10 @@ class FitError(CathodegrainError):
     """Measured data that a model cannot be fitted to as asked."""
 
 
+class DeviceError(CathodegrainError):
+    """A device that is not there, or cannot compute what is asked for."""
+
+
 class VolumeFileError(CathodegrainError):
     """A file of voxels that cannot be read, or does not hold one volume of numbers."""
 

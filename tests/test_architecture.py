@@ -60,8 +60,10 @@ FILES = [
 ]
 HEAVY = {
     "torch": [
-        "generator/fitting/grains", "generator/voxels/labelling_torch.py", "exporters/fits/grains",
+        "generator/devices.py", "generator/fitting/grains", "generator/voxels",
+        "exporters/fits/grains",
     ],
+    "triton": ["generator/voxels"],
     "gmsh": ["exporters/mesh/msh_file.py"],
     "meshio": ["exporters/mesh/conversions.py"],
     "pyvista": ["exporters/mesh/conversions.py", "exporters/surfaces/grain_surfaces.py"],
