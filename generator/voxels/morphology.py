@@ -102,7 +102,26 @@ def grain_morphology(
     """
     n = _checked_count(labels, grid, n_grains)
     labels = np.ascontiguousarray(labels, np.int32)  # any other type would compile kernels anew
-    count, first, second = _moments(labels, n)
+    return morphology_from_sums(_sums(labels, n), _touching(labels, n), grid, centre_um)
+
+
+def morphology_from_sums(
+    sums: NDArray[np.float64],
+    touches_shell: NDArray[np.bool_],
+    grid: Grid,
+    centre_um: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> GrainMorphology:
+    """What `grain_morphology` returns, from sums that were taken elsewhere.
+
+    Parameters
+    ----------
+    sums
+        (n, 10) whole numbers: voxels of each grain, and sums of x, y, z and of ``MOMENTS`` over
+        them, in voxel indices.
+    touches_shell
+        (n,) bool.
+    """
+    count, first, second = sums[:, 0].astype(np.int64), sums[:, 1:4], sums[:, 4:]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = first / count[:, None]
         covariance = _matrices(second / count[:, None]) - mean[:, :, None] * mean[:, None, :]
@@ -121,7 +140,7 @@ def grain_morphology(
         long_axis=axis,
         aspect_ratio=aspect,
         radial_angle_deg=angle_between_lines_deg(axis, centroid - np.array(centre_um)),
-        touches_shell=_touching(labels, n),
+        touches_shell=touches_shell,
     )
 
 
@@ -164,13 +183,11 @@ def _checked_count(labels: NDArray[np.int32], grid: Grid, n_grains: int | None) 
     return n
 
 
-def _moments(
-    labels: NDArray[np.int32], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Voxels, sums of (x, y, z) and of ``MOMENTS`` over each grain, in voxel indices."""
+def _sums(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
+    """Voxels, sums of (x, y, z) and of ``MOMENTS`` over each grain, in voxel indices, (n, 10)."""
     sums = np.zeros((n + 1, 10))
     moment_kernels.add_moments(labels, sums)
-    return sums[1:, 0].astype(np.int64), sums[1:, 1:4], sums[1:, 4:]
+    return sums[1:]
 
 
 def _matrices(moments: NDArray[np.float64]) -> NDArray[np.float64]:
