@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from .generator.errors import ExportError
+from .generator.errors import DeviceError, ExportError
 from .generator.particle import Particle
 from .generator.progress import Progress
+from .generator.requirements import require
 from .making import load
 
 if TYPE_CHECKING:
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from .exporters.mesh.volume_mesh import VolumeMesh
     from .exporters.pictures.canvas import SavablePicture
     from .exporters.products.mesh import Boundaries, Mesh
     from .exporters.surfaces.grain_surfaces import GrainSurfaces
     from .generator.fitting.sections.plane_cut import PlaneCut
+    from .generator.voxels.grid import Axes
+    from .generator.voxels.morphology import GrainMorphology
 
 Source = Particle | str | Path
 
@@ -30,24 +34,158 @@ def _particle(source: Source) -> Particle:
     return source if isinstance(source, Particle) else load(source)
 
 
-def voxels(source: Source, *, pitch_um: float = 0.1) -> xarray.Dataset:
+@overload
+def voxels(
+    source: Source, *, pitch_um: float = ..., axes: Axes | None = ..., device: None = ...
+) -> xarray.Dataset: ...
+@overload
+def voxels(
+    source: Source, *, pitch_um: float = ..., axes: Axes | None = ..., device: str
+) -> Tensor: ...
+def voxels(
+    source: Source,
+    *,
+    pitch_um: float = 0.1,
+    axes: Axes | None = None,
+    device: str | None = None,
+) -> xarray.Dataset | Tensor:
     """Grains of a particle on a regular grid, in memory, as the product ``voxels`` has them.
+
+    Parameters
+    ----------
+    pitch_um
+        Edge of a voxel of a grid that holds the particle.
+    axes
+        Instead of that grid, ascending coordinates along x, y and z, um: any window, any
+        spacing; they need not be equidistant.
+    device
+        "cpu", "cuda", "cuda:N" or "auto": a torch tensor there instead of an xarray.Dataset. The
+        labels are the same on all of them.
 
     Returns
     -------
     xarray.Dataset
         ``grain_id`` (z, y, x) int32, 0 outside; ``grain_boundary`` (z, y, x) int8, 1 where a
-        face neighbour has another id; ``grain_voxels`` and ``grain_volume`` (grain), um^3;
-        coordinates in um.
+        face neighbour has another id; ``grain_voxels`` (grain); coordinates in um; without
+        ``axes`` also ``grain_volume`` (grain), um^3.
+    torch.Tensor
+        With ``device``: the grain ids alone, (z, y, x) int32.
 
     Raises
     ------
     ExportError
-        If the pitch is not a positive number, no voxel lies inside, or memory is too small.
+        If the pitch is not a positive number, no voxel of that grid lies inside, or axes are not
+        ascending.
+    DeviceError
+        If the device is not there, not usable, or its memory does not suffice.
     """
-    from .exporters.products.voxel_dataset import voxel_dataset
+    from .exporters.products.voxel_dataset import voxel_dataset, window_dataset
 
-    return voxel_dataset(_particle(source), pitch_um)
+    if device is not None:
+        return labels_of([source], pitch_um=pitch_um, axes=axes, device=device)[0]
+    particle = _particle(source)
+    return voxel_dataset(particle, pitch_um) if axes is None else window_dataset(particle, axes)
+
+
+def labels_of(
+    sources: Iterable[Source],
+    *,
+    pitch_um: float = 0.1,
+    axes: Axes | Sequence[Axes] | None = None,
+    device: str = "auto",
+) -> list[Tensor]:
+    """Grain ids of many particles as torch tensors; on a GPU they share all launches.
+
+    Parameters
+    ----------
+    sources
+        Particles, their folders or recipes.
+    pitch_um
+        Edge of a voxel of the grids that hold them.
+    axes
+        Instead of these grids, coordinates along x, y and z, um: for all particles, or a list of
+        them, one for each particle.
+    device
+        "cpu", "cuda", "cuda:N", or "auto": the first GPU if it is usable, else the processor.
+
+    Returns
+    -------
+    list of torch.Tensor
+        (z, y, x) int32 each, 0 outside; on a GPU they share memory: ``clone`` what outlives the
+        others.
+
+    Raises
+    ------
+    ExportError
+        As `voxels`, or if there are not as many axes as particles.
+    DeviceError
+        If the device is not there, not usable, or its memory does not suffice.
+    """
+    from .generator.devices import device_named
+
+    place = device_named(device)
+    require("torch", "torch", purpose="tensors", error=DeviceError)
+    from .generator.voxels import device_labels
+
+    particles = [_particle(source) for source in sources]
+    return device_labels.labels_of(particles, _axes_of(particles, pitch_um, axes), place)
+
+
+def _axes_of(
+    particles: Sequence[Particle], pitch_um: float, axes: Axes | Sequence[Axes] | None
+) -> list[Axes]:
+    """Checked axes for each particle."""
+    import numpy as np
+
+    from .exporters.products.voxel_dataset import checked_axes
+    from .exporters.products.voxels import plan
+
+    if axes is None:
+        return [plan(particle, pitch_um).grid.axes for particle in particles]
+    if len(axes) == 3 and all(np.ndim(axis) == 1 for axis in axes):
+        return [checked_axes(axes)] * len(particles)  # type: ignore[arg-type]
+    if len(axes) != len(particles):
+        msg = f"axes of {len(axes)} particles are given, expected {len(particles)}"
+        raise ExportError(msg)
+    return [checked_axes(own) for own in axes]  # type: ignore[arg-type]
+
+
+def morphology(source: Source, *, pitch_um: float = 0.1, device: str = "cpu") -> GrainMorphology:
+    """Size, shape and alignment of the grains of a particle, as the product ``grain-table``.
+
+    Parameters
+    ----------
+    pitch_um
+        Edge of the voxels that they are measured on.
+    device
+        "cpu", "cuda", "cuda:N" or "auto". From a GPU only sums are copied, not the voxels.
+
+    Returns
+    -------
+    GrainMorphology
+        ``voxel_count``, ``volume_um3``, ``centroid_um``, ``principal_lengths_um`` and others;
+        row i is the grain with id i + 1.
+
+    Raises
+    ------
+    ExportError
+        If the pitch is not a positive number.
+    DeviceError
+        If the device is not there, not usable, or its memory does not suffice.
+    """
+    from .exporters.products.voxels import plan
+    from .generator.devices import device_named
+
+    place, particle = device_named(device), _particle(source)
+    grid = plan(particle, pitch_um).grid
+    if not place.is_gpu:
+        from .generator.voxels.labelling import label_grid
+        from .generator.voxels.morphology import grain_morphology
+
+        return grain_morphology(label_grid(particle, grid), grid, particle.n_grains)
+    from .generator.voxels.device_labels import morphologies_of
+
+    return morphologies_of([particle], [grid], place)[0]
 
 
 def mesh(

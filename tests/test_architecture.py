@@ -60,7 +60,7 @@ FILES = [
 ]
 HEAVY = {
     "torch": [
-        "generator/devices.py", "generator/fitting/grains", "generator/voxels",
+        "api/exporting.py", "generator/devices.py", "generator/fitting/grains", "generator/voxels",
         "exporters/fits/grains",
     ],
     "triton": ["generator/voxels"],

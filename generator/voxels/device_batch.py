@@ -25,6 +25,7 @@ from ..grains.tessellation import Tessellation
 from ..machine import available_memory, readable_bytes
 from ..shell.shell import Shell
 from . import gbpd_triton as kernels
+from .grid import Axes
 from .labelling import extent
 
 MANY_GRAINS = 50_000  # more of them, and the first level has tiles of 64
@@ -41,7 +42,6 @@ CHUNK = {
 WARPS = {64: 4, 32: 4, 16: 4, 8: 2, 4: 1}
 LANES = 1024  # voxels of a program of `boundary`
 TILE_BYTES = 16  # start, count and state of a list
-Axes = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]  # x, y, z
 
 
 class Slab(NamedTuple):

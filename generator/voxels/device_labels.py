@@ -17,7 +17,6 @@ from ..devices import Device
 from ..errors import DeviceError
 from ..machine import readable_bytes
 from .device_batch import (
-    Axes,
     Batch,
     Slab,
     add_moments,
@@ -29,7 +28,9 @@ from .device_batch import (
     packed,
     parts,
 )
+from .grid import Axes, Grid
 from .labelling import label_axes
+from .morphology import GrainMorphology, morphology_from_sums
 
 if TYPE_CHECKING:
     from ..particle import Particle
@@ -198,3 +199,18 @@ def moments_of(windows: Windows) -> tuple[list[NDArray[np.float64]], list[NDArra
     sums = windows.sums.double().cpu().split(grains)  # whole numbers below 2^53
     exposed = windows.boundaries()[1]
     return [s.numpy() for s in sums], [e.cpu().numpy().astype(np.bool_) for e in exposed]
+
+
+def morphologies_of(
+    particles: Sequence[Particle], grids: Sequence[Grid], device: Device
+) -> list[GrainMorphology]:
+    """Morphology of the grains of several particles; of a GPU's labels only sums are copied.
+
+    Raises
+    ------
+    DeviceError
+        If the device's memory does not suffice.
+    """
+    slabs = _slabs(particles, [grid.axes for grid in grids])
+    sums, exposed = moments_of(label_windows(slabs, device.name, moments=True))
+    return [morphology_from_sums(*found) for found in zip(sums, exposed, grids, strict=True)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 AXES = "xyz"
 LARGEST_UM = 1e9
+Axes = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]  # x, y, z; um
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Grid:
         k = AXES.index(name)
         numbers = np.arange(self.shape[2 - k], dtype=np.float64)
         return self.origin[k] + (numbers + 0.5) * self.spacing
+
+    @property
+    def axes(self) -> Axes:
+        """Coordinates along x, y and z."""
+        return self.axis("x"), self.axis("y"), self.axis("z")
 
     @property
     def n_voxels(self) -> int:
