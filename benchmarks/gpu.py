@@ -30,13 +30,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from timing import THREADS, Result, cpu_seconds, machine, table
 
 SEED = 7
+
+
+class Case(NamedTuple):
+    """What is to be labelled: a tessellation, a shell or None, axes."""
+
+    tessellation: Any
+    shell: Any
+    axes: Any
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,13 @@ class Bench:
     def left(self) -> float:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
+
+    def labelled(self, cases: list[Case], **options: Any) -> Any:
+        """Labels by the kernels, on the device."""
+        from cathodegrain.generator.voxels.device_batch import Window
+        from cathodegrain.generator.voxels.device_labels import label_windows
+
+        return label_windows([Window.of(*case) for case in cases], self.device, **options)
 
     def seconds(self, task: Callable[[], object], limit: float = 5.0) -> float:
         """Median wall-clock seconds of a task until the device has done it, after a first call."""
@@ -120,17 +135,15 @@ def bandwidth(bench: Bench) -> Iterator[Result]:
 
 def labels(bench: Bench) -> Iterator[Result]:
     """Labels of the kernels, and of the torch version, against the compiled ones."""
-    from cathodegrain.generator.voxels.device_labels import label_windows
-
-    for kind, slabs, wanted in _cases(bench):
-        found = label_windows(slabs, bench.device).volumes()
+    for kind, cases, wanted in _cases(bench):
+        found = bench.labelled(cases).volumes()
         differing = sum(
             int((v.cpu().numpy() != w).sum()) for v, w in zip(found, wanted, strict=True)
         )
         yield equal(f"labels, {kind}", differing, sum(w.size for w in wanted))
-    _, slabs, wanted = next(_cases(bench))
+    _, cases, wanted = next(_cases(bench))
     if bench.has_gpu:
-        first, second = (label_windows(slabs, bench.device).labels for _ in range(2))
+        first, second = (bench.labelled(cases).labels for _ in range(2))
         yield equal("labels, twice", int((first != second).sum()), len(first))
         from cathodegrain.generator.voxels import labelling_torch
 
@@ -139,14 +152,13 @@ def labels(bench: Bench) -> Iterator[Result]:
                 int((labelling_torch.label_axes(
                     s.tessellation, *s.axes, shell=s.shell, device=bench.device,
                     precision=precision) != w).sum())
-                for s, w in zip(slabs, wanted, strict=True)
+                for s, w in zip(cases, wanted, strict=True)
             )  # fmt: skip
             yield equal(f"labels, torch in {precision}", differing, sum(w.size for w in wanted))
 
 
-def _cases(bench: Bench) -> Iterator[tuple[str, list[Any], list[np.ndarray]]]:
-    """Kind, windows and labels: families and stress of the tests, particles of the model."""
-    from cathodegrain.generator.voxels.device_batch import Slab
+def _cases(bench: Bench) -> Iterator[tuple[str, list[Case], list[np.ndarray]]]:
+    """Kind, cases and labels: families and stress of the tests, particles of the model."""
     from cathodegrain.generator.voxels.labelling import label_axes, label_brute_force
     from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 
@@ -154,26 +166,26 @@ def _cases(bench: Bench) -> Iterator[tuple[str, list[Any], list[np.ndarray]]]:
     cube = (voxel_axis(6 if bench.quick else 40),) * 3
     sizes = (2, 30) if bench.quick else (1, 2, 60, 400)
     for metric in ("norm", "squared"):
-        slabs = [
-            Slab(random_tessellation(n, family, metric), shell, ragged)
+        cases = [
+            Case(random_tessellation(n, family, metric), shell, ragged)
             for family in (("long",) if bench.quick else FAMILIES)
             for n in sizes
             for shell in (None, _bumpy())
         ]
         yield (
             f"families, {metric}",
-            slabs,
-            [label_axes(s.tessellation, *s.axes, shell=s.shell) for s in slabs],
+            cases,
+            [label_axes(s.tessellation, *s.axes, shell=s.shell) for s in cases],
         )
-        slabs = [Slab(stressed(n, metric), None, cube) for n in STRESS[:: 4 if bench.quick else 1]]
+        cases = [Case(stressed(n, metric), None, cube) for n in STRESS[:: 4 if bench.quick else 1]]
         yield (
             f"stress, {metric}",
-            slabs,
-            [label_brute_force(s.tessellation, *s.axes) for s in slabs],
+            cases,
+            [label_brute_force(s.tessellation, *s.axes) for s in cases],
         )
-    slabs = list(_particles(bench))
-    wanted = [label_axes(s.tessellation, *s.axes, shell=s.shell) for s in slabs]
-    yield "particles", slabs, wanted
+    cases = list(_particles(bench))
+    wanted = [label_axes(s.tessellation, *s.axes, shell=s.shell) for s in cases]
+    yield "particles", cases, wanted
 
 
 def _ragged(shape: tuple[int, ...]) -> Any:
@@ -194,43 +206,41 @@ def _particles(bench: Bench) -> Iterator[Any]:
     for index in range(1 if bench.quick else 24):
         diameter = 1.2 if bench.quick else 1.5 + 0.4 * (index % 8)
         metric = ("norm", "squared")[index % 2]
-        yield _window(index, (0.2,) if bench.quick else (0.1, 0.05, 0.03), diameter, metric)
+        yield _particle(index, (0.2,) if bench.quick else (0.1, 0.05, 0.03), diameter, metric)
 
 
-def _window(index: int, pitches: tuple[float, ...], diameter: float | None, metric: str) -> Any:
+def _particle(index: int, pitches: tuple[float, ...], diameter: float | None, metric: str) -> Any:
     """A particle with the axes of its voxels."""
     import cathodegrain as cg
-    from cathodegrain.generator.voxels.device_batch import Slab
     from cathodegrain.generator.voxels.grid import Grid
 
     changes = {"grains.metric": metric} | ({"shell.diameter_um": diameter} if diameter else {})
     particle = cg.generate("nmc811", seed=SEED, index=index, parameters=changes)
     grid = Grid.around(particle.shell.radius_bounds[1], pitches[index % len(pitches)])
-    return Slab(particle.tessellation, particle.shell, grid.axes)
+    return Case(particle.tessellation, particle.shell, grid.axes)
 
 
 def times(bench: Bench) -> Iterator[Result]:
     """Labels on the device, in seconds, against the compiled kernels, and the memory they take."""
-    for name, slab, bars in _scenes(bench):
+    for name, case, bars in _scenes(bench):
         if bench.left > 25:
-            yield from _timed(bench, name, slab, *bars)
+            yield from _timed(bench, name, case, *bars)
 
 
 def _timed(
-    bench: Bench, name: str, slab: Any, bar: float | None, all_bar: float | None, most: float | None
+    bench: Bench, name: str, case: Any, bar: float | None, all_bar: float | None, most: float | None
 ) -> Iterator[Result]:
-    from cathodegrain.generator.voxels.device_labels import label_windows
 
-    wanted = _compiled(slab, 1)
-    found = label_windows([slab], bench.device).volumes()[0]
+    wanted = _compiled(case, 1)
+    found = bench.labelled([case]).volumes()[0]
     yield equal(name, int((found.cpu().numpy() != wanted).sum()), wanted.size)
     if not bench.has_gpu:
         return
-    one = cpu_seconds(lambda: _compiled(slab, 1))
+    one = cpu_seconds(lambda: _compiled(case, 1))
     begun = time.perf_counter()
-    _compiled(slab, None)
+    _compiled(case, None)
     every = time.perf_counter() - begun
-    own = bench.seconds(lambda: label_windows([slab], bench.device))
+    own = bench.seconds(lambda: bench.labelled([case]))
     moved, cores = bench.seconds(found.cpu), len(os.sched_getaffinity(0))
     yield Result(
         name=f"{name}: times one core", value=one / own, low=bar,
@@ -240,58 +250,57 @@ def _timed(
         name=f"{name}: times all cores", value=every / own, low=all_bar,
         details=f"{cores} cores {every:.3g} s",
     )  # fmt: skip
-    peak = bench.peak_gb(lambda: label_windows([slab], bench.device))
+    peak = bench.peak_gb(lambda: bench.labelled([case]))
     yield Result(name=f"{name}: memory", value=peak, high=most, unit=" GB")
 
 
-def _compiled(slab: Any, threads: int | None) -> np.ndarray:
+def _compiled(case: Any, threads: int | None) -> np.ndarray:
     from cathodegrain.generator.voxels.labelling import label_axes
 
-    return label_axes(slab.tessellation, *slab.axes, shell=slab.shell, threads=threads)
+    return label_axes(case.tessellation, *case.axes, shell=case.shell, threads=threads)
 
 
 def _scenes(bench: Bench) -> Iterator[tuple[str, Any, tuple[float | None, ...]]]:
     """Name, window, and bars: times one core, times all cores, GB."""
-    from cathodegrain.generator.voxels.device_batch import Slab
     from tessellations import random_tessellation, voxel_axis
 
     if bench.quick:
         axis = voxel_axis(8)
-        yield "8^3 x 40", Slab(random_tessellation(40, "long"), None, (axis,) * 3), (None,) * 3
+        yield "8^3 x 40", Case(random_tessellation(40, "long"), None, (axis,) * 3), (None,) * 3
         return
     for n, grains, bars in ((256, 2000, (50.0, None, 1.0)), (512, 8000, (150.0, 10.0, 4.0))):
         gbpd, axis = random_tessellation(grains, "long", half=128), voxel_axis(n, half=128)
-        yield f"{n}^3 x {grains}", Slab(gbpd, None, (axis,) * 3), bars
-    yield "8 um at 0.1 um", _window(177, (0.1,), None, "norm"), (5.0, None, None)
-    yield "27 um at 0.1 um", _window(297, (0.1,), None, "norm"), (50.0, None, None)
+        yield f"{n}^3 x {grains}", Case(gbpd, None, (axis,) * 3), bars
+    yield "8 um at 0.1 um", _particle(177, (0.1,), None, "norm"), (5.0, None, None)
+    yield "27 um at 0.1 um", _particle(297, (0.1,), None, "norm"), (50.0, None, None)
 
 
 def batch(bench: Bench) -> Iterator[Result]:
     """Many particles in one set of launches, and their moments."""
-    from cathodegrain.generator.voxels.device_labels import label_windows, moments_of
+    from cathodegrain.generator.voxels.device_labels import moments_of
     from cathodegrain.generator.voxels.labelling import label_axes
     from cathodegrain.generator.voxels.moment_kernels import add_moments
 
     n, diameter, pitch = (2, 1.2, 0.25) if bench.quick else (64, 8.0, 0.1)
-    slabs = [_window(index, (pitch,), diameter, "norm") for index in range(n)]
+    cases = [_particle(index, (pitch,), diameter, "norm") for index in range(n)]
     wanted: list[np.ndarray] = []
     one = cpu_seconds(lambda: wanted.extend(
-        label_axes(s.tessellation, *s.axes, shell=s.shell, threads=1) for s in slabs
+        label_axes(s.tessellation, *s.axes, shell=s.shell, threads=1) for s in cases
     ))  # fmt: skip
-    windows = label_windows(slabs, bench.device, moments=True)
+    found = bench.labelled(cases, moments=True)
     differing = moved = 0
-    for slab, volume, own, sums in zip(
-        slabs, windows.volumes(), wanted, moments_of(windows)[0], strict=True
+    for case, volume, own, sums in zip(
+        cases, found.volumes(), wanted, moments_of(found)[0], strict=True
     ):
         differing += int((volume.cpu().numpy() != own).sum())
-        slow = np.zeros((len(slab.tessellation) + 1, 10))
+        slow = np.zeros((len(case.tessellation) + 1, 10))
         add_moments(own, slow)
         moved += int((sums != slow[1:]).sum())
     yield equal(f"{n} particles of {diameter:g} um", differing, sum(w.size for w in wanted))
-    yield equal("their moments", moved, 10 * sum(len(s.tessellation) for s in slabs), "sums")
+    yield equal("their moments", moved, 10 * sum(len(s.tessellation) for s in cases), "sums")
     if bench.has_gpu:
-        seconds = bench.seconds(lambda: label_windows(slabs, bench.device))
-        both = bench.seconds(lambda: label_windows(slabs, bench.device, moments=True))
+        seconds = bench.seconds(lambda: bench.labelled(cases))
+        both = bench.seconds(lambda: bench.labelled(cases, moments=True))
         yield Result(
             name=f"{n} particles of {diameter:g} um: times one core", value=one / seconds, low=50.0,
             details=f"one core {one / n:.3g} s each, device {seconds / n:.3g} s, with moments "

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DeviceError
+from ..grains.gbpd_kernels import SHELL_HEADER
 from ..grains.tessellation import Tessellation
 from ..machine import available_memory, readable_bytes
 from ..shell.shell import Shell
 from . import gbpd_triton as kernels
 from .grid import Axes
-from .labelling import extent
+from .labelling import NO_SHELL, extent
 
 MANY_GRAINS = 50_000  # more of them, and the first level has tiles of 64
 WIDE_GRAIN = 12.0  # voxels; wider ones, and the last level has tiles of 8
@@ -44,23 +45,56 @@ LANES = 1024  # voxels of a program of `boundary`
 TILE_BYTES = 16  # start, count and state of a list
 
 
-class Slab(NamedTuple):
-    """Layers of voxels to be labelled.
+class Window(NamedTuple):
+    """Voxels to be labelled, and what their labels follow from: numbers alone.
 
     Parameters
     ----------
-    tessellation, shell
-        Of a particle, or without a shell.
     axes
         Ascending coordinates (nx,), (ny,), (nz,) float64 of the voxel centres, um.
+    table, squared
+        Grain table (n, 10), and the metric.
+    slack
+        Bound on the rounding error of differences of scores.
+    shell, degree
+        Shell table, empty without a shell, and the degree of its expansion.
+    grain_um
+        Mean width of a grain: the cube root of its mean volume.
     below
         Layers of the whole below these.
     """
 
-    tessellation: Tessellation
-    shell: Shell | None
     axes: Axes
+    table: NDArray[np.float64]
+    squared: bool
+    slack: float
+    shell: NDArray[np.float64]
+    degree: int
+    grain_um: float
     below: int = 0
+
+    @classmethod
+    def of(cls, tessellation: Tessellation, shell: Shell | None, axes: Axes) -> Window:
+        """Window on a particle, or on a tessellation without a shell."""
+        x, y, z = (np.ascontiguousarray(axis, np.float64) for axis in axes)
+        if shell is None:
+            volume = float(np.prod(np.ptp(tessellation.seeds, axis=0)))
+        else:
+            volume = 4 / 3 * math.pi * shell.mean_radius_um**3
+        return cls(
+            axes=(x, y, z),
+            table=tessellation.table,
+            squared=tessellation.squared,
+            slack=tessellation.slack(extent(tessellation, (x, y, z))),
+            shell=NO_SHELL if shell is None else shell.table,
+            degree=-1 if shell is None else shell.max_degree,
+            grain_um=(volume / len(tessellation)) ** (1 / 3),
+        )
+
+    @property
+    def n_grains(self) -> int:
+        """Number of grains."""
+        return len(self.table)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,16 +108,11 @@ class Slab(NamedTuple):
 
     @property
     def grain_width(self) -> float:
-        """Mean width of a grain, voxels, at least 1: the cube root of its mean volume."""
-        if self.shell is None:
-            volume = float(np.prod(np.ptp(self.tessellation.seeds, axis=0)))
-        else:
-            volume = 4 / 3 * math.pi * self.shell.mean_radius_um**3
+        """Mean width of a grain, voxels, at least 1."""
         steps = [(a[-1] - a[0]) / (len(a) - 1) for a in self.axes if len(a) > 1]
-        step = float(np.mean(steps)) if steps else 1.0
-        return max(1.0, (volume / len(self.tessellation)) ** (1 / 3) / step)
+        return max(1.0, self.grain_um / float(np.mean(steps))) if steps else 1.0
 
-    def layers(self, start: int, stop: int) -> Slab:
+    def layers(self, start: int, stop: int) -> Window:
         """Some of the layers."""
         x, y, z = self.axes
         return self._replace(axes=(x, y, z[start:stop]), below=self.below + start)
@@ -96,18 +125,18 @@ class Levels(NamedTuple):
     caps: tuple[int, ...]
 
     @classmethod
-    def of(cls, slabs: Sequence[Slab]) -> Levels:
-        """Levels that suit all slabs of a batch."""
-        most = max(len(slab.tessellation) for slab in slabs)
-        width = min(slab.grain_width for slab in slabs)
+    def of(cls, windows: Sequence[Window]) -> Levels:
+        """Levels that suit all windows of a batch."""
+        most = max(window.n_grains for window in windows)
+        width = min(window.grain_width for window in windows)
         first, last = 64 if most > MANY_GRAINS else 32, 8 if width > WIDE_GRAIN else 4
         edges = tuple(edge for edge in CHUNK if last <= edge <= first)
         return cls(edges, tuple(_cap(edge, width, most) for edge in edges))
 
-    def list_bytes(self, slab: Slab) -> int:
-        """Memory of the lists of a slab's tiles."""
+    def list_bytes(self, window: Window) -> int:
+        """Memory of the lists of a window's tiles."""
         return sum(
-            _tiles(slab, edge) * (4 * cap + TILE_BYTES)
+            _tiles(window, edge) * (4 * cap + TILE_BYTES)
             for edge, cap in zip(self.edges, self.caps, strict=True)
         )
 
@@ -119,23 +148,23 @@ def _cap(edge: int, width: float, most: int) -> int:
     return 16 * min(-(-most // 16), math.ceil(expected / 16))
 
 
-def _tiles(slab: Slab, edge: int) -> int:
-    return math.prod(-(-n // edge) for n in slab.shape)
+def _tiles(window: Window, edge: int) -> int:
+    return math.prod(-(-n // edge) for n in window.shape)
 
 
-def parts(slabs: Sequence[Slab], budget: float) -> Iterator[list[tuple[int, Slab]]]:
-    """Batches whose lists take at most ``budget`` bytes, of pieces (number of a slab, layers).
+def parts(windows: Sequence[Window], budget: float) -> Iterator[list[tuple[int, Window]]]:
+    """Batches whose lists take at most ``budget`` bytes, of pieces (number of a window, layers).
 
-    A slab that is too large alone is cut into layers of tiles of the first level.
+    A window that is too large alone is cut into layers of tiles of the first level.
 
     Raises
     ------
     DeviceError
         If one layer of tiles is too large.
     """
-    batch: list[tuple[int, Slab]] = []
-    for number, slab in enumerate(slabs):
-        for piece in _pieces(slab, budget):
+    batch: list[tuple[int, Window]] = []
+    for number, window in enumerate(windows):
+        for piece in _pieces(window, budget):
             grown = [*batch, (number, piece)]
             if batch and _needed([part for _, part in grown]) > budget:
                 yield batch
@@ -145,10 +174,10 @@ def parts(slabs: Sequence[Slab], budget: float) -> Iterator[list[tuple[int, Slab
         yield batch
 
 
-def _pieces(slab: Slab, budget: float) -> Iterator[Slab]:
-    levels, nz = Levels.of([slab]), slab.shape[0]
+def _pieces(window: Window, budget: float) -> Iterator[Window]:
+    levels, nz = Levels.of([window]), window.shape[0]
     edge = levels.edges[0]
-    layer = levels.list_bytes(slab.layers(0, min(edge, nz)))
+    layer = levels.list_bytes(window.layers(0, min(edge, nz)))
     if layer > budget:
         msg = (
             f"lists of candidates of {edge} layers of voxels need {readable_bytes(layer)} of the "
@@ -157,25 +186,25 @@ def _pieces(slab: Slab, budget: float) -> Iterator[Slab]:
         raise DeviceError(msg)
     depth = edge * int(budget // layer)
     for start in range(0, nz, depth):
-        yield slab.layers(start, min(start + depth, nz))
+        yield window.layers(start, min(start + depth, nz))
 
 
-def _needed(slabs: Sequence[Slab]) -> int:
-    levels = Levels.of(slabs)
-    return sum(levels.list_bytes(slab) for slab in slabs)
+def _needed(windows: Sequence[Window]) -> int:
+    levels = Levels.of(windows)
+    return sum(levels.list_bytes(window) for window in windows)
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Slabs on a device, all of one metric: what the kernels read, and sizes on the host.
+    """Windows on a device, all of one metric: what the kernels read, and sizes on the host.
 
     Parameters
     ----------
     integers, numbers : (b, 12) int64, (b, 4) float64
-        Rows of the slabs, as `gbpd_triton` says.
+        Rows of the windows, as `gbpd_triton` says.
     axes, table, shells : (a,), (g, 10), (c,) float64
-        Padded axes, grain tables and coefficients of all slabs, one after the other.
-    slabs
+        Padded axes, grain tables and coefficients of all windows, one after the other.
+    windows
         As they were given.
     levels
         Of the tiles.
@@ -188,7 +217,7 @@ class Batch:
     axes: Tensor
     table: Tensor
     shells: Tensor
-    slabs: tuple[Slab, ...]
+    windows: tuple[Window, ...]
     levels: Levels
     squared: bool
 
@@ -197,7 +226,7 @@ class Lists(NamedTuple):
     """Candidates of the tiles of the last level.
 
     ``starts`` and ``sizes`` say where in ``members`` the list of each tile is, ``states`` how it
-    lies to the shell, ``first`` which tile is the first of each slab.
+    lies to the shell, ``first`` which tile is the first of each window.
     """
 
     first: Tensor
@@ -207,8 +236,10 @@ class Lists(NamedTuple):
     states: Tensor
 
 
-def packed(slabs: Sequence[Slab], places: Sequence[int], device: str, margin: float = 0.0) -> Batch:
-    """Slabs of one metric on a device.
+def packed(
+    windows: Sequence[Window], places: Sequence[int], device: str, margin: float = 0.0
+) -> Batch:
+    """Windows of one metric on a device.
 
     Parameters
     ----------
@@ -217,42 +248,40 @@ def packed(slabs: Sequence[Slab], places: Sequence[int], device: str, margin: fl
     margin
         Of scores, within which second best grains are wanted too.
     """
-    levels = Levels.of(slabs)
+    levels = Levels.of(windows)
     padded = [
         np.pad(axis, (0, -len(axis) % levels.edges[0]), mode="edge")
-        for slab in slabs
-        for axis in slab.axes
+        for window in windows
+        for axis in window.axes
     ]
-    shells = [np.empty(0) if s.shell is None else s.shell.scaled_coefficients for s in slabs]
-    tables = [slab.tessellation.table for slab in slabs]
+    shells = [window.shell[SHELL_HEADER:] for window in windows]
+    tables = [window.table for window in windows]
 
     def put(values: Any, kind: Any) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, kind)).to(device)
 
     return Batch(
-        integers=put(_integers(slabs, places, _starts(padded), _starts(shells)), np.int64),
-        numbers=put([_numbers(slab, margin) for slab in slabs], np.float64),
+        integers=put(_integers(windows, places, _starts(padded), _starts(shells)), np.int64),
+        numbers=put([_numbers(window, margin) for window in windows], np.float64),
         axes=put(np.concatenate(padded), np.float64),
         table=put(np.concatenate(tables), np.float64),
         shells=put(np.concatenate([*shells, np.zeros(1)]), np.float64),  # never of no length
-        slabs=tuple(slabs),
+        windows=tuple(windows),
         levels=levels,
-        squared=slabs[0].tessellation.squared,
+        squared=windows[0].squared,
     )
 
 
 def _integers(
-    slabs: Sequence[Slab], places: Sequence[int], axes: list[int], shells: list[int]
+    windows: Sequence[Window], places: Sequence[int], axes: list[int], shells: list[int]
 ) -> list[list[int]]:
-    grains = _starts([slab.tessellation.offsets for slab in slabs])
+    grains = _starts([window.table for window in windows])
     rows = []
-    for b, (slab, place) in enumerate(zip(slabs, places, strict=True)):
-        nz, ny, nx = slab.shape
-        degree = -1 if slab.shell is None else slab.shell.max_degree
-        size = len(slab.tessellation)
+    for b, (window, place) in enumerate(zip(windows, places, strict=True)):
+        nz, ny, nx = window.shape
         rows.append(
-            [grains[b], size, *axes[3 * b : 3 * b + 3], nx, ny, nz, place, shells[b], degree,
-             slab.below]
+            [grains[b], window.n_grains, *axes[3 * b : 3 * b + 3], nx, ny, nz, place, shells[b],
+             window.degree, window.below]
         )  # fmt: skip
     return rows
 
@@ -262,20 +291,17 @@ def _starts(arrays: Sequence[NDArray[np.float64]]) -> list[int]:
     return [0, *accumulate(map(len, arrays))][:-1]
 
 
-def _numbers(slab: Slab, margin: float) -> tuple[float, float, float, float]:
-    tessellation, shell = slab.tessellation, slab.shell
-    slack = tessellation.slack(extent(tessellation, slab.axes)) + margin
-    if shell is None:
-        return slack, 0.0, 0.0, 0.0
-    return slack, *shell.radius_bounds, shell.gradient_bound
+def _numbers(window: Window, margin: float) -> list[float]:
+    bounds = window.shell[:SHELL_HEADER] if len(window.shell) else np.zeros(SHELL_HEADER)
+    return [window.slack + margin, *bounds]
 
 
 def descend(batch: Batch) -> Lists:
     """Candidates of the tiles of the last level: one launch a level, no waiting."""
     edges, caps = batch.levels
-    device, n = batch.table.device, len(batch.slabs)
-    most = max(len(slab.tessellation) for slab in batch.slabs)
-    tiles = [[_tiles(slab, edge) for slab in batch.slabs] for edge in edges]
+    device, n = batch.table.device, len(batch.windows)
+    most = max(window.n_grains for window in batch.windows)
+    tiles = [[_tiles(window, edge) for window in batch.windows] for edge in edges]
     room = most + sum(sum(t) * cap for t, cap in zip(tiles, caps, strict=True))
     members = torch.empty(room, dtype=torch.int32, device=device)
     torch.arange(most, dtype=torch.int32, device=device, out=members[:most])
@@ -312,7 +338,7 @@ def _level(batch: Batch, parents: Lists, edge: int, cap: int, tiles: list[int], 
 def label(
     batch: Batch, lists: Lists, labels: Tensor, gaps: Tensor | None = None, margin: float = 0.0
 ) -> None:
-    """Write the labels of all slabs into ``labels`` (voxels,) int32, which are 0.
+    """Write the labels of all windows into ``labels`` (voxels,) int32, which are 0.
 
     ``gaps`` (voxels,) float32 receives the second best score less the best, at most ``margin``,
     with which the batch must have been packed.
@@ -336,18 +362,18 @@ def add_moments(batch: Batch, lists: Lists, labels: Tensor, sums: Tensor) -> Non
 
 
 def _grid(batch: Batch) -> tuple[int, int]:
-    tiles = [_tiles(slab, batch.levels.edges[-1]) for slab in batch.slabs]
+    tiles = [_tiles(window, batch.levels.edges[-1]) for window in batch.windows]
     return max(tiles), len(tiles)
 
 
 def mark_boundary(
-    slabs: Sequence[Slab], places: Sequence[int], labels: Tensor, flags: Tensor, exposed: Tensor
+    windows: Sequence[Window], places: Sequence[int], labels: Tensor, flags: Tensor, exposed: Tensor
 ) -> None:
     """Write ``flags`` (voxels,) int8 of whole windows, and ``exposed`` (grains,) int8."""
-    nothing = [0] * (3 * len(slabs))
-    rows = np.array(_integers(slabs, places, nothing, nothing), np.int64)
-    voxels = max(slab.n_voxels for slab in slabs)
-    kernels.boundary[-(-voxels // LANES), len(slabs)](
+    nothing = [0] * (3 * len(windows))
+    rows = np.array(_integers(windows, places, nothing, nothing), np.int64)
+    voxels = max(window.n_voxels for window in windows)
+    kernels.boundary[-(-voxels // LANES), len(windows)](
         torch.from_numpy(rows).to(labels.device), labels, flags, exposed, LANES=LANES
     )
 

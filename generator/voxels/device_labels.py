@@ -18,7 +18,7 @@ from ..errors import DeviceError
 from ..machine import readable_bytes
 from .device_batch import (
     Batch,
-    Slab,
+    Window,
     add_moments,
     current,
     descend,
@@ -57,29 +57,26 @@ def labels_of(particles: Sequence[Particle], axes: Sequence[Axes], device: Devic
         If the device's memory does not suffice.
     """
     if device.is_gpu:
-        return label_windows(_slabs(particles, axes), device.name).volumes()
+        return label_windows(_windows(particles, axes), device.name).volumes()
     return [
         torch.from_numpy(label_axes(p.tessellation, *xyz, shell=p.shell))
         for p, xyz in zip(particles, axes, strict=True)
     ]
 
 
-def _slabs(particles: Sequence[Particle], axes: Sequence[Axes]) -> list[Slab]:
-    slabs = []
-    for particle, xyz in zip(particles, axes, strict=True):
-        x, y, z = (np.ascontiguousarray(axis, np.float64) for axis in xyz)
-        slabs.append(Slab(particle.tessellation, particle.shell, (x, y, z)))
-    return slabs
+def _windows(particles: Sequence[Particle], axes: Sequence[Axes]) -> list[Window]:
+    pairs = zip(particles, axes, strict=True)
+    return [Window.of(particle.tessellation, particle.shell, xyz) for particle, xyz in pairs]
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
+class Labelled:
     """Labelled windows on a device.
 
     Parameters
     ----------
-    slabs
-        The windows.
+    windows
+        As they were given.
     labels : (voxels,) int32
         Of all of them, one after the other.
     gaps : (voxels,) float32, optional
@@ -88,7 +85,7 @@ class Windows:
         Moments of all grains, where asked for.
     """
 
-    slabs: tuple[Slab, ...]
+    windows: tuple[Window, ...]
     labels: Tensor
     gaps: Tensor | None = None
     sums: Tensor | None = None
@@ -103,28 +100,28 @@ class Windows:
         return self._split(self.gaps)
 
     def _split(self, flat: Tensor) -> list[Tensor]:
-        sizes = [slab.n_voxels for slab in self.slabs]
-        return [part.view(s.shape) for part, s in zip(flat.split(sizes), self.slabs, strict=True)]
+        sizes = [window.n_voxels for window in self.windows]
+        return [part.view(s.shape) for part, s in zip(flat.split(sizes), self.windows, strict=True)]
 
     def boundaries(self) -> tuple[list[Tensor], list[Tensor]]:
         """Flags of each window's boundary voxels, int8, and of its grains that meet label 0."""
         device = str(self.labels.device)
         flags = torch.empty(len(self.labels), dtype=torch.int8, device=device)
-        grains = [len(slab.tessellation) for slab in self.slabs]
+        grains = [window.n_grains for window in self.windows]
         exposed = torch.zeros(sum(grains), dtype=torch.int8, device=device)
         with current(device):
-            mark_boundary(self.slabs, places_of(self.slabs), self.labels, flags, exposed)
+            mark_boundary(self.windows, places_of(self.windows), self.labels, flags, exposed)
         return self._split(flags), list(exposed.split(grains))
 
 
-def places_of(slabs: Sequence[Slab]) -> list[int]:
+def places_of(windows: Sequence[Window]) -> list[int]:
     """First voxel of each window."""
-    return [0, *accumulate(slab.n_voxels for slab in slabs)][:-1]
+    return [0, *accumulate(window.n_voxels for window in windows)][:-1]
 
 
 def label_windows(
-    slabs: Sequence[Slab], device: str, *, margin: float | None = None, moments: bool = False
-) -> Windows:
+    windows: Sequence[Window], device: str, *, margin: float | None = None, moments: bool = False
+) -> Labelled:
     """Label windows by the kernels, in as few launches as memory and metrics allow.
 
     Parameters
@@ -140,47 +137,47 @@ def label_windows(
         If the device's memory does not suffice.
     """
     with current(device):
-        return _label_windows(tuple(slabs), device, margin, moments)
+        return _label_windows(tuple(windows), device, margin, moments)
 
 
 def _label_windows(
-    slabs: tuple[Slab, ...], device: str, margin: float | None, moments: bool
-) -> Windows:
-    voxels, grains = sum(s.n_voxels for s in slabs), sum(len(s.tessellation) for s in slabs)
+    windows: tuple[Window, ...], device: str, margin: float | None, moments: bool
+) -> Labelled:
+    voxels, grains = sum(s.n_voxels for s in windows), sum(s.n_grains for s in windows)
     _require_memory((4 if margin is None else 8) * voxels, free_bytes(device), device)
-    windows = Windows(
-        slabs,
+    labelled = Labelled(
+        windows,
         torch.zeros(voxels, dtype=torch.int32, device=device),
         None if margin is None else torch.zeros(voxels, dtype=torch.float32, device=device),
         torch.zeros((grains, 10), dtype=torch.int64, device=device) if moments else None,
     )
-    places = places_of(slabs)
-    rows = [0, *accumulate(len(slab.tessellation) for slab in slabs)]
+    places = places_of(windows)
+    rows = [0, *accumulate(window.n_grains for window in windows)]
     for squared in (False, True):
-        alike = [n for n, slab in enumerate(slabs) if slab.tessellation.squared == squared]
-        for batch in parts([slabs[n] for n in alike], LISTS_PART * free_bytes(device)):
+        alike = [n for n, window in enumerate(windows) if window.squared == squared]
+        for batch in parts([windows[n] for n in alike], LISTS_PART * free_bytes(device)):
             numbers = [alike[n] for n, _ in batch]
             pieces = [piece for _, piece in batch]
             begin = [
-                places[n] + (piece.below - slabs[n].below) * math.prod(piece.shape[1:])
+                places[n] + (piece.below - windows[n].below) * math.prod(piece.shape[1:])
                 for n, piece in zip(numbers, pieces, strict=True)
             ]
-            sums = _label_batch(packed(pieces, begin, device, margin or 0.0), windows, margin)
-            if sums is not None and windows.sums is not None:
+            sums = _label_batch(packed(pieces, begin, device, margin or 0.0), labelled, margin)
+            if sums is not None and labelled.sums is not None:
                 for n, own in zip(numbers, sums, strict=True):
-                    windows.sums[rows[n] : rows[n + 1]] += own
-    return windows
+                    labelled.sums[rows[n] : rows[n + 1]] += own
+    return labelled
 
 
-def _label_batch(batch: Batch, windows: Windows, margin: float | None) -> list[Tensor] | None:
-    """Labels, and gaps, of the batch into those of all; sums of each of its slabs, if wanted."""
+def _label_batch(batch: Batch, labelled: Labelled, margin: float | None) -> list[Tensor] | None:
+    """Labels, and gaps, of the batch into those of all; sums of each of its windows, if wanted."""
     lists = descend(batch)
-    label(batch, lists, windows.labels, windows.gaps, margin or 0.0)
-    if windows.sums is None:
+    label(batch, lists, labelled.labels, labelled.gaps, margin or 0.0)
+    if labelled.sums is None:
         return None
     sums = torch.zeros((len(batch.table), 10), dtype=torch.int64, device=batch.table.device)
-    add_moments(batch, lists, windows.labels, sums)
-    return list(sums.split([len(slab.tessellation) for slab in batch.slabs]))
+    add_moments(batch, lists, labelled.labels, sums)
+    return list(sums.split([window.n_grains for window in batch.windows]))
 
 
 def _require_memory(needed: float, free: float, device: str) -> None:
@@ -192,12 +189,12 @@ def _require_memory(needed: float, free: float, device: str) -> None:
         raise DeviceError(msg)
 
 
-def moments_of(windows: Windows) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:
+def moments_of(labelled: Labelled) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:
     """Sums and exposed grains of each window, as `morphology_from_sums` takes them."""
-    assert windows.sums is not None
-    grains = [len(slab.tessellation) for slab in windows.slabs]
-    sums = windows.sums.double().cpu().split(grains)  # whole numbers below 2^53
-    exposed = windows.boundaries()[1]
+    assert labelled.sums is not None
+    grains = [window.n_grains for window in labelled.windows]
+    sums = labelled.sums.double().cpu().split(grains)  # whole numbers below 2^53
+    exposed = labelled.boundaries()[1]
     return [s.numpy() for s in sums], [e.cpu().numpy().astype(np.bool_) for e in exposed]
 
 
@@ -211,6 +208,6 @@ def morphologies_of(
     DeviceError
         If the device's memory does not suffice.
     """
-    slabs = _slabs(particles, [grid.axes for grid in grids])
-    sums, exposed = moments_of(label_windows(slabs, device.name, moments=True))
+    windows = _windows(particles, [grid.axes for grid in grids])
+    sums, exposed = moments_of(label_windows(windows, device.name, moments=True))
     return [morphology_from_sums(*found) for found in zip(sums, exposed, grids, strict=True)]

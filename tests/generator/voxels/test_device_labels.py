@@ -1,5 +1,7 @@
 """Labels by the kernels of a GPU; without one Triton's interpreter runs them."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from cathodegrain.generator.devices import CPU
 from cathodegrain.generator.errors import DeviceError
 from cathodegrain.generator.shell.shell import Shell
 from cathodegrain.generator.voxels import device_batch, device_labels
-from cathodegrain.generator.voxels.device_batch import Slab
+from cathodegrain.generator.voxels.device_batch import Window
 from cathodegrain.generator.voxels.device_labels import label_windows, labels_of, moments_of
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_axes, label_brute_force
@@ -53,79 +55,92 @@ def ragged(*sizes, seed=8):
     return tuple(np.sort(rng.uniform(-16, 16, n)) for n in sizes)
 
 
-def expected(slab):
-    return label_axes(slab.tessellation, *slab.axes, shell=slab.shell, threads=1)
+class Case(NamedTuple):
+    """What is to be labelled."""
+
+    tessellation: Any
+    shell: Any
+    axes: Any
 
 
-def differing(slabs, device, **options):
+def labelled(cases, device, **options):
+    return label_windows([Window.of(*case) for case in cases], device, **options)
+
+
+def expected(case):
+    return label_axes(case.tessellation, *case.axes, shell=case.shell, threads=1)
+
+
+def differing(cases, device, **options):
     """Number of voxels whose labels are not those of the compiled kernels."""
-    found = label_windows(slabs, device, **options).volumes()
-    return [int((v.cpu().numpy() != expected(s)).sum()) for v, s in zip(found, slabs, strict=True)]
+    found = labelled(cases, device, **options).volumes()
+    return [int((v.cpu().numpy() != expected(c)).sum()) for v, c in zip(found, cases, strict=True)]
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("name", STRESS)
 def test_labels_equal_brute_force_where_arithmetic_is_hard(name, metric, device):
     gbpd, axes = stressed(name, metric), cube(8)
-    found = label_windows([Slab(gbpd, None, axes)], device).volumes()[0]
+    found = labelled([Case(gbpd, None, axes)], device).volumes()[0]
     assert (found.cpu().numpy() == label_brute_force(gbpd, *axes)).all()
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_particles_of_a_batch_get_their_own_labels(metric, bumpy, device):
-    slabs = [
-        Slab(random_tessellation(60, "long", metric), bumpy, ragged(9, 4, 13)),
-        Slab(random_tessellation(1, "mild", metric), None, ragged(5, 7, 3)),
-        Slab(random_tessellation(2, "wild", metric), bumpy, cube(6)),
+    cases = [
+        Case(random_tessellation(60, "long", metric), bumpy, ragged(9, 4, 13)),
+        Case(random_tessellation(1, "mild", metric), None, ragged(5, 7, 3)),
+        Case(random_tessellation(2, "wild", metric), bumpy, cube(6)),
     ]
-    assert differing(slabs, device) == [0, 0, 0]
+    assert differing(cases, device) == [0, 0, 0]
 
 
 def test_metrics_may_be_mixed_in_a_batch(device):
-    slabs = [Slab(random_tessellation(9, "mild", metric), None, cube(5)) for metric in METRICS * 2]
-    assert differing(slabs, device) == [0, 0, 0, 0]
+    cases = [Case(random_tessellation(9, "mild", metric), None, cube(5)) for metric in METRICS * 2]
+    assert differing(cases, device) == [0, 0, 0, 0]
 
 
 def test_voxels_exactly_on_the_shell_are_inside(device):
     axis = np.arange(-6.0, 7.0)
-    slab = Slab(random_tessellation(20), ball(5.0), (axis,) * 3)
+    case = Case(random_tessellation(20), ball(5.0), (axis,) * 3)
     x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
     assert np.count_nonzero(x * x + y * y + z * z == 25) == 30
-    assert differing([slab], device) == [0]
+    assert differing([case], device) == [0]
 
 
 def test_a_shell_that_holds_no_voxel_leaves_labels_of_0(device):
-    slab = Slab(random_tessellation(20), ball(0.1), (np.arange(1.0, 5.0),) * 3)
-    assert not label_windows([slab], device).labels.any()
+    case = Case(random_tessellation(20), ball(0.1), (np.arange(1.0, 5.0),) * 3)
+    assert not labelled([case], device).labels.any()
 
 
 @pytest.mark.parametrize("room", [1, 2])
 def test_lists_that_overflow_change_no_label(room, monkeypatch, bumpy, device):
     monkeypatch.setattr(device_batch, "_cap", lambda edge, width, most: room)
-    slabs = [
-        Slab(random_tessellation(40, "mild"), bumpy, cube(9)),
-        Slab(random_tessellation(30, "long"), None, cube(6)),
+    cases = [
+        Case(random_tessellation(40, "mild"), bumpy, cube(9)),
+        Case(random_tessellation(30, "long"), None, cube(6)),
     ]
-    assert differing(slabs, device) == [0, 0]
+    assert differing(cases, device) == [0, 0]
 
 
 def test_what_does_not_fit_is_labelled_in_layers_and_measured_as_a_whole(
     monkeypatch, bumpy, device
 ):
     monkeypatch.setattr(device_batch, "CHUNK", {8: 64, 4: 32})  # tiles of 8: more layers
-    slabs = [
-        Slab(random_tessellation(40, "mild"), bumpy, ragged(6, 9, 33)),
-        Slab(random_tessellation(20, "long"), None, cube(8)),
+    cases = [
+        Case(random_tessellation(40, "mild"), bumpy, ragged(6, 9, 33)),
+        Case(random_tessellation(20, "long"), None, cube(8)),
     ]
-    one_layer = device_batch.Levels.of(slabs[:1]).list_bytes(slabs[0].layers(0, 8))
+    windows = [Window.of(*case) for case in cases]
+    one_layer = device_batch.Levels.of(windows[:1]).list_bytes(windows[0].layers(0, 8))
     monkeypatch.setattr(device_labels, "free_bytes", lambda device: 1e6)
     monkeypatch.setattr(device_labels, "LISTS_PART", 1.25e-6 * one_layer)
-    cut = list(device_batch.parts(slabs, 1.25 * one_layer))
+    cut = list(device_batch.parts(windows, 1.25 * one_layer))
     assert [piece.below for batch in cut for n, piece in batch if n == 0] == [0, 8, 16, 24, 32]
-    assert differing(slabs, device) == [0, 0]
-    sums, _ = moments_of(label_windows(slabs, device, moments=True))
-    for slab, own in zip(slabs, sums, strict=True):
-        assert (own == slow_sums(expected(slab), len(slab.tessellation))).all()
+    assert differing(cases, device) == [0, 0]
+    sums, _ = moments_of(labelled(cases, device, moments=True))
+    for case, own in zip(cases, sums, strict=True):
+        assert (own == slow_sums(expected(case), len(case.tessellation))).all()
 
 
 def slow_sums(labels, n):
@@ -137,33 +152,33 @@ def slow_sums(labels, n):
 
 
 def test_moments_are_those_of_the_labels(bumpy, device):
-    slabs = [
-        Slab(random_tessellation(30, "mild"), bumpy, cube(11)),
-        Slab(random_tessellation(7, "wild"), None, ragged(3, 9, 5)),
+    cases = [
+        Case(random_tessellation(30, "mild"), bumpy, cube(11)),
+        Case(random_tessellation(7, "wild"), None, ragged(3, 9, 5)),
     ]
-    windows = label_windows(slabs, device, moments=True)
-    for slab, sums in zip(slabs, moments_of(windows)[0], strict=True):
-        assert (sums == slow_sums(expected(slab), len(slab.tessellation))).all()
+    found = labelled(cases, device, moments=True)
+    for case, sums in zip(cases, moments_of(found)[0], strict=True):
+        assert (sums == slow_sums(expected(case), len(case.tessellation))).all()
 
 
 def test_boundaries_are_those_of_the_voxel_file(bumpy, device):
-    slabs = [
-        Slab(random_tessellation(30, "mild"), bumpy, cube(11)),
-        Slab(random_tessellation(7, "wild"), None, ragged(3, 9, 5)),
+    cases = [
+        Case(random_tessellation(30, "mild"), bumpy, cube(11)),
+        Case(random_tessellation(7, "wild"), None, ragged(3, 9, 5)),
     ]
-    windows = label_windows(slabs, device)
-    for slab, flags in zip(slabs, windows.boundaries()[0], strict=True):
-        labels = expected(slab)
+    found = labelled(cases, device)
+    for case, flags in zip(cases, found.boundaries()[0], strict=True):
+        labels = expected(case)
         assert (flags.cpu().numpy() == boundary(labels, slice(0, len(labels)))).all()
 
 
 def test_the_table_of_grains_is_that_of_the_compiled_kernels(tiny_particle, device):
     grid = Grid.around(tiny_particle.shell.radius_bounds[1], 0.12)
     axes = tuple(grid.axis(a) for a in "xyz")
-    slab = Slab(tiny_particle.tessellation, tiny_particle.shell, axes)
-    (sums,), (exposed,) = moments_of(label_windows([slab], device, moments=True))
+    case = Case(tiny_particle.tessellation, tiny_particle.shell, axes)
+    (sums,), (exposed,) = moments_of(labelled([case], device, moments=True))
     found = morphology_from_sums(sums, exposed, grid)
-    wanted = grain_morphology(expected(slab), grid, tiny_particle.n_grains)
+    wanted = grain_morphology(expected(case), grid, tiny_particle.n_grains)
     for name in vars(wanted):
         assert np.array_equal(getattr(found, name), getattr(wanted, name), equal_nan=True), name
 
@@ -172,37 +187,38 @@ def test_the_table_of_grains_is_that_of_the_compiled_kernels(tiny_particle, devi
 @pytest.mark.parametrize("margin", [0.3, 1e6])
 def test_gaps_are_second_best_scores_less_the_best(margin, metric, bumpy, device):
     gbpd, axes = random_tessellation(25, "mild", metric), cube(7)
-    windows = label_windows([Slab(gbpd, bumpy, axes)], device, margin=margin)
+    case = Case(gbpd, bumpy, axes)
+    found = labelled([case], device, margin=margin)
     z, y, x = np.meshgrid(*axes[::-1], indexing="ij")
     scores = np.sort(gbpd.scores(np.stack([x, y, z], axis=-1)), axis=-1)
-    inside = expected(windows.slabs[0]) > 0
+    inside = expected(case) > 0
     wanted = np.where(inside, np.minimum(scores[..., 1] - scores[..., 0], margin), 0)
-    found = windows.gap_volumes()[0].cpu().numpy()
-    assert found.dtype == np.float32
-    assert np.allclose(found, wanted, rtol=1e-6, atol=1e-6 * np.abs(scores).max())
-    assert (windows.volumes()[0].cpu().numpy() == expected(windows.slabs[0])).all()
+    gaps = found.gap_volumes()[0].cpu().numpy()
+    assert gaps.dtype == np.float32
+    assert np.allclose(gaps, wanted, rtol=1e-6, atol=1e-6 * np.abs(scores).max())
+    assert (found.volumes()[0].cpu().numpy() == expected(case)).all()
 
 
 def test_a_single_grain_is_nowhere_near_another(device):
-    windows = label_windows([Slab(random_tessellation(1), None, cube(4))], device, margin=2.5)
-    assert (windows.gaps == 2.5).all()
+    found = labelled([Case(random_tessellation(1), None, cube(4))], device, margin=2.5)
+    assert (found.gaps == 2.5).all()
 
 
 def test_labels_that_do_not_fit_are_refused_with_what_is_free(monkeypatch, device):
-    slab = Slab(random_tessellation(40), None, cube(8))
+    case = Case(random_tessellation(40), None, cube(8))
     monkeypatch.setattr(device_labels, "free_bytes", lambda device: 100.0)
     with pytest.raises(DeviceError, match=r"labels need 2 kB, 100 B are free; take a larger pitch"):
-        label_windows([slab], device)
+        labelled([case], device)
     monkeypatch.setattr(device_labels, "free_bytes", lambda device: 2100.0)
     with pytest.raises(DeviceError, match=r"lists of candidates of 32 layers .* larger pitch"):
-        label_windows([slab], device)
+        labelled([case], device)
 
 
 def test_the_processor_s_labels_are_those_of_the_device(tiny_particle, device):
     axes = [tuple(np.linspace(-r, r, 6) for r in (0.3, 0.5, 0.7))] * 2
     particles = [tiny_particle] * 2
-    slabs = [Slab(p.tessellation, p.shell, xyz) for p, xyz in zip(particles, axes, strict=True)]
-    own = label_windows(slabs, device).volumes()
+    cases = [Case(p.tessellation, p.shell, xyz) for p, xyz in zip(particles, axes, strict=True)]
+    own = labelled(cases, device).volumes()
     for compiled, kernel in zip(labels_of(particles, axes, CPU), own, strict=True):
         assert compiled.dtype == torch.int32
         assert torch.equal(compiled, kernel.cpu())
@@ -220,7 +236,7 @@ def test_any_grid_of_any_tessellation_is_labelled_as_by_brute_force(
 ):
     gbpd = random_tessellation(n, family, metric, seed=seed)
     axes = ragged(*shape, seed=seed)
-    found = label_windows([Slab(gbpd, None, axes)], device).volumes()[0]
+    found = labelled([Case(gbpd, None, axes)], device).volumes()[0]
     assert (found.cpu().numpy() == label_brute_force(gbpd, *axes)).all()
 
 
@@ -228,9 +244,9 @@ def test_any_grid_of_any_tessellation_is_labelled_as_by_brute_force(
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_labels_equal_the_compiled_ones_in_all_families(family, metric, bumpy, device):
-    slabs = [
-        Slab(random_tessellation(n, family, metric), shell, ragged(21, 10, 13))
+    cases = [
+        Case(random_tessellation(n, family, metric), shell, ragged(21, 10, 13))
         for n in (2, 60, 400)
         for shell in (None, bumpy)
     ]
-    assert differing(slabs, device) == [0] * 6
+    assert differing(cases, device) == [0] * 6
