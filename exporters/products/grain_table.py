@@ -18,8 +18,8 @@ grain_radial_angle       grain            f8    degree between long axis and rad
 grain_touches_shell      grain            int8  1      1 if a voxel lies at the shell
 ======================== ================ ===== ====== =====================================
 
-A grain without a voxel keeps its row: its counts and lengths are 0, the rest NaN. The whole
-label volume is in memory while it is measured: 4 bytes per voxel.
+A grain without a voxel keeps its row: its counts and lengths are 0, the rest NaN. Voxels are
+labelled, summed and forgotten 64 layers at a time.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from numpy.typing import NDArray
 from ...generator import hdf5_files
 from ...generator.errors import ExportError
 from ...generator.progress import Progress
-from ...generator.voxels.labelling import label_slab
-from ...generator.voxels.morphology import GrainMorphology, grain_morphology
+from ...generator.voxels.morphology import GrainMorphology, GrainSums
+from ...generator.voxels.slabs import grain_sums
 from ..files.cf import dimension, new_file, set_text, variable
 from ..files.provenance import source_text
 from ..particles import recipe
-from .voxels import Voxels, plan, require_voxels
+from .voxels import plan, require_voxels
 
 if TYPE_CHECKING:
     from ...generator.particle import Particle
@@ -95,11 +95,11 @@ def write(
     *,
     pitch_um: float,
     progress: Progress | None = None,
-    voxels: Voxels | None = None,
+    sums: GrainSums | None = None,
 ) -> Path:
     """Measure the grains of ``particle`` on voxels of ``pitch_um`` and write their table.
 
-    ``voxels`` are its own of that spacing, if they are at hand.
+    ``sums`` are those over its voxels of that spacing, if the caller has them.
 
     Raises
     ------
@@ -108,12 +108,8 @@ def write(
         be written.
     """
     grid = plan(particle, pitch_um).grid
-    labels = voxels.labels if voxels else label_slab(particle, grid, 0, grid.shape[0])
-    table = grain_morphology(labels, grid, particle.n_grains)
-    counts = np.concatenate([[0], table.voxel_count])
-    require_voxels(counts, particle, pitch_um)
-    if progress is not None:
-        progress("measuring grains", 0.9)
+    table = (sums or grain_sums(particle, grid, progress)).morphology(grid)
+    require_voxels(table.voxel_count, particle, pitch_um)
     with new_file(path) as file:
         _describe(file, particle, pitch_um)
         _write_rows(file, table)

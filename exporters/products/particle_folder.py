@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...generator.errors import ExportError, RecipeError, suggestion
 from ...generator.particle import Particle
@@ -34,6 +34,9 @@ from ..particles import metadata, recipe
 from .options import SIZES
 from .product import Product, Sources, Written
 from .registry import PRODUCTS, completed, product_named
+
+if TYPE_CHECKING:
+    from ..mesh.volume_mesh import VolumeMesh
 
 RECIPE = recipe.NAME
 KEPT = "mesh-vtkhdf"  # the product that keeps a mesh: it needs no further package
@@ -279,7 +282,7 @@ class ParticleFolder:
 
     @cached_property
     def _sources(self) -> Sources:
-        return Sources(self.particle, self._kept)
+        return Sources(self.particle, self._kept_mesh)
 
     @cached_property
     def _aside(self) -> Path:
@@ -340,7 +343,7 @@ class ParticleFolder:
         holding = {p["format"] for p in self.fields["products"]}
         holding |= {one.product.name for one in self._staged}
         made = [one for one in self._staged if one.product.made_of == "mesh"]
-        if not made or holding & set(_READERS["mesh"]):
+        if not made or holding & set(_MESH_READERS):
             return None
         return self.write(KEPT, {name: made[0].options[name] for name in SIZES})
 
@@ -359,10 +362,10 @@ class ParticleFolder:
         msg = f"{target} exists, {made}; --overwrite to replace it"
         raise ExportError(msg)
 
-    def _kept(self, kind: str, options: Mapping[str, Any]) -> Any:
-        """Own mesh or voxels, if they are bonded, of first order, and as ``options`` say."""
-        wanted = {**options, "order": 1, "boundaries": "bonded"}
-        for name, read in _READERS[kind].items():
+    def _kept_mesh(self, sizes: Mapping[str, Any]) -> VolumeMesh | None:
+        """Own mesh of these sizes, if there is one, bonded and of first order."""
+        wanted = {**sizes, "order": 1, "boundaries": "bonded"}
+        for name, read in _MESH_READERS.items():
             for path, made in self._found(name):
                 if all(made[key] == value for key, value in wanted.items() if key in made):
                     return read(path)
@@ -464,27 +467,21 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _mesh_of_msh(path: Path) -> Any:
+def _mesh_of_msh(path: Path) -> VolumeMesh | None:
     from ..mesh.reading import read_msh
 
     return None if PRODUCTS["mesh"].missing else read_msh(path)
 
 
-def _mesh_of_vtkhdf(path: Path) -> Any:
+def _mesh_of_vtkhdf(path: Path) -> VolumeMesh:
     from ..mesh.reading import read_vtkhdf
 
     return read_vtkhdf(path)
 
 
-def _voxels_of(path: Path) -> Any:
-    from .voxels import read
-
-    return read(path)
-
-
-_READERS: Mapping[str, Mapping[str, Callable[[Path], Any]]] = {
-    "mesh": {"mesh-vtkhdf": _mesh_of_vtkhdf, "mesh": _mesh_of_msh},
-    "voxels": {"voxels": _voxels_of},
+_MESH_READERS: Mapping[str, Callable[[Path], VolumeMesh | None]] = {
+    "mesh-vtkhdf": _mesh_of_vtkhdf,
+    "mesh": _mesh_of_msh,
 }
 
 

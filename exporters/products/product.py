@@ -15,8 +15,8 @@ from .options import SIZES, defaults
 
 if TYPE_CHECKING:
     from ...generator.particle import Particle
+    from ...generator.voxels.morphology import GrainSums
     from ..mesh.volume_mesh import VolumeMesh
-    from .voxels import Voxels
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,30 @@ class Written:
     summary: Mapping[str, Any] | None = None
 
 
-def _nothing_kept(product: str, options: Mapping[str, Any]) -> Any:
+def _nothing_kept(sizes: Mapping[str, Any]) -> VolumeMesh | None:
     return None
 
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """A particle, and what several products are made of: each mesh is made once.
+    """A particle, and what several products are made of: made once.
 
     Parameters
     ----------
     particle
         It is not changed.
     kept
-        Finds what a folder holds already: called with the name of a product, "mesh" or
-        "voxels", and its options; returns a `VolumeMesh`, `Voxels` or None.
+        Finds the mesh that a folder holds already: called with its sizes; returns a
+        `VolumeMesh` or None.
     progress
         Called with a message and the part of the work that is done.
     """
 
     particle: Particle
-    kept: Callable[[str, Mapping[str, Any]], Any] = _nothing_kept
+    kept: Callable[[Mapping[str, Any]], VolumeMesh | None] = _nothing_kept
     progress: Progress = quiet
     _meshes: dict[tuple[Any, ...], VolumeMesh] = field(default_factory=dict)
+    _sums: dict[float, GrainSums] = field(default_factory=dict)
 
     def mesh(self, options: Mapping[str, Any]) -> VolumeMesh:
         """Bonded mesh of first order, of the sizes in ``options``.
@@ -72,7 +73,7 @@ class Sources:
         sizes = {name: options[name] for name in SIZES}
         key = tuple(sizes.values())
         if key not in self._meshes:
-            self._meshes[key] = self.kept("mesh", sizes) or volume_mesh(
+            self._meshes[key] = self.kept(sizes) or volume_mesh(
                 self.particle,
                 sizes["size_um"],
                 sizes["boundary_size_um"],
@@ -81,10 +82,13 @@ class Sources:
             )
         return self._meshes[key]
 
-    def voxels(self, pitch_um: float) -> Voxels | None:
-        """The labels on voxels of a pitch, if they are there already."""
-        found: Voxels | None = self.kept("voxels", {"pitch_um": pitch_um})
-        return found
+    def keep_sums(self, pitch_um: float, sums: GrainSums) -> None:
+        """Keep the sums over the voxels of a pitch, which a product was made of."""
+        self._sums[pitch_um] = sums
+
+    def sums(self, pitch_um: float) -> GrainSums | None:
+        """The sums over the voxels of a pitch, if a product was made of these."""
+        return self._sums.get(pitch_um)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Product(ABC):
         Packages that it needs beyond the core's, and the extra that brings them.
     """
 
-    made_of: ClassVar[str] = ""  # "mesh" or "voxels", if other products are made of the same
+    made_of: ClassVar[str] = ""  # "mesh", if other products are made of the same
 
     name: str
     file: str

@@ -26,7 +26,9 @@ class _Voxels(Product):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from . import voxels
 
-        return Written(voxels.write(sources.particle, path, progress=sources.progress, **options))
+        sums = voxels.write_and_sum(sources.particle, path, progress=sources.progress, **options)
+        sources.keep_sums(options["pitch_um"], sums)
+        return Written(path)
 
     def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
         return _voxel_plan(particle, options)
@@ -43,14 +45,12 @@ class _Vti(Product):
 
 
 class _GrainTable(Product):
-    made_of = "voxels"
-
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from . import grain_table
 
-        voxels = sources.voxels(options["pitch_um"])
+        sums = sources.sums(options["pitch_um"])
         made = grain_table.write(
-            sources.particle, path, voxels=voxels, progress=sources.progress, **options
+            sources.particle, path, sums=sums, progress=sources.progress, **options
         )
         return Written(made)
 

@@ -27,7 +27,7 @@ def voxel_dataset(particle: Particle, pitch_um: float) -> xarray.Dataset:
     grid = plan(particle, pitch_um).grid
     found = window_dataset(particle, grid.axes)
     counts = found["grain_voxels"]
-    require_voxels(np.array([0, *counts.to_numpy()]), particle, pitch_um)
+    require_voxels(counts.to_numpy(), particle, pitch_um)
     volume = ("grain", counts.to_numpy() * grid.voxel_um3, {"units": "um^3"})
     return found.assign(grain_volume=volume).assign_attrs(pitch_um=pitch_um)
 

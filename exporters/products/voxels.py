@@ -53,8 +53,11 @@ from ...generator.errors import ExportError
 from ...generator.machine import available_memory, readable_bytes
 from ...generator.progress import Progress
 from ...generator.voxels.grid import Grid
-from ...generator.voxels.labelling import SLAB, label_slab
+from ...generator.voxels.labelling import SLAB
+from ...generator.voxels.morphology import GrainSums
+from ...generator.voxels.slabs import Slab, for_each_slab
 from ..files.cf import attach, dimension, new_file, set_text, variable
+from ..files.packed import create_packed, write_chunks
 from ..files.provenance import source_text
 from ..particles import recipe
 
@@ -65,7 +68,6 @@ KIND = "cathodegrain/voxels"
 VERSION = "1.0.0"
 VOLUME_DIMENSIONS: tuple[Literal["z", "y", "x"], ...] = ("z", "y", "x")
 CHUNK = 64  # voxels per edge
-GZIP_LEVEL = 6
 
 # Working layers of `boundary` and of counting, in bytes per voxel of one layer.
 WORKING_BYTES = 16
@@ -188,18 +190,30 @@ def write(
         If the spacing is not a positive number or no voxel centre falls inside the
         particle, memory or disk are too small, or the file cannot be written.
     """
+    write_and_sum(particle, path, pitch_um=pitch_um, progress=progress)
+    return Path(path)
+
+
+def write_and_sum(
+    particle: Particle,
+    path: str | Path,
+    *,
+    pitch_um: float = 0.1,
+    progress: Progress | None = None,
+) -> GrainSums:
+    """As `write`; the sums over the voxels of each grain, for a table of the grains."""
     needed = plan(particle, pitch_um)
     with new_file(path) as file:
         require_room(needed, Path(path).parent)
         _describe(file, particle)
         _create_volumes(file, needed.grid)
-        counts = _stream(file, particle, needed.grid, progress)
-        require_voxels(counts, particle, pitch_um)
-        _write_grains(file, particle, counts, needed.grid)
+        sums = _stream(file, particle, needed.grid, progress)
+        require_voxels(sums.voxel_count, particle, pitch_um)
+        _write_grains(file, particle, sums.voxel_count, needed.grid)
         _link_vtk(file, needed.grid)
         _link_nexus(file)
         _write_provenance(file, particle)
-    return Path(path)
+    return sums
 
 
 def _describe(file: h5py.File, particle: Particle) -> None:
@@ -228,16 +242,8 @@ def _create_volumes(file: h5py.File, grid: Grid) -> None:
         ("grain_id", np.int32, "grain id; 0 is outside the particle"),
         ("grain_boundary", np.int8, "whether a face neighbour has another grain id"),
     ):
-        volume = file.create_dataset(
-            name,
-            grid.shape,
-            kind,
-            chunks=tuple(min(CHUNK, n) for n in grid.shape),
-            compression="gzip",
-            compression_opts=GZIP_LEVEL,
-            shuffle=False,
-            track_times=False,
-        )
+        chunks = tuple(min(CHUNK, n) for n in grid.shape)
+        volume = create_packed(file, name, grid.shape, np.dtype(kind), chunks)
         attach(file, volume, VOLUME_DIMENSIONS)
         set_text(volume, units="1", long_name=meaning)
     flags = file["grain_boundary"]
@@ -251,28 +257,17 @@ def _create_volumes(file: h5py.File, grid: Grid) -> None:
 
 def _stream(
     file: h5py.File, particle: Particle, grid: Grid, progress: Progress | None
-) -> NDArray[np.int64]:
-    """Write all layers; voxels per grain id, (n + 1,), of which [0] is outside."""
-    counts = np.zeros(particle.n_grains + 1, np.int64)
-    layers = grid.shape[0]
-    for start in range(0, layers, SLAB):
-        stop = min(start + SLAB, layers)
-        counts += _write_slab(file, particle, grid, start, stop)
-        if progress is not None:
-            progress("labelling voxels", stop / layers)
-    return counts
+) -> GrainSums:
+    """Write all layers; the sums over the voxels of each grain."""
+    sums = GrainSums.zero(particle.n_grains)
 
+    def write(slab: Slab) -> None:
+        write_chunks(file["grain_id"], slab.start, slab.labels[slab.own])
+        write_chunks(file["grain_boundary"], slab.start, boundary(slab.labels, slab.own))
+        sums.add(slab.labels, slab.own, slab.start)
 
-def _write_slab(
-    file: h5py.File, particle: Particle, grid: Grid, start: int, stop: int
-) -> NDArray[np.int64]:
-    """Write layers ``start`` to ``stop - 1``; voxels per grain id in them."""
-    first, last = max(start - 1, 0), min(stop + 1, grid.shape[0])
-    labels = label_slab(particle, grid, first, last)
-    inner = slice(start - first, stop - first)
-    file["grain_id"][start:stop] = labels[inner]
-    file["grain_boundary"][start:stop] = boundary(labels, inner)
-    return count_voxels(labels[inner], particle.n_grains)
+    for_each_slab(particle, grid, write, progress)
+    return sums
 
 
 def boundary(labels: NDArray[np.int32], layers: slice) -> NDArray[np.int8]:
@@ -314,8 +309,8 @@ def count_voxels(labels: NDArray[np.int32], n_grains: int) -> NDArray[np.int64]:
 
 
 def require_voxels(counts: NDArray[np.int64], particle: Particle, pitch_um: float) -> None:
-    """Raise an ExportError if no voxel is inside."""
-    if not counts[1:].any():
+    """Raise an ExportError if no voxel is inside: ``counts`` are those of the grains."""
+    if not counts.any():
         msg = (
             f"no voxel centre lies inside the particle at a spacing of {pitch_um:g} um; its "
             f"diameter is {particle.shell.diameter_um:.3g} um, choose a small part of that"
@@ -324,10 +319,10 @@ def require_voxels(counts: NDArray[np.int64], particle: Particle, pitch_um: floa
 
 
 def _write_grains(
-    file: h5py.File, particle: Particle, counts: NDArray[np.int64], grid: Grid
+    file: h5py.File, particle: Particle, voxels: NDArray[np.int64], grid: Grid
 ) -> None:
     """Table of the grains."""
-    grains, voxels = particle.tessellation, counts[1:]
+    grains = particle.tessellation
     ids = np.arange(1, particle.n_grains + 1, dtype=np.int32)
     dimension(file, "grain", ids, long_name="grain id; 0 is outside")
     dimension(file, "component", _numbers(3), long_name="x, y, z")

@@ -141,7 +141,7 @@ def _write_array(
     for block in _blocks(particle, grid, counts, progress):
         sizes.append(len(block))
         pending = _write_base64(file, pending + block)
-    require_voxels(counts, particle, grid.spacing)
+    require_voxels(counts[1:], particle, grid.spacing)
     file.write(b64encode(pending))
     end = file.tell()
     file.seek(start)

@@ -38,11 +38,20 @@ def label_grid(particle: Particle, grid: Grid, *, threads: int | None = None) ->
 
 
 def label_slab(
-    particle: Particle, grid: Grid, start: int, stop: int, *, threads: int | None = None
+    particle: Particle,
+    grid: Grid,
+    start: int,
+    stop: int,
+    *,
+    threads: int | None = None,
+    out: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]:
-    """Layers ``start`` to ``stop - 1`` along z of `label_grid`, (stop - start, ny, nx) int32."""
+    """Layers ``start`` to ``stop - 1`` along z of `label_grid`, (stop - start, ny, nx) int32.
+
+    They are written to ``out`` if it is given, C-contiguous.
+    """
     axes = (grid.axis("x"), grid.axis("y"), grid.axis("z")[start:stop])
-    return label_axes(particle.tessellation, *axes, shell=particle.shell, threads=threads)
+    return label_axes(particle.tessellation, *axes, shell=particle.shell, threads=threads, out=out)
 
 
 def label_axes(
@@ -53,6 +62,7 @@ def label_axes(
     *,
     shell: Shell | None = None,
     threads: int | None = None,
+    out: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]:
     """One plus the index of the grain at every (z, y, x), 0 outside the shell if given.
 
@@ -60,22 +70,24 @@ def label_axes(
     ----------
     x, y, z : (nx,), (ny,), (nz,) float
         Ascending coordinates; they need not be equidistant.
+    out
+        C-contiguous array for the result; a new one if left out.
     """
     x, y, z = _as_compiled(x, y, z)
-    out = np.empty((len(z), len(y), len(x)), np.int32)
+    result = np.empty((len(z), len(y), len(x)), np.int32) if out is None else out
     table, degree = (NO_SHELL, 0) if shell is None else (shell.table, shell.max_degree)
     slack = tessellation.slack(extent(tessellation, (x, y, z)))
-    edge = block_edge(out.shape)
+    edge = block_edge(result.shape)
 
     def label(corner: tuple[int, ...]) -> None:
         k, j, i = corner
         gbpd_kernels.label_block(
             x, y, z, k, j, i, edge, tessellation.table, tessellation.squared, slack,
-            table, degree, out,
+            table, degree, result,
         )  # fmt: skip
 
-    run_all(label, product(*(range(0, n, edge) for n in out.shape)), threads)
-    return out
+    run_all(label, product(*(range(0, n, edge) for n in result.shape)), threads)
+    return result
 
 
 def label_brute_force(

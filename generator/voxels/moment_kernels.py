@@ -6,20 +6,21 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def add_moments(labels, sums):  # type: ignore[no-untyped-def]
+def add_moments(labels, first, sums):  # type: ignore[no-untyped-def]
     """Add to ``sums`` (n + 1, 10) the voxels of each label in (nz, ny, nx) ``labels``.
 
     Columns: their number, and the sums of x, y, z, xx, yy, zz, xy, xz and yz of their
-    indices. Whole numbers below 2^53, and so exact. A run of equal labels along x counts at
-    once.
+    indices, where the layers count from ``first``. Whole numbers below 2^53, and so exact. A
+    run of equal labels along x counts at once.
     """
     nz, ny, nx = labels.shape
-    for z in range(nz):
+    for k in range(nz):
+        z = first + k
         for y in range(ny):
             start = 0
             for x in range(1, nx + 1):
-                label = labels[z, y, start]
-                if x < nx and labels[z, y, x] == label:
+                label = labels[k, y, start]
+                if x < nx and labels[k, y, x] == label:
                     continue
                 if label > 0:
                     n = x - start
@@ -39,10 +40,13 @@ def add_moments(labels, sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def mark_exposed(labels, exposed):  # type: ignore[no-untyped-def]
-    """Mark in ``exposed`` (n + 1,) the labels with a face neighbour 0; outside all is 0."""
+def mark_exposed(labels, start, stop, exposed):  # type: ignore[no-untyped-def]
+    """Mark in ``exposed`` (n + 1,) the labels with a face neighbour 0; outside all is 0.
+
+    Voxels of the layers ``start`` to ``stop - 1`` are looked at, their neighbours lie in all.
+    """
     nz, ny, nx = labels.shape
-    for z in range(nz):
+    for z in range(start, stop):
         for y in range(ny):
             for x in range(nx):
                 label = labels[z, y, x]

@@ -71,6 +71,54 @@ class GrainMorphology:
         return len(self.voxel_count)
 
 
+@dataclass(frozen=True, eq=False)
+class GrainSums:
+    """What the morphology of grains follows from: sums over their voxels, added slab by slab.
+
+    Parameters
+    ----------
+    moments
+        (n + 1, 10) float, row i for grain id i: number of voxels, and sums of x, y, z and of
+        ``MOMENTS`` over them, in voxel indices. Whole numbers, and so exact.
+    exposed
+        (n + 1,) bool, whether a voxel has a face neighbour outside the particle.
+    """
+
+    moments: NDArray[np.float64]
+    exposed: NDArray[np.bool_]
+
+    @classmethod
+    def zero(cls, n_grains: int) -> GrainSums:
+        """Sums of no voxel yet."""
+        return cls(np.zeros((n_grains + 1, 10)), np.zeros(n_grains + 1, bool))
+
+    def add(self, labels: NDArray[np.int32], own: slice, start: int) -> None:
+        """Add the voxels of some layers.
+
+        Parameters
+        ----------
+        labels
+            (k, ny, nx) int32, the layers and those beside them; beyond all is outside.
+        own
+            The layers to add.
+        start
+            Number of the first of them in the grid.
+        """
+        moment_kernels.add_moments(labels[own], start, self.moments)
+        moment_kernels.mark_exposed(labels, own.start, own.stop, self.exposed)
+
+    @property
+    def voxel_count(self) -> NDArray[np.int64]:
+        """(n,) int64, number of voxels of each grain."""
+        return self.moments[1:, 0].astype(np.int64)
+
+    def morphology(
+        self, grid: Grid, centre_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ) -> GrainMorphology:
+        """What `grain_morphology` returns of all the layers of ``grid``."""
+        return morphology_from_sums(self.moments[1:], self.exposed[1:], grid, centre_um)
+
+
 def grain_morphology(
     labels: NDArray[np.int32],
     grid: Grid,
@@ -102,7 +150,9 @@ def grain_morphology(
     """
     n = _checked_count(labels, grid, n_grains)
     labels = np.ascontiguousarray(labels, np.int32)  # any other type would compile kernels anew
-    return morphology_from_sums(_sums(labels, n), _touching(labels, n), grid, centre_um)
+    sums = GrainSums.zero(n)
+    sums.add(labels, slice(0, len(labels)), 0)
+    return sums.morphology(grid, centre_um)
 
 
 def morphology_from_sums(
@@ -183,13 +233,6 @@ def _checked_count(labels: NDArray[np.int32], grid: Grid, n_grains: int | None) 
     return n
 
 
-def _sums(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
-    """Voxels, sums of (x, y, z) and of ``MOMENTS`` over each grain, in voxel indices, (n, 10)."""
-    sums = np.zeros((n + 1, 10))
-    moment_kernels.add_moments(labels, sums)
-    return sums[1:]
-
-
 def _matrices(moments: NDArray[np.float64]) -> NDArray[np.float64]:
     """Symmetric matrices (n, 3, 3) of the columns ``MOMENTS``."""
     order = [MOMENTS.index(name) for name in ("xx", "xy", "xz", "xy", "yy", "yz", "xz", "yz", "zz")]
@@ -206,13 +249,6 @@ def _principal(
     distinct = values[:, 2] - values[:, 1] > DISTINCT * values[:, 2]
     axis[present] = np.where(distinct[:, None], vectors[:, :, 2], np.nan)
     return lengths, axis
-
-
-def _touching(labels: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
-    """Whether a face neighbour of a grain's voxels is 0; outside the array all is 0."""
-    exposed = np.zeros(n + 1, dtype=bool)
-    moment_kernels.mark_exposed(labels, exposed)
-    return exposed[1:]
 
 
 def sphericity(mask: NDArray[np.bool_]) -> float:

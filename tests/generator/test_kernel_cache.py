@@ -17,7 +17,7 @@ KERNEL = """
 import numpy as np
 import cathodegrain.exporters.meshing.lattice
 from cathodegrain.generator.voxels import moment_kernels as kernels
-kernels.add_moments(np.zeros((1, 1, 2), np.int32), np.zeros((2, 10)))
+kernels.add_moments(np.zeros((1, 1, 2), np.int32), 0, np.zeros((2, 10)))
 print(kernels.__file__)
 """
 

@@ -294,12 +294,12 @@ def test_a_file_in_place_of_the_output_folder_is_said(tmp_path, capsys):
 
 
 def test_an_interrupted_export_leaves_nothing_behind(folder, capsys, monkeypatch):
-    from cathodegrain.exporters.products import voxels
+    from cathodegrain.generator.voxels import slabs
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(voxels, "label_slab", interrupt)
+    monkeypatch.setattr(slabs, "label_slab", interrupt)
     before = contents(folder)
     code, _, err = run(capsys, "export", folder, "--to", "voxels", "--pitch", "0.05", "--overwrite")
     assert code == 1
@@ -362,12 +362,12 @@ def test_a_disk_that_fills_while_a_file_is_written_is_said(folder, product):
 
 
 def test_too_little_memory_is_said(folder, capsys, monkeypatch):
-    from cathodegrain.exporters.products import voxels
+    from cathodegrain.generator.voxels import slabs
 
     def exhaust(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(voxels, "label_slab", exhaust)
+    monkeypatch.setattr(slabs, "label_slab", exhaust)
     code, _, err = run(capsys, "export", folder, "--to", "voxels", "--overwrite")
     assert code == 2
     assert "memory does not suffice" in err

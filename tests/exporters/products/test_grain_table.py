@@ -5,7 +5,9 @@ import xarray
 
 from cathodegrain.exporters.products import grain_table, particle_folder, voxels
 from cathodegrain.generator.errors import ExportError
+from cathodegrain.generator.voxels import slabs
 from cathodegrain.generator.voxels.grid import Grid
+from cathodegrain.generator.voxels.labelling import label_slab
 from cathodegrain.generator.voxels.morphology import grain_morphology
 
 
@@ -39,20 +41,28 @@ def test_equal_particles_give_equal_bytes(tiny_particle, table, tmp_path):
     assert again.read_bytes() == table.read_bytes()
 
 
-def test_the_voxels_of_the_folder_are_measured_if_they_have_the_spacing(
+def test_a_command_labels_once_for_voxels_and_table_of_one_pitch(
     tiny_particle, table, tmp_path, monkeypatch
 ):
+    labelled = []
+
+    def counting(particle, grid, *layers, **given):
+        labelled.append(grid.spacing)
+        return label_slab(particle, grid, *layers, **given)
+
+    monkeypatch.setattr(slabs, "label_slab", counting)
+    monkeypatch.setattr(voxels, "read", lambda _: pytest.fail("read back"))
     folder = particle_folder.create(tiny_particle, tmp_path)
-    particle_folder.add(folder, "voxels", pitch_um=0.05)
-    with monkeypatch.context() as patch:
-        patch.setattr(grain_table, "label_slab", lambda *_: pytest.fail("labelled again"))
-        made = particle_folder.add(folder, "grain-table", pitch_um=0.05)
-    assert made.read_bytes() == table.read_bytes()
-    particle_folder.add(folder, "grain-table", pitch_um=0.1, overwrite=True)
-    assert grain_table.read(made).pitch_um == 0.1
-    (folder / "voxels.vtkhdf").write_bytes(b"damaged")
-    particle_folder.add(folder, "grain-table", pitch_um=0.05, overwrite=True)
-    assert made.read_bytes() == table.read_bytes()
+    with particle_folder.opened(folder) as opened:
+        opened.write("voxels", {"pitch_um": 0.05})
+        opened.write("grain-table", {"pitch_um": 0.05})
+    assert labelled == [0.05]
+    assert (folder / "grain_table.h5").read_bytes() == table.read_bytes()
+    with particle_folder.opened(folder) as opened:
+        opened.write("voxels", {"pitch_um": 0.1}, overwrite=True)
+        opened.write("grain-table", {"pitch_um": 0.05}, overwrite=True)
+    assert labelled == [0.05, 0.1, 0.05]
+    assert (folder / "grain_table.h5").read_bytes() == table.read_bytes()
 
 
 @pytest.mark.parametrize("product", [grain_table, voxels])
