@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import replacing
+from .packed import NUMBERS, create_packed, write_chunks
 
 
 @contextmanager
@@ -59,10 +60,14 @@ def variable(
     *,
     units: str,
     long_name: str,
-    **options: Any,
+    packed: bool = False,
 ) -> h5py.Dataset:
-    """Variable on named dimensions, with its unit; ``options`` go to h5py."""
-    dataset = file.create_dataset(name, data=data, track_times=False, **options)
+    """Variable on named dimensions, with its unit; packed into one chunk if asked to."""
+    if packed:
+        dataset = create_packed(file, name, data.shape, data.dtype, data.shape, NUMBERS)
+        write_chunks(dataset, 0, data)
+    else:
+        dataset = file.create_dataset(name, data=data, track_times=False)
     attach(file, dataset, dimensions)
     set_text(dataset, units=units, long_name=long_name)
     return dataset

@@ -144,10 +144,7 @@ def _write_rows(file: h5py.File, table: GrainMorphology) -> None:
     for name, (field, dimensions, units, long_name) in VARIABLES.items():
         data = getattr(table, field)
         data = data.astype(np.int8) if data.dtype == bool else data
-        variable(
-            file, name, data, dimensions, units=units, long_name=long_name, compression="gzip",
-            shuffle=True,
-        )  # fmt: skip
+        variable(file, name, data, dimensions, units=units, long_name=long_name, packed=True)
 
 
 def read(path: str | Path) -> GrainTable:

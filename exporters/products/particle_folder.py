@@ -93,7 +93,6 @@ def fill(
     path = recipe.write(particle, folder / RECIPE)
     fields = metadata.document(particle)
     fields["products"] = [metadata.product(folder, path, "recipe", {})]
-    metadata.write(fields, folder)
     with closing(ParticleFolder(folder, fields, particle, private=True)) as found:
         for name, options in (products or {}).items():
             found.write(name, options)
@@ -228,7 +227,7 @@ class ParticleFolder:
     given
         The particle, if the caller has it.
     private
-        Whether no other command knows the folder.
+        Whether no other command knows the folder; its metadata are not written before the end.
     """
 
     path: Path
@@ -390,7 +389,7 @@ class ParticleFolder:
             written a product otherwise that is not to be overwritten.
         """
         try:
-            if self._staged:
+            if self._staged or self.private:
                 with nullcontext() if self.private else locked(self.path, beside=True):
                     self._commit()
         except OSError as error:
@@ -420,6 +419,8 @@ class ParticleFolder:
 
     def _fields_now(self) -> dict[str, Any]:
         """Metadata as they are, of the same particle."""
+        if self.private:
+            return self.fields
         found = metadata.read(self.path)
         own, now = ([p for p in f["products"] if p["path"] == RECIPE] for f in (self.fields, found))
         if own != now:

@@ -57,7 +57,7 @@ from ...generator.voxels.labelling import SLAB
 from ...generator.voxels.morphology import GrainSums
 from ...generator.voxels.slabs import Slab, for_each_slab
 from ..files.cf import attach, dimension, new_file, set_text, variable
-from ..files.packed import create_packed, write_chunks
+from ..files.packed import LABELS, create_packed, write_chunks
 from ..files.provenance import source_text
 from ..particles import recipe
 
@@ -243,7 +243,7 @@ def _create_volumes(file: h5py.File, grid: Grid) -> None:
         ("grain_boundary", np.int8, "whether a face neighbour has another grain id"),
     ):
         chunks = tuple(min(CHUNK, n) for n in grid.shape)
-        volume = create_packed(file, name, grid.shape, np.dtype(kind), chunks)
+        volume = create_packed(file, name, grid.shape, np.dtype(kind), chunks, LABELS)
         attach(file, volume, VOLUME_DIMENSIONS)
         set_text(volume, units="1", long_name=meaning)
     flags = file["grain_boundary"]
