@@ -75,8 +75,10 @@ def test_other_particles_have_another_number_of_draws_and_an_entry_in_the_change
 
 SCRIPT = """
 import json, sys
+from functools import partial
 import numpy as np
 from cathodegrain.generator.model_card import ModelCard
+from cathodegrain.generator.streams import stream
 from cathodegrain.generator.grains.marker_net import MarkerNet
 from cathodegrain.generator.generate import generate_particle
 from test_reproducibility import CASES, GOLDEN, digest, hashes
@@ -87,6 +89,8 @@ for model in GOLDEN:
         name: hashes(generate_particle(card.with_parameters(changes), 7, index))
         for name, (index, changes) in CASES.items()
     }
+shells = [card.shell.sample(partial(stream, 7, k, "shell")).shell for k in range(20)]
+found["bounds of shells"] = digest(*(shell.table[:3] for shell in shells))
 rng = np.random.default_rng(0)
 shapes = [(128, 60), (128, 128), (64, 128), (4, 64)]
 net = MarkerNet(weights=tuple(rng.uniform(-1, 1, s) * 2 / np.sqrt(s[1]) for s in shapes),

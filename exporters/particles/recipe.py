@@ -18,6 +18,10 @@ grain_point               grain, point_key              1       identity of the 
 grain_orientation         grain, quaternion             1       crystal to sample, if there is
 ========================= ============================= ======= ==============================
 
+Attributes of ``shell_coefficient``, since version 1.1.0: ``radius_bounds``, proven lower and
+upper bound of X, um, and ``gradient_bound``, proven bound of its surface gradient, um per radian.
+They spare a reader the proof; a file without them is read as well, and they are proven then.
+
 ``/provenance/json`` holds what the particle was made from: model card, number of the draws,
 seed, index, accepted draw, derivation; ``/provenance/weights`` the file of a marker net that
 does not come with the package, byte by byte. No time stamps, no version of the program: equal
@@ -44,7 +48,7 @@ from ..files.cf import dimension, new_file, set_text, variable
 from ..files.provenance import source_text
 
 KIND = "cathodegrain/recipe"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 NAME = "recipe.h5"
 WEIGHTS = "provenance/weights"
 UPPER = ([0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])  # xx, xy, xz, yy, yz, zz
@@ -118,6 +122,9 @@ def _write_variables(file: h5py.File, particle: Particle) -> None:
         )  # fmt: skip
     for name, data, dimensions, units, long_name in rows:
         variable(file, name, data, dimensions, units=units, long_name=long_name)
+    bounds = file["shell_coefficient"].attrs
+    bounds["radius_bounds"] = np.array(particle.shell.radius_bounds)
+    bounds["gradient_bound"] = particle.shell.gradient_bound
 
 
 def read(path: str | Path) -> Particle:
@@ -166,7 +173,7 @@ def _particle(file: h5py.File) -> Particle:
     metric = file.attrs["metric"].decode()
     text = bytes(file["provenance/json"][()]).decode()
     return Particle(
-        shell=_shell(file["shell_coefficient"][:]),
+        shell=_shell(file["shell_coefficient"]),
         tessellation=Tessellation(file["grain_seed"][:], matrices, file["grain_offset"][:], metric),
         diagonals=file["grain_diagonal"][:],
         angles=file["grain_angle"][:],
@@ -181,9 +188,13 @@ def _weights(file: h5py.File) -> bytes | None:
     return file[WEIGHTS][:].tobytes() if WEIGHTS in file else None
 
 
-def _shell(coefficients: NDArray[np.float64]) -> Shell:
-    """Shell of the coefficients, its radius proven positive in every direction."""
-    shell = Shell(coefficients)
+def _shell(coefficients: h5py.Dataset) -> Shell:
+    """Shell of the coefficients, its radius proven positive in every direction.
+
+    Bounds that the file has are compared with some directions and taken as proven
+    (`Shell.with_bounds`); the check of a dataset's geometry proves them again.
+    """
+    shell, found = Shell(coefficients[:]), coefficients.attrs
     weak = shell.weak_direction()
     if weak is not None:
         msg = (
@@ -191,7 +202,10 @@ def _shell(coefficients: NDArray[np.float64]) -> Shell:
             f"{float(shell.radius(weak)):.3g} um, expected a proof that it is positive everywhere"
         )
         raise RecipeError(msg)
-    return shell
+    if "radius_bounds" not in found:
+        return shell
+    lower, upper = map(float, found["radius_bounds"])
+    return shell.with_bounds((lower, upper), float(found["gradient_bound"]))
 
 
 def provenance_fields(provenance: Provenance) -> dict[str, Any]:

@@ -254,6 +254,24 @@ class Shell:
         """Copy with all lengths multiplied by ``factor``."""
         return Shell(self.coefficients * factor)
 
+    def with_bounds(self, radius_bounds: tuple[float, float], gradient_bound: float) -> Shell:
+        """Copy with bounds that were proven before: they are not proven again.
+
+        They are compared with X and its gradient in 512 directions, in a tenth of the time of
+        a proof. That is none: for shells of the model, radius bounds too narrow by 0.5 % of
+        the radius pass in the median, by 3 % at worst, and voxels in a layer of that thickness
+        could get wrong labels. So take bounds from where the coefficients are trusted too.
+
+        Raises
+        ------
+        ValueError
+            If the directions contradict the bounds, or prove much better ones.
+        """
+        _require_plausible(self.coefficients, radius_bounds, gradient_bound)
+        shell = Shell(self.coefficients)
+        vars(shell).update(radius_bounds=radius_bounds, gradient_bound=gradient_bound)
+        return shell
+
     def recentred(self) -> Shell:
         """Return the same body about its centroid, expanded to the same degree.
 
@@ -392,6 +410,34 @@ def _cell_bounds(
     slope = _length(gradients.T)
     slack = (slope + 0.5 * expansion.curvature * delta) * delta + expansion.rounding
     return centres.T, radii, slack
+
+
+def _require_plausible(
+    coefficients: NDArray[np.float64], bounds: tuple[float, float], steep: float
+) -> None:
+    """Raise a ValueError unless bounds lie between what one level of cells meets and proves.
+
+    A proof divides cells further; if that ends early, its bounds lie beyond those of the first
+    cells by less than the slack of these.
+    """
+    expansion, cells = _Expansion.of(coefficients), _first_cells()
+    _, delta = _caps(cells)
+    centres, radii, slack = _cell_bounds(expansion, cells)
+    slope = _length(expansion.at(centres)[1].T)
+    most = slack.max()
+    ranges = {
+        "lower bound of the radius": (bounds[0], (radii - slack).min() - most, radii.min()),
+        "upper bound of the radius": (bounds[1], radii.max(), (radii + slack).max() + most),
+        "bound of its gradient": (
+            steep,
+            slope.max() - expansion.rounding,
+            2 * (slope + expansion.curvature * delta + expansion.rounding).max(),
+        ),
+    }
+    for name, (value, least, most) in ranges.items():
+        if not least <= value <= most:
+            msg = f"the {name} is {value:g} um, expected {least:g} to {most:g} by 512 directions"
+            raise ValueError(msg)
 
 
 def radius_bounds(coefficients: NDArray[np.float64], tolerance: float) -> tuple[float, float]:

@@ -403,17 +403,20 @@ def sphere_quadrature(degree: int) -> tuple[NDArray[np.float64], NDArray[np.floa
     return directions.reshape(-1, 3), weights
 
 
-def _order_norms(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean norm |a_l| of the 2l + 1 coefficients of each degree, (L + 1,)."""
+def _weighted(coefficients: NDArray[np.float64], factors: NDArray[np.float64]) -> float:
+    r"""Sum over the degrees of \|a_l\|, the norm of 2l + 1 coefficients, times a factor each.
+
+    Recipes hold bounds that follow from it: no BLAS, whose sums depend on the processor.
+    """
     starts = np.arange(degree_of(coefficients) + 1) ** 2
-    norms: NDArray[np.float64] = np.sqrt(np.add.reduceat(np.square(coefficients), starts))
-    return norms
+    norms = np.sqrt(np.add.reduceat(np.square(coefficients), starts))
+    return math.fsum(norms * factors)
 
 
 def amplitude_bound(coefficients: NDArray[np.float64]) -> float:
     r"""Bound of \|X\| on the sphere, sum of \|a_l\| sqrt((2l + 1) / 4 pi)."""
     degree = np.arange(degree_of(coefficients) + 1)
-    return float(_order_norms(coefficients) @ np.sqrt((2 * degree + 1) / (4 * np.pi)))
+    return _weighted(coefficients, np.sqrt((2 * degree + 1) / (4 * np.pi)))
 
 
 def gradient_bound(coefficients: NDArray[np.float64]) -> float:
@@ -431,7 +434,7 @@ def gradient_bound(coefficients: NDArray[np.float64]) -> float:
     """
     degree = np.arange(degree_of(coefficients) + 1)
     factor = degree * (degree + 1) * (2 * degree + 1) / (8 * np.pi)
-    return float(_order_norms(coefficients) @ np.sqrt(factor))
+    return _weighted(coefficients, np.sqrt(factor))
 
 
 def curvature_bound(coefficients: NDArray[np.float64]) -> float:
@@ -446,4 +449,4 @@ def curvature_bound(coefficients: NDArray[np.float64]) -> float:
     degree = np.arange(degree_of(coefficients) + 1)
     k = degree * (degree + 1)
     factor = (2 * degree + 1) / (4 * np.pi) * k * (3 * k - 2) / 8
-    return float(_order_norms(coefficients) @ np.sqrt(factor))
+    return _weighted(coefficients, np.sqrt(factor))

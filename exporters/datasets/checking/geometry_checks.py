@@ -11,6 +11,7 @@ import numpy as np
 from ....generator import hdf5_files
 from ....generator.errors import CathodegrainError
 from ....generator.particle import Particle
+from ....generator.shell.shell import Shell
 from ....generator.voxels.labelling import label_slab
 from ...particles import recipe
 from ...products import grain_table, voxels
@@ -51,6 +52,10 @@ def _against_recipe(fields: Mapping[str, Any], particle: Particle) -> Iterator[s
     for key, value in expected.items():
         if not np.isclose(found[key], value, rtol=1e-6):
             yield f"shell.{key} {found[key]}, the recipe has {value:.9g}"
+    given = [*shell.radius_bounds, shell.gradient_bound]
+    proven = Shell(shell.coefficients)
+    if not np.allclose(given, again := [*proven.radius_bounds, proven.gradient_bound], rtol=1e-9):
+        yield f"the recipe has the bounds {given} um of the radius and its gradient, proven {again}"
 
 
 def _volume_problem(volume: float, particle: Particle, spacing: float) -> Iterator[str]:

@@ -10,6 +10,7 @@ from cathodegrain.exporters.particles import recipe
 from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator.errors import RecipeError
 from cathodegrain.generator.generate import regenerate
+from cathodegrain.generator.shell import shell as shell_module
 from cathodegrain.generator.streams import DRAWS
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_grid
@@ -34,6 +35,7 @@ def test_recipe_gives_back_the_particle(oriented, path):
     for name in ("diagonals", "angles", "origin", "orientations"):
         np.testing.assert_array_equal(getattr(again, name), getattr(oriented, name))
     np.testing.assert_array_equal(again.shell.coefficients, oriented.shell.coefficients)
+    np.testing.assert_array_equal(again.shell.table, oriented.shell.table)
     assert again.tessellation.metric == oriented.tessellation.metric
     assert recipe.provenance_fields(again.provenance) == recipe.provenance_fields(
         oriented.provenance
@@ -143,4 +145,38 @@ def test_a_shell_that_is_not_positive_everywhere_is_refused(path):
     with h5py.File(path, "r+") as file:
         file["shell_coefficient"][2] = -2 * file["shell_coefficient"][0]  # a dent along +z
     with pytest.raises(RecipeError, match=r"shell_coefficient: the radius .* is -.* um"):
+        recipe.read(path)
+
+
+def test_reading_proves_no_bounds_that_the_recipe_has(oriented, path, monkeypatch):
+    for name in ("radius_bounds", "steepest"):
+        monkeypatch.setattr(shell_module, name, lambda *_: pytest.fail("proven again"))
+    np.testing.assert_array_equal(recipe.read(path).shell.table, oriented.shell.table)
+
+
+def test_bounds_that_an_older_recipe_does_not_have_are_proven(oriented, path):
+    with h5py.File(path, "r+") as file:
+        for name in ("radius_bounds", "gradient_bound"):
+            del file["shell_coefficient"].attrs[name]
+    np.testing.assert_array_equal(recipe.read(path).shell.table, oriented.shell.table)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("radius_bounds", [1.5, 1.8], "lower bound of the radius is 1.5 um, expected"),
+        ("radius_bounds", [-9, 1.8], "lower bound of the radius is -9 um, expected"),
+        ("radius_bounds", [0.8, 1.2], "upper bound of the radius is 1.2 um, expected"),
+        ("radius_bounds", [0.8, 1e6], r"upper bound of the radius is 1e\+06 um, expected"),
+        ("radius_bounds", [0.8, np.nan], "upper bound of the radius is nan um, expected"),
+        ("radius_bounds", [1.1], "not enough values"),
+        ("gradient_bound", 0.1, "bound of its gradient is 0.1 um, expected"),
+        ("gradient_bound", np.inf, "bound of its gradient is inf um, expected"),
+        ("gradient_bound", b"steep", "is not a readable recipe"),
+    ],
+)
+def test_bounds_that_the_coefficients_contradict_are_refused(path, name, value, told):
+    with h5py.File(path, "r+") as file:
+        file["shell_coefficient"].attrs[name] = value
+    with pytest.raises(RecipeError, match=told):
         recipe.read(path)

@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import elliprg
 
 from cathodegrain.generator.errors import GenerationError
+from cathodegrain.generator.shell import shell as shell_module
 from cathodegrain.generator.shell.shell import Shell, radius_bounds, weak_direction
 from cathodegrain.generator.shell.spherical_harmonics import (
     curvature_bound,
@@ -229,6 +230,31 @@ def test_the_gradient_bound_is_at_most_a_tenth_above_the_steepest_slope(seed, ro
     missed = 0.025 * curvature_bound(shell.coefficients)
     assert slopes.max() * (1 - 1e-9) <= shell.gradient_bound < 1.1 * (slopes.max() + missed)
     assert shell.gradient_bound <= gradient_bound(shell.coefficients)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(0, 9), st.floats(0, 30))
+def test_proven_bounds_are_taken_and_those_that_a_direction_contradicts_are_not(
+    seed, max_degree, roughness
+):
+    shell = random_shell(seed, roughness, max_degree)
+    (lower, upper), steep = shell.radius_bounds, shell.gradient_bound
+    again = Shell(shell.coefficients).with_bounds((lower, upper), steep)
+    np.testing.assert_array_equal(again.table, shell.table)
+    off = 0.2 * (upper - lower) + 0.002 * abs(upper)
+    for bounds in ((lower + off, upper), (lower, upper - off)):
+        with pytest.raises(ValueError, match=r"bound of the radius is .* by 512 directions"):
+            shell.with_bounds(bounds, steep)
+    if steep > 1e-6:
+        with pytest.raises(ValueError, match=r"bound of its gradient is .* by 512 directions"):
+            shell.with_bounds((lower, upper), 0.5 * steep)
+
+
+def test_bounds_that_a_proof_leaves_when_it_ends_early_are_taken(monkeypatch):
+    monkeypatch.setattr(shell_module, "MAX_CELLS", 2048)
+    shell = random_shell(3, roughness=30, max_degree=30)
+    again = Shell(shell.coefficients).with_bounds(shell.radius_bounds, shell.gradient_bound)
+    np.testing.assert_array_equal(again.table, shell.table)
 
 
 def test_subdivision_ends_with_valid_bounds_at_zero_tolerance():

@@ -168,6 +168,16 @@ def test_a_volume_that_is_not_the_shells_is_found(folder):
     assert "p000002: voxels.vtkhdf and grain_table.h5 count other voxels" in told
 
 
+def test_bounds_that_are_not_proven_are_found(folder):
+    with h5py.File(place(folder, 1, "recipe.h5"), "r+") as file:
+        bounds = file["shell_coefficient"].attrs["radius_bounds"]
+        file["shell_coefficient"].attrs["radius_bounds"] = bounds * [1, 1 + 1e-6]
+    relist(folder, 1)
+    assert found(folder, "hashes") == []
+    told = "\n".join(found(folder))
+    assert "particles/00/p000001: the recipe has the bounds" in told
+
+
 def test_a_mesh_of_another_particle_is_found(folder, tmp_path):
     made(tmp_path / "other", {**MESHED, "count": 1, "parameters": {"shell.diameter_um": 1.3}})
     shutil.copy(place(tmp_path / "other", 0, "mesh.msh"), place(folder, 0, "mesh.msh"))
