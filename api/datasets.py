@@ -39,6 +39,7 @@ def build_dataset(
     executor: str | None = None,
     hours: float = 24.0,
     shard: str | None = None,
+    device: str = "cpu",
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -61,6 +62,9 @@ def build_dataset(
         Limit of time of a SLURM task.
     shard
         "i/n": every n-th particle from the i-th on; no index is made.
+    device
+        Where voxels are labelled: "cpu", "cuda", "cuda:N" or "auto". Files are the same. On a GPU
+        one process labels for all; not with an ``executor``.
     strict
         Stop at the first particle that cannot be made.
     progress
@@ -76,15 +80,22 @@ def build_dataset(
     DatasetError
         Lists every way in which the configuration is not valid; or if files cannot be
         written.
+    DeviceError
+        If the device is not there or not usable.
     """
     from .exporters.datasets.making.build import Shard, build, planned
     from .exporters.datasets.making.engines import engine_for
+    from .generator.devices import device_named
 
+    place = device_named(device)
     plan = planned(config, parent, parameters or {})
     engine = engine_for(jobs, executor, Path(out), hours)
     part = None if shard is None else Shard.parse(shard)
     origin = None if parent is None else Path(parent)
-    return build(plan, Path(out), engine, parent=origin, shard=part, strict=strict, show=progress)
+    return build(
+        plan, Path(out), engine, parent=origin, shard=part, strict=strict, show=progress,
+        device=place,
+    )  # fmt: skip
 
 
 def verify_dataset(

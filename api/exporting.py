@@ -400,10 +400,17 @@ def picture(source: Source, *, cut: str = "quarter", pixels: int = 800) -> Savab
 
 
 @overload
-def export(folder: str | Path, products: str, *, overwrite: bool = ..., **options: Any) -> Path: ...
+def export(
+    folder: str | Path, products: str, *, overwrite: bool = ..., device: str = ..., **options: Any
+) -> Path: ...
 @overload
 def export(
-    folder: str | Path, products: Iterable[str], *, overwrite: bool = ..., **options: Any
+    folder: str | Path,
+    products: Iterable[str],
+    *,
+    overwrite: bool = ...,
+    device: str = ...,
+    **options: Any,
 ) -> dict[str, Path]: ...
 def export(
     folder: str | Path,
@@ -411,6 +418,7 @@ def export(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    device: str = "cpu",
     **options: Any,
 ) -> Path | dict[str, Path]:
     """Write products of a particle into its folder, as ``cathodegrain export``.
@@ -428,6 +436,8 @@ def export(
         with other options is refused.
     progress
         Called with a message and the part of a product that is done.
+    device
+        Where voxels are labelled: "cpu", "cuda", "cuda:N" or "auto". Files are the same.
     options
         Those of the products, for example ``pitch_um=0.05``; each takes those that concern it.
 
@@ -441,11 +451,16 @@ def export(
     ExportError
         If there is no such product or option, a package is missing, another file is in the
         way, or a product cannot be written.
+    DeviceError
+        If the device is not there, not usable, or its memory does not suffice.
     """
     from .exporters.products.particle_folder import write_all
+    from .generator.devices import device_named
+    from .generator.voxels.slabs import label_slab_on
 
+    label = label_slab_on(device_named(device))
     names = [products] if isinstance(products, str) else list(products)
-    paths = write_all(folder, names, options, overwrite=overwrite, progress=progress)
+    paths = write_all(folder, names, options, overwrite=overwrite, progress=progress, label=label)
     return paths[names[0]] if isinstance(products, str) else paths
 
 

@@ -77,8 +77,8 @@ class Bench:
 
     def labelled(self, cases: list[Case], **options: Any) -> Any:
         """Labels by the kernels, on the device."""
-        from cathodegrain.generator.voxels.device_batch import Window
         from cathodegrain.generator.voxels.device_labels import label_windows
+        from cathodegrain.generator.voxels.window import Window
 
         return label_windows([Window.of(*case) for case in cases], self.device, **options)
 
@@ -294,7 +294,7 @@ def batch(bench: Bench) -> Iterator[Result]:
     ):
         differing += int((volume.cpu().numpy() != own).sum())
         slow = np.zeros((len(case.tessellation) + 1, 10))
-        add_moments(own, slow)
+        add_moments(own, 0, slow)
         moved += int((sums != slow[1:]).sum())
     yield equal(f"{n} particles of {diameter:g} um", differing, sum(w.size for w in wanted))
     yield equal("their moments", moved, 10 * sum(len(s.tessellation) for s in cases), "sums")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from ...generator import devices
 
 Set = Annotated[
     list[str] | None,
@@ -41,6 +44,9 @@ def assignments(settings: list[str] | None) -> dict[str, Any]:
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]
+Device = Annotated[
+    str, Parameter(help="Where voxels are labelled, alike: cpu, cuda, cuda:N or auto.")
+]
 REPLACED = "choose another --out, or --overwrite to replace"
 
 
@@ -49,6 +55,24 @@ def require_free(paths: Iterable[Path], overwrite: bool) -> None:
     from ..files.atomic import require_free as required
 
     required(paths, overwrite, REPLACED)
+
+
+def usable(name: str) -> devices.Device:
+    """The device that --device names.
+
+    Raises
+    ------
+    DeviceError
+        If it is not there or not usable.
+    """
+    from ...generator.devices import device_named
+    from ...generator.errors import DeviceError
+
+    try:
+        return device_named(name)
+    except DeviceError as error:
+        msg = f"--{error}"
+        raise DeviceError(msg) from error
 
 
 def flag(parameter: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .arguments import Json, Set, assignments
+from .arguments import Device, Json, Set, assignments, usable
 from .terminal import progress_bar, tell
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def build(
         str | None,
         Parameter(help="i/n: every n-th particle from the i-th on, i from 0; no index is made."),
     ] = None,
+    device: Device = "cpu",
     strict: Annotated[
         bool, Parameter(negative="", help="Stop at the first particle that cannot be made.")
     ] = False,
@@ -59,6 +60,7 @@ def build(
     from ..datasets.making.build import Shard, build as build_dataset, planned
     from ..datasets.making.engines import engine_for
 
+    place = usable(device)
     plan = planned(config, parent, assignments(settings))
     if dry_run:
         _tell_estimate(plan, parent, out, jobs, json_output)
@@ -67,9 +69,10 @@ def build(
     part = None if shard is None else Shard.parse(shard)
     with progress_bar(plan.name) as show:
         report = build_dataset(
-            plan, out, engine, parent=parent, shard=part, strict=strict, show=show
+            plan, out, engine, parent=parent, shard=part, strict=strict, show=show, device=place
         )
-    _tell_report(report, plan, out, json_output)
+    taken = {} if device == "cpu" else {"device": str(place)}
+    _tell_report(report, plan, out, taken, json_output)
     return 1 if report.failed else 0
 
 
@@ -108,7 +111,9 @@ def index(folder: Folder, /, *, jobs: Jobs = None, json_output: Json = False) ->
     tell({"dataset": str(folder), **contents}, json_output)
 
 
-def _tell_report(report: Report, plan: DatasetConfig, out: Path, json_output: bool) -> None:
+def _tell_report(
+    report: Report, plan: DatasetConfig, out: Path, taken: dict[str, str], json_output: bool
+) -> None:
     failed = {outcome.index: outcome.reason for outcome in report.failed}
     rows: dict[str, Any] = {
         "dataset": str(out),
@@ -116,6 +121,7 @@ def _tell_report(report: Report, plan: DatasetConfig, out: Path, json_output: bo
         "made": report.made,
         "present": report.present,
         "failed": len(failed),
+        **taken,
     }
     if json_output:
         tell(rows | {"failures": {str(k): why for k, why in failed.items()}}, json_output)

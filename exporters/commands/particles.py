@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .arguments import DryRun, Json, Overwrite, Set, assignments
+from .arguments import DryRun, Json, Overwrite, Set, assignments, usable
 from .terminal import file_rows, tell
 from .write_products import ProductOptions, plan_rows, product_names, write_products
 
@@ -39,6 +39,7 @@ def generate(
     from ...generator.model_card import ModelCard
     from ..datasets.config import MOST
 
+    usable(options.device)  # refused before anything is read
     card = ModelCard.load(model).with_parameters(assignments(settings))
     names = product_names(products)
     if not 1 <= count <= MOST["count"]:
@@ -67,6 +68,7 @@ def regenerate(
     from ...generator.generate import regenerate as again
     from ..products.particle_folder import load
 
+    usable(options.device)
     names = product_names(products)
     particle = again(load(parent), assignments(settings))
     _write(particle, out, names, options, overwrite, json_output)
@@ -89,6 +91,7 @@ def export(
     from ...generator.errors import ExportError
     from ..products.particle_folder import load
 
+    usable(options.device)
     names = product_names(to) + _solver_names(solvers)
     if not names:
         msg = "nothing to write: give --to PRODUCT or --for SOLVER"

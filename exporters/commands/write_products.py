@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..products.options import OPTIONS
+from .arguments import Device, usable
 from .terminal import cost, progress_bar
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class ProductOptions:
     force: Annotated[
         bool, Parameter(negative="", help="Write a mesh although it fails its certificate.")
     ] = _default("force")
+    device: Device = "cpu"
 
     def of(self, name: str) -> dict[str, Any]:
         """Options of one product."""
@@ -124,6 +126,7 @@ def write_products(
     folder: Path, names: list[str], options: ProductOptions, overwrite: bool
 ) -> dict[str, Any]:
     """Write products; rows of what was written, with a mesh's certificate, once, after it."""
+    from ...generator.voxels.slabs import label_slab_on
     from ..products.particle_folder import opened
 
     rows: dict[str, Any] = {}
@@ -131,7 +134,10 @@ def write_products(
     names = _for_several_sizes(names, options.sizes)
     if not names:
         return rows
-    with opened(folder) as found:
+    place = usable(options.device)
+    if options.device != "cpu":
+        rows["device"] = str(place)
+    with opened(folder, label=label_slab_on(place)) as found:
         for name in names:
             started = time.process_time()
             with progress_bar(name) as show:

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from ...generator import hdf5_files
 from ...generator.errors import ExportError
 from ...generator.progress import Progress
+from ...generator.voxels.labelling import LabelSlab, label_slab
 from ...generator.voxels.morphology import GrainMorphology, GrainSums
 from ...generator.voxels.slabs import grain_sums
 from ..files.cf import dimension, new_file, set_text, variable
@@ -96,10 +97,12 @@ def write(
     pitch_um: float,
     progress: Progress | None = None,
     sums: GrainSums | None = None,
+    label: LabelSlab = label_slab,
 ) -> Path:
     """Measure the grains of ``particle`` on voxels of ``pitch_um`` and write their table.
 
-    ``sums`` are those over its voxels of that spacing, if the caller has them.
+    ``sums`` are those over its voxels of that spacing, if the caller has them; if not, ``label``
+    labels them.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def write(
         be written.
     """
     grid = plan(particle, pitch_um).grid
-    table = (sums or grain_sums(particle, grid, progress)).morphology(grid)
+    table = (sums or grain_sums(particle, grid, progress, label)).morphology(grid)
     require_voxels(table.voxel_count, particle, pitch_um)
     with new_file(path) as file:
         _describe(file, particle, pitch_um)

@@ -36,6 +36,7 @@ from .product import Product, Sources, Written
 from .registry import PRODUCTS, completed, product_named
 
 if TYPE_CHECKING:
+    from ...generator.voxels.labelling import LabelSlab
     from ..mesh.volume_mesh import VolumeMesh
 
 RECIPE = recipe.NAME
@@ -81,7 +82,10 @@ def _make(particle: Particle, folder: Path) -> None:
 
 
 def fill(
-    particle: Particle, folder: Path, products: Mapping[str, Mapping[str, Any]] | None = None
+    particle: Particle,
+    folder: Path,
+    products: Mapping[str, Mapping[str, Any]] | None = None,
+    label: LabelSlab | None = None,
 ) -> None:
     """Write recipe, metadata and products into an empty folder that no other command knows.
 
@@ -89,11 +93,13 @@ def fill(
     ----------
     products
         Options of each product, by its name.
+    label
+        What labels layers of voxels; the processor if left out.
     """
     path = recipe.write(particle, folder / RECIPE)
     fields = metadata.document(particle)
     fields["products"] = [metadata.product(folder, path, "recipe", {})]
-    with closing(ParticleFolder(folder, fields, particle, private=True)) as found:
+    with closing(ParticleFolder(folder, fields, particle, label, private=True)) as found:
         for name, options in (products or {}).items():
             found.write(name, options)
 
@@ -130,7 +136,9 @@ def load(folder: str | Path) -> Particle:
 
 
 @contextmanager
-def opened(folder: str | Path, *, particle: Particle | None = None) -> Iterator[ParticleFolder]:
+def opened(
+    folder: str | Path, *, particle: Particle | None = None, label: LabelSlab | None = None
+) -> Iterator[ParticleFolder]:
     """Give the folder of a particle to write products into; they are there after the block.
 
     If the block raises, what was complete by then is kept.
@@ -139,6 +147,8 @@ def opened(folder: str | Path, *, particle: Particle | None = None) -> Iterator[
     ----------
     particle
         That of the folder, if the caller has it.
+    label
+        What labels layers of voxels; the processor if left out.
 
     Raises
     ------
@@ -147,7 +157,7 @@ def opened(folder: str | Path, *, particle: Particle | None = None) -> Iterator[
     ExportError
         If it cannot be written, or another command changes it for too long.
     """
-    found = ParticleFolder.read(folder, particle)
+    found = ParticleFolder.read(folder, particle, label)
     try:
         yield found
     finally:
@@ -181,6 +191,7 @@ def write_all(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    label: LabelSlab | None = None,
 ) -> dict[str, Path]:
     """Write several products; each takes those of the options that concern it.
 
@@ -195,7 +206,7 @@ def write_all(
         msg = f"no option {unknown[0]!r} of {list(names)}; {meant}"
         raise ExportError(msg)
     paths = {}
-    with opened(folder) as found:
+    with opened(folder, label=label) as found:
         for name, product in zip(names, products, strict=True):
             own = {option: given[option] for option in product.options if option in given}
             written = found.write(product.name, own, overwrite=overwrite, progress=progress)
@@ -226,6 +237,8 @@ class ParticleFolder:
         Content of its particle.json.
     given
         The particle, if the caller has it.
+    label
+        What labels layers of voxels; the processor if None.
     private
         Whether no other command knows the folder; its metadata are not written before the end.
     """
@@ -233,14 +246,20 @@ class ParticleFolder:
     path: Path
     fields: dict[str, Any]
     given: Particle | None = None
+    label: LabelSlab | None = None
     private: bool = False
     _staged: list[_Staged] = field(default_factory=list)
     _sha256: dict[tuple[Path, int, int], str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: str | Path, particle: Particle | None = None) -> ParticleFolder:
+    def read(
+        cls,
+        folder: str | Path,
+        particle: Particle | None = None,
+        label: LabelSlab | None = None,
+    ) -> ParticleFolder:
         """Folder with validated metadata."""
-        return cls(Path(folder), metadata.read(folder), particle)
+        return cls(Path(folder), metadata.read(folder), particle, label)
 
     @cached_property
     def particle(self) -> Particle:
@@ -281,7 +300,8 @@ class ParticleFolder:
 
     @cached_property
     def _sources(self) -> Sources:
-        return Sources(self.particle, self._kept_mesh)
+        sources = Sources(self.particle, self._kept_mesh)
+        return sources if self.label is None else replace(sources, label=self.label)
 
     @cached_property
     def _aside(self) -> Path:
@@ -468,19 +488,19 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _mesh_of_msh(path: Path) -> VolumeMesh | None:
+def _mesh_of_msh(path: Path) -> Any:
     from ..mesh.reading import read_msh
 
     return None if PRODUCTS["mesh"].missing else read_msh(path)
 
 
-def _mesh_of_vtkhdf(path: Path) -> VolumeMesh:
+def _mesh_of_vtkhdf(path: Path) -> Any:
     from ..mesh.reading import read_vtkhdf
 
     return read_vtkhdf(path)
 
 
-_MESH_READERS: Mapping[str, Callable[[Path], VolumeMesh | None]] = {
+_MESH_READERS: Mapping[str, Callable[[Path], Any]] = {
     "mesh-vtkhdf": _mesh_of_vtkhdf,
     "mesh": _mesh_of_msh,
 }

@@ -14,7 +14,12 @@ from ...generator.requirements import missing, require
 from .options import SIZES, defaults
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ...generator.particle import Particle
+    from ...generator.voxels.grid import Grid
+    from ...generator.voxels.labelling import LabelSlab
     from ...generator.voxels.morphology import GrainSums
     from ..mesh.volume_mesh import VolumeMesh
 
@@ -35,6 +40,19 @@ class Written:
     summary: Mapping[str, Any] | None = None
 
 
+def _on_processor(
+    particle: Particle,
+    grid: Grid,
+    start: int,
+    stop: int,
+    *,
+    out: NDArray[np.int32] | None = None,
+) -> NDArray[np.int32]:
+    from ...generator.voxels.labelling import label_slab
+
+    return label_slab(particle, grid, start, stop, out=out)
+
+
 def _nothing_kept(sizes: Mapping[str, Any]) -> VolumeMesh | None:
     return None
 
@@ -52,11 +70,14 @@ class Sources:
         `VolumeMesh` or None.
     progress
         Called with a message and the part of the work that is done.
+    label
+        What labels layers of voxels: the processor, or a GPU. The labels are the same.
     """
 
     particle: Particle
     kept: Callable[[Mapping[str, Any]], VolumeMesh | None] = _nothing_kept
     progress: Progress = quiet
+    label: LabelSlab = _on_processor
     _meshes: dict[tuple[Any, ...], VolumeMesh] = field(default_factory=dict)
     _sums: dict[float, GrainSums] = field(default_factory=dict)
 

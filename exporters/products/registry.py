@@ -26,7 +26,9 @@ class _Voxels(Product):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from . import voxels
 
-        sums = voxels.write_and_sum(sources.particle, path, progress=sources.progress, **options)
+        sums = voxels.write_and_sum(
+            sources.particle, path, progress=sources.progress, label=sources.label, **options
+        )
         sources.keep_sums(options["pitch_um"], sums)
         return Written(path)
 
@@ -38,7 +40,10 @@ class _Vti(Product):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from . import vti
 
-        return Written(vti.write(sources.particle, path, progress=sources.progress, **options))
+        made = vti.write(
+            sources.particle, path, progress=sources.progress, label=sources.label, **options
+        )
+        return Written(made)
 
     def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
         return _voxel_plan(particle, options)
@@ -50,8 +55,9 @@ class _GrainTable(Product):
 
         sums = sources.sums(options["pitch_um"])
         made = grain_table.write(
-            sources.particle, path, sums=sums, progress=sources.progress, **options
-        )
+            sources.particle, path, sums=sums, progress=sources.progress, label=sources.label,
+            **options,
+        )  # fmt: skip
         return Written(made)
 
     def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:

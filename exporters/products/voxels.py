@@ -53,7 +53,7 @@ from ...generator.errors import ExportError
 from ...generator.machine import available_memory, readable_bytes
 from ...generator.progress import Progress
 from ...generator.voxels.grid import Grid
-from ...generator.voxels.labelling import SLAB
+from ...generator.voxels.labelling import SLAB, LabelSlab, label_slab
 from ...generator.voxels.morphology import GrainSums
 from ...generator.voxels.slabs import Slab, for_each_slab
 from ..files.cf import attach, dimension, new_file, set_text, variable
@@ -174,6 +174,7 @@ def write(
     *,
     pitch_um: float = 0.1,
     progress: Progress | None = None,
+    label: LabelSlab = label_slab,
 ) -> Path:
     """Write the voxels of ``particle``; equal particles give equal bytes.
 
@@ -183,6 +184,8 @@ def write(
         Edge of a voxel, um.
     progress
         Called after each slab with a message and the part of the work that is done.
+    label
+        What labels layers of voxels.
 
     Raises
     ------
@@ -190,7 +193,7 @@ def write(
         If the spacing is not a positive number or no voxel centre falls inside the
         particle, memory or disk are too small, or the file cannot be written.
     """
-    write_and_sum(particle, path, pitch_um=pitch_um, progress=progress)
+    write_and_sum(particle, path, pitch_um=pitch_um, progress=progress, label=label)
     return Path(path)
 
 
@@ -200,6 +203,7 @@ def write_and_sum(
     *,
     pitch_um: float = 0.1,
     progress: Progress | None = None,
+    label: LabelSlab = label_slab,
 ) -> GrainSums:
     """As `write`; the sums over the voxels of each grain, for a table of the grains."""
     needed = plan(particle, pitch_um)
@@ -207,7 +211,7 @@ def write_and_sum(
         require_room(needed, Path(path).parent)
         _describe(file, particle)
         _create_volumes(file, needed.grid)
-        sums = _stream(file, particle, needed.grid, progress)
+        sums = _stream(file, particle, needed.grid, progress, label)
         require_voxels(sums.voxel_count, particle, pitch_um)
         _write_grains(file, particle, sums.voxel_count, needed.grid)
         _link_vtk(file, needed.grid)
@@ -256,7 +260,7 @@ def _create_volumes(file: h5py.File, grid: Grid) -> None:
 
 
 def _stream(
-    file: h5py.File, particle: Particle, grid: Grid, progress: Progress | None
+    file: h5py.File, particle: Particle, grid: Grid, progress: Progress | None, label: LabelSlab
 ) -> GrainSums:
     """Write all layers; the sums over the voxels of each grain."""
     sums = GrainSums.zero(particle.n_grains)
@@ -266,7 +270,7 @@ def _stream(
         write_chunks(file["grain_boundary"], slab.start, boundary(slab.labels, slab.own))
         sums.add(slab.labels, slab.own, slab.start)
 
-    for_each_slab(particle, grid, write, progress)
+    for_each_slab(particle, grid, write, progress, label)
     return sums
 
 

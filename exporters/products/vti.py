@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError
 from ...generator.progress import Progress
 from ...generator.voxels.grid import Grid
-from ...generator.voxels.labelling import SLAB, label_slab
+from ...generator.voxels.labelling import SLAB, LabelSlab, label_slab
 from ..files.atomic import replacing
 from .voxels import Plan, Voxels, count_voxels, plan, require_room, require_voxels
 
@@ -70,6 +70,7 @@ def write(
     pitch_um: float = 0.1,
     unit: Unit = "m",
     progress: Progress | None = None,
+    label: LabelSlab = label_slab,
 ) -> Path:
     """Write the grain ids of ``particle``; equal particles give equal bytes.
 
@@ -81,6 +82,8 @@ def write(
         Unit of the lengths in the file, "m" or "um".
     progress
         Called after each slab with a message and the part of the work that is done.
+    label
+        What labels layers of voxels.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def write(
         require_room(needed, temporary.parent)
         with temporary.open("wb") as file:
             file.write(_head(particle, needed.grid, unit).encode("ascii", "xmlcharrefreplace"))
-            _write_array(file, particle, needed.grid, progress)
+            _write_array(file, particle, needed.grid, progress, label)
             file.write(TAIL.encode())
     return Path(path)
 
@@ -130,7 +133,7 @@ def _length(um: float, unit: Unit) -> str:
 
 
 def _write_array(
-    file: IO[bytes], particle: Particle, grid: Grid, progress: Progress | None
+    file: IO[bytes], particle: Particle, grid: Grid, progress: Progress | None, label: LabelSlab
 ) -> None:
     """Write compressed layers, then go back and fill in their sizes."""
     nz, ny, nx = grid.shape
@@ -138,7 +141,7 @@ def _write_array(
     sizes, pending = [], b""
     start = file.tell()
     file.write(_sizes(nz, ny, nx, [0] * nz))
-    for block in _blocks(particle, grid, counts, progress):
+    for block in _blocks(particle, grid, counts, progress, label):
         sizes.append(len(block))
         pending = _write_base64(file, pending + block)
     require_voxels(counts[1:], particle, grid.spacing)
@@ -150,13 +153,17 @@ def _write_array(
 
 
 def _blocks(
-    particle: Particle, grid: Grid, counts: NDArray[np.int64], progress: Progress | None
+    particle: Particle,
+    grid: Grid,
+    counts: NDArray[np.int64],
+    progress: Progress | None,
+    label: LabelSlab,
 ) -> Iterator[bytes]:
     """Compressed layers, z ascending; adds the voxels of each grain id to ``counts``."""
     layers = grid.shape[0]
     for start in range(0, layers, SLAB):
         stop = min(start + SLAB, layers)
-        labels = label_slab(particle, grid, start, stop)
+        labels = label(particle, grid, start, stop)
         counts += count_voxels(labels, particle.n_grains)
         yield from (zlib.compress(layer.astype("<i4", copy=False), ZLIB_LEVEL) for layer in labels)
         del labels  # else it would be there while the next slab is labelled

@@ -18,7 +18,6 @@ from ..errors import DeviceError
 from ..machine import readable_bytes
 from .device_batch import (
     Batch,
-    Window,
     add_moments,
     current,
     descend,
@@ -31,6 +30,7 @@ from .device_batch import (
 from .grid import Axes, Grid
 from .labelling import label_axes
 from .morphology import GrainMorphology, morphology_from_sums
+from .window import Window
 
 if TYPE_CHECKING:
     from ..particle import Particle
@@ -62,6 +62,42 @@ def labels_of(particles: Sequence[Particle], axes: Sequence[Axes], device: Devic
         torch.from_numpy(label_axes(p.tessellation, *xyz, shell=p.shell))
         for p, xyz in zip(particles, axes, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class DeviceSlabs:
+    """Layers of a grid by a GPU: a `labelling.LabelSlab`.
+
+    Parameters
+    ----------
+    device
+        Name of the GPU, as torch has it.
+    """
+
+    device: str
+
+    def __call__(
+        self,
+        particle: Particle,
+        grid: Grid,
+        start: int,
+        stop: int,
+        *,
+        out: NDArray[np.int32] | None = None,
+    ) -> NDArray[np.int32]:
+        """Layers ``start`` to ``stop - 1``, (stop - start, ny, nx) int32, in ``out`` if given.
+
+        Raises
+        ------
+        DeviceError
+            If the device's memory does not suffice.
+        """
+        window = Window.of(particle.tessellation, particle.shell, grid.axes).layers(start, stop)
+        labels = label_windows([window], self.device).volumes()[0]
+        if out is None:
+            return labels.cpu().numpy()
+        torch.from_numpy(out).copy_(labels)
+        return out
 
 
 def _windows(particles: Sequence[Particle], axes: Sequence[Axes]) -> list[Window]:

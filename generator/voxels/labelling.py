@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 NO_SHELL = np.empty(0)
 SLAB = 64  # layers of voxels that a streamed export labels at a time
+
+
+class LabelSlab(Protocol):
+    """Whatever labels layers of a grid as `label_slab` does: the processor, or a GPU."""
+
+    def __call__(
+        self,
+        particle: Particle,
+        grid: Grid,
+        start: int,
+        stop: int,
+        *,
+        out: NDArray[np.int32] | None = None,
+    ) -> NDArray[np.int32]:
+        """Layers ``start`` to ``stop - 1``, (stop - start, ny, nx) int32, in ``out`` if given."""
 
 
 def label_grid(particle: Particle, grid: Grid, *, threads: int | None = None) -> NDArray[np.int32]:

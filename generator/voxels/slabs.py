@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..devices import Device
 from ..progress import Progress
 from .grid import Grid
-from .labelling import SLAB, label_slab
+from .labelling import SLAB, LabelSlab, label_slab
 from .morphology import GrainSums
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def for_each_slab(
     grid: Grid,
     use: Callable[[Slab], None],
     progress: Progress | None = None,
+    label: LabelSlab = label_slab,
 ) -> None:
     """Label the grid slab by slab, z ascending; one is in memory at a time.
 
@@ -51,6 +53,8 @@ def for_each_slab(
         Called with each slab, of which it keeps nothing.
     progress
         Called after each slab with a message and the part of the work that is done.
+    label
+        What labels layers.
     """
     layers, *plane = grid.shape
     buffer = np.empty((min(SLAB + 2, layers), *plane), np.int32)
@@ -61,19 +65,33 @@ def for_each_slab(
         known = labelled - before  # the last two layers of the slab before
         buffer[:known] = buffer[before - first : labelled - first]
         if after > labelled:
-            label_slab(particle, grid, labelled, after, out=buffer[known : after - before])
+            label(particle, grid, labelled, after, out=buffer[known : after - before])
         first, labelled = before, after
         use(Slab(buffer[: after - before], slice(start - before, stop - before), start))
         if progress is not None:
             progress("labelling voxels", stop / layers)
 
 
-def grain_sums(particle: Particle, grid: Grid, progress: Progress | None = None) -> GrainSums:
+def label_slab_on(device: Device) -> LabelSlab:
+    """What labels layers of voxels on a device."""
+    if not device.is_gpu:
+        return label_slab
+    from .device_labels import DeviceSlabs
+
+    return DeviceSlabs(device.name)
+
+
+def grain_sums(
+    particle: Particle,
+    grid: Grid,
+    progress: Progress | None = None,
+    label: LabelSlab = label_slab,
+) -> GrainSums:
     """Sums over the voxels of each grain; the labels are forgotten slab by slab."""
     sums = GrainSums.zero(particle.n_grains)
 
     def add(slab: Slab) -> None:
         sums.add(slab.labels, slab.own, slab.start)
 
-    for_each_slab(particle, grid, add, progress)
+    for_each_slab(particle, grid, add, progress, label)
     return sums

@@ -96,3 +96,16 @@ def test_an_unknown_device_is_refused_before_anything_is_read():
             function("no such folder", device="gpu")
     with pytest.raises(cg.CathodegrainError, match="device is 'gpu'"):
         cg.labels_of(["no such folder"], device="gpu")
+
+
+@pytest.mark.parametrize("device", ["device-kernels"])
+def test_files_do_not_depend_on_the_device(particles, gpu, device, tmp_path):
+    folders = {}
+    for name in ("cpu", gpu):
+        folders[name] = cg.save(particles[0], tmp_path / name)
+        for products in (["grain-table"], ["voxels", "voxels-vti"]):  # summed alone, and written
+            cg.export(folders[name], products, pitch_um=PITCH_UM, device=name)
+    for path in folders["cpu"].iterdir():
+        assert path.read_bytes() == (folders[gpu] / path.name).read_bytes(), path.name
+    assert len(list(folders[gpu].iterdir())) == 5
+    assert '"device' not in (folders[gpu] / "particle.json").read_text()

@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ....generator.devices import CPU, Device
 from ....generator.errors import DatasetError
+from ....generator.voxels.labelling import LabelSlab
+from ....generator.voxels.slabs import label_slab_on
 from ...files.provenance import sha256
 from ...particles import metadata
 from ...products.registry import PRODUCTS
@@ -21,7 +25,7 @@ from .. import layout, manifest
 from ..config import DatasetConfig, from_fields, load
 from ..folder import Dataset, changing, derived, on_disk, prepare, read, write_document
 from ..requirements import require
-from .engines import Engine
+from .engines import Engine, Processes, in_this_process
 from .particle_task import Outcome, ParticleTask
 
 if TYPE_CHECKING:
@@ -92,10 +96,12 @@ def build(
     shard: Shard | None = None,
     strict: bool = False,
     show: Show | None = None,
+    device: Device = CPU,
 ) -> Report:
     """Make the particles of a dataset that are not there yet, and finish it.
 
-    With a shard its particles are made only; `finish` is called when all are there.
+    With a shard its particles are made only; `finish` is called when all are there. On a GPU one
+    process labels the voxels for all processes of the engine; files do not depend on the device.
 
     Raises
     ------
@@ -109,12 +115,33 @@ def build(
         PRODUCTS[product.name].require()
     dataset = prepare(config, folder)
     origin = None if parent is None else str(parent.resolve())
-    task = ParticleTask(str(folder.resolve()), config.sha256, origin)
     indices = config.indices if shard is None else config.indices[shard.number :: shard.of]
-    report = _run(task, indices, engine, strict, show)
+    with _labelling(engine, device) as label:
+        task = ParticleTask(str(folder.resolve()), config.sha256, origin, label)
+        report = _run(task, indices, engine, strict, show)
     if shard is None and not report.stopped and not _is_current(dataset, report):
         finish(folder, engine, show, FINISH_WAIT_S)
     return report
+
+
+@contextmanager
+def _labelling(engine: Engine, device: Device) -> Iterator[LabelSlab | None]:
+    """What labels voxels for the tasks of an engine."""
+    if not device.is_gpu:
+        yield None
+    elif isinstance(engine, Processes):
+        from .label_process import label_process
+
+        with label_process(device.name) as label:
+            yield label
+    elif engine is in_this_process:
+        yield label_slab_on(device)
+    else:
+        msg = (
+            f"the device {device.name} is this computer's: tasks of an executor cannot use it; "
+            "build with --shard on each computer that has a GPU"
+        )
+        raise DatasetError(msg)
 
 
 def _run(

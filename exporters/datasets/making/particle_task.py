@@ -20,6 +20,7 @@ from ....generator.errors import CathodegrainError, DatasetError, RecipeError
 from ....generator.generate import generate_particle, regenerate
 from ....generator.particle import Particle
 from ....generator.streams import DRAWS
+from ....generator.voxels.labelling import LabelSlab
 from ...files.atomic import AlreadyThere, exchange, is_abandoned, put, replacing_folder
 from ...files.documents import document_text
 from ...particles import metadata
@@ -63,11 +64,14 @@ class ParticleTask:
         Of its configuration: another dataset that takes its place is noticed.
     parent
         Folder of the dataset that it is derived from, if it is.
+    label
+        What labels layers of voxels; the processor if None.
     """
 
     folder: str
     config_sha256: str
     parent: str | None = None
+    label: LabelSlab | None = None
 
     def __call__(self, index: int) -> Outcome:
         """Make the particle number ``index``.
@@ -134,7 +138,7 @@ class ParticleTask:
 
         with replacing_folder(target, place) as temporary:
             products = {p.name: p.options for p in config.products_of(index)}
-            particle_folder.fill(particle, temporary, products)
+            particle_folder.fill(particle, temporary, products, self.label)
 
     def _particle(self, config: DatasetConfig, index: int) -> Particle:
         if config.origin is None:

@@ -398,6 +398,12 @@ def test_export_says_what_it_would_write(ran):
     assert ran.json["mesh_memory_bytes_estimate"] > 0
 
 
+@line("export particles/p000000 --to grain-table --pitch 0.25 --device auto --json")
+def test_export_says_what_auto_took(ran):
+    took = ran.json["device"]
+    assert took.startswith(("cpu (", "cuda:0 ("))
+
+
 @line("export meshed/p000000 --for calculix --size 0.24")
 def test_for_names_solvers(ran):
     assert Path("meshed/p000000/calculix/expansion.inp").is_file()

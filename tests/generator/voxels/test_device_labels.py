@@ -15,11 +15,11 @@ from cathodegrain.generator.devices import CPU
 from cathodegrain.generator.errors import DeviceError
 from cathodegrain.generator.shell.shell import Shell
 from cathodegrain.generator.voxels import device_batch, device_labels
-from cathodegrain.generator.voxels.device_batch import Window
 from cathodegrain.generator.voxels.device_labels import label_windows, labels_of, moments_of
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_axes, label_brute_force
 from cathodegrain.generator.voxels.morphology import grain_morphology, morphology_from_sums
+from cathodegrain.generator.voxels.window import Window
 from kernel_device import KERNEL_DEVICE
 from tessellations import FAMILIES, STRESS, random_tessellation, stressed, voxel_axis
 
