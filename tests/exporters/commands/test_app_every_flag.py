@@ -398,8 +398,9 @@ def test_export_says_what_it_would_write(ran):
     assert ran.json["mesh_memory_bytes_estimate"] > 0
 
 
-@line("export particles/p000000 --to grain-table --pitch 0.25 --device auto --json")
-def test_export_says_what_auto_took(ran):
+@each(*made_by("--pitch 0.25 --device auto --json", "grain-table"),
+      "dataset build configs/two.toml --out made --jobs 1 --device auto --json")  # fmt: skip
+def test_what_the_device_auto_took_is_told(ran):
     took = ran.json["device"]
     assert took.startswith(("cpu (", "cuda:0 ("))
 

@@ -5,7 +5,6 @@ import xarray
 
 from cathodegrain.exporters.products import grain_table, particle_folder, voxels
 from cathodegrain.generator.errors import ExportError
-from cathodegrain.generator.voxels import slabs
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_slab
 from cathodegrain.generator.voxels.morphology import grain_morphology
@@ -50,15 +49,14 @@ def test_a_command_labels_once_for_voxels_and_table_of_one_pitch(
         labelled.append(grid.spacing)
         return label_slab(particle, grid, *layers, **given)
 
-    monkeypatch.setattr(slabs, "label_slab", counting)
     monkeypatch.setattr(voxels, "read", lambda _: pytest.fail("read back"))
     folder = particle_folder.create(tiny_particle, tmp_path)
-    with particle_folder.opened(folder) as opened:
+    with particle_folder.opened(folder, label=counting) as opened:
         opened.write("voxels", {"pitch_um": 0.05})
         opened.write("grain-table", {"pitch_um": 0.05})
     assert labelled == [0.05]
     assert (folder / "grain_table.h5").read_bytes() == table.read_bytes()
-    with particle_folder.opened(folder) as opened:
+    with particle_folder.opened(folder, label=counting) as opened:
         opened.write("voxels", {"pitch_um": 0.1}, overwrite=True)
         opened.write("grain-table", {"pitch_um": 0.05}, overwrite=True)
     assert labelled == [0.05, 0.1, 0.05]

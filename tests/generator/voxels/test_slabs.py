@@ -52,9 +52,8 @@ def test_every_layer_is_labelled_once(small_particle, grid, monkeypatch):
         labelled.extend(range(start, stop))
         out[:] = 0
 
-    monkeypatch.setattr(slabs, "label_slab", noting)
     monkeypatch.setattr(slabs, "SLAB", 7)
-    for_each_slab(small_particle, grid, lambda slab: None)
+    for_each_slab(small_particle, grid, lambda slab: None, label=noting)
     assert labelled == list(range(60))
 
 
