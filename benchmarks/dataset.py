@@ -7,6 +7,7 @@ consecutive ones of the shipped card, none picked. Memory is the peak of each wo
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from cathodegrain.exporters.datasets.making.engines import Processes
 from cathodegrain.exporters.datasets.making.particle_task import Outcome, ParticleTask
 from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.model_card import ModelCard
 from timing import Result, machine, peak_bytes, table
 
 SEED = 2026
@@ -31,6 +33,7 @@ VOXELS_BAR = 2.0
 EFFICIENCY_BAR = 85.0  # per cent, from one process to two
 VERIFY_BAR = 60.0  # s for 200 particles
 LARGE = (10_000, 1_000_000)
+TABLE = {"pitch_um": 0.1}
 SMALL = {"shell": {"diameter_um": 1.0}}  # particles of the quick run
 
 
@@ -38,13 +41,15 @@ SMALL = {"shell": {"diameter_um": 1.0}}  # particles of the quick run
 class Size:
     """How much is measured."""
 
+    repeats: int = 15  # particles of one diameter
+    diameter_um: float = 8.0
     throughput: int = 60  # particles
     count: int = 200  # particles of the whole build
     meshes: int = 5
     parameters: Mapping[str, Any] | None = None
 
 
-QUICK = Size(throughput=4, count=6, meshes=1, parameters=SMALL)
+QUICK = Size(repeats=1, diameter_um=1.0, throughput=4, count=6, meshes=1, parameters=SMALL)
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,35 @@ def timed_build(
         return time.perf_counter() - start, outcomes
 
 
+def one_particle(size: Size) -> Iterator[Result]:
+    """CPU time of a particle of 8 um, or of a small one in the quick run."""
+    card = ModelCard.load("nmc811").with_parameters({"shell.diameter_um": size.diameter_um})
+    for name, products in (
+        ("recipe", {}),
+        ("recipe and table", {"grain-table": TABLE}),
+        ("recipe, voxels of 0.1 um and table", {"voxels": TABLE, "grain-table": TABLE}),
+    ):
+        cpu_seconds(card, 0, products)  # caches are filled
+        times = [cpu_seconds(card, index, products) for index in range(size.repeats)]
+        yield Result(
+            name=f"{size.diameter_um:g} um, {name}: CPU time",
+            value=1e3 * statistics.median(times),
+            unit=" ms",
+            details=f"median of {size.repeats} particles",
+        )
+
+
+def cpu_seconds(card: ModelCard, index: int, products: Mapping[str, Any]) -> float:
+    """CPU time of this process for a particle and its folder."""
+    with TemporaryDirectory() as folder:
+        start = time.process_time()
+        particle_folder.fill(generate_particle(card, SEED, index), Path(folder), products)
+        return time.process_time() - start
+
+
 def throughput(size: Size) -> Iterator[Result]:
     """Particles a second, use of the second core, memory of a worker."""
+    yield from one_particle(size)
     voxels = {"voxels": {"pitch_um": 0.1}}
     cases: dict[str, tuple[dict[str, Any], float, type[MeasuredTask]]] = {
         "recipes alone, as generate makes them": ({}, RECIPES_BAR, RecipeTask),

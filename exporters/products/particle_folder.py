@@ -387,7 +387,8 @@ class ParticleFolder:
         for name, read in _MESH_READERS.items():
             for path, made in self._found(name):
                 if all(made[key] == value for key, value in wanted.items() if key in made):
-                    return read(path)
+                    found: VolumeMesh | None = read(path)
+                    return found
         return None
 
     def _found(self, name: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -24,9 +24,9 @@ The same arrays hang by hard links in two more places, at no cost: ``/VTKHDF/Cel
 ImageData; its Origin is the *corner* of the first voxel) and ``/entry/data`` (the default
 plot of NeXus). ``/provenance/metadata_json`` says what the particle was made from.
 
-Labels are stored in chunks of 64^3 with gzip and without shuffling bytes, which would make
-them larger. There is no ``_FillValue``: xarray would turn the ids into floating point
-numbers. No time stamps: equal particles are equal files.
+Labels are stored in chunks of 64^3, packed by libdeflate for the filter gzip, without shuffling
+bytes, which would make them larger. There is no ``_FillValue``: xarray would turn the ids into
+floating point numbers. No time stamps: equal particles are equal files.
 
 Layers are labelled, compressed and forgotten 64 at a time, with a layer more on either side
 for `grain_boundary`: the peak of memory is 66 int32 and 64 int8 layers, a few working layers

@@ -19,3 +19,9 @@ def test_the_whole_build_is_sound_and_told(tmp_path):
     assert told["2 particles: verify, all levels"].details == "0 problems"
     files = [path.stat().st_size for path in (tmp_path / "d").rglob("*") if path.is_file()]
     assert told["2 particles: size"].value == sum(files) / 1e6
+
+
+def test_the_cpu_time_of_one_particle_is_measured():
+    times = [result.value for result in benchmark.one_particle(benchmark.QUICK)]
+    assert len(times) == 3
+    assert min(times) > 0
