@@ -189,7 +189,7 @@ def fit_grains(
     jobs
         Processes; as many as cores if left out.
     device
-        "cpu" or "cuda".
+        "cpu", "cuda", "cuda:N" or "auto": a GPU if there is one. A fit in ``folder`` resumes on any.
     folder
         Where the fit keeps what it has reached: with the same folder it resumes after an
         interruption. If left out, nothing is kept.
@@ -226,7 +226,7 @@ def fit_grains(
         jobs=jobs,
         device=device,
     )
-    fitting.require_usable(training)
+    chosen = fitting.require_usable(training)
     options = SectionOptions(
         pixel_um=pixel_um,
         centre=centre,
@@ -247,7 +247,7 @@ def fit_grains(
     task = fitting.task(found, alignments(found, options), training, phantom)
     with nullcontext() if folder else TemporaryDirectory(prefix="cathodegrain-") as temporary:
         work = Path(folder or f"{temporary}/fit")
-        return fitting.fit(task, model, base, work, stages(progress), jobs=jobs)
+        return fitting.fit(task, model, base, work, stages(progress), jobs=jobs, device=chosen)
 
 
 @overload

@@ -44,7 +44,7 @@ class TrainingOptions:
     jobs: Annotated[int | None, Parameter(help="Processes; as many as cores if left out.")] = (
         TRAINING.jobs
     )
-    device: Annotated[str, Parameter(help="cpu, or cuda.")] = TRAINING.device
+    device: Annotated[str, Parameter(help="cpu, cuda, cuda:N or auto.")] = TRAINING.device
 
 
 SECTION_DEFAULTS, DEFAULTS = SectionOptions(), TrainingOptions()
@@ -83,14 +83,14 @@ def grains(
     from ..fits.grains import fitting  # needs torch
 
     options, chosen = Options(**asdict(training)), sections.parsed()
-    fitting.require_usable(options, flag)
+    device = fitting.require_usable(options, flag)
     places, model = Places(out), named(name, out, flag)
     base, phantom = ModelCard.load(shell), fitting.phantom_of(truth)
     found = read_sections(maps, chosen, flag)
     verdicts = alignments(found, chosen, flag)
     rows = section_rows(found, verdicts)
     task = fitting.task(found, verdicts, options, phantom, flag)
-    rows |= _plan_rows(task.plan, places)
+    rows |= _plan_rows(task.plan, places) | {"device": str(device)}
     if dry_run:
         tell(rows, json_output)
         return
@@ -98,7 +98,7 @@ def grains(
     started = time.perf_counter()
     result = fitting.fit(
         task, model, base, places.work, progress_bar,
-        weights_name=places.weights.name, jobs=options.jobs,
+        weights_name=places.weights.name, jobs=options.jobs, device=device,
     )  # fmt: skip
     with progress_bar("report") as show:
         result.save(out, overwrite=overwrite, progress=show)

@@ -110,7 +110,7 @@ class TrainingOptions:
     jobs
         Processes; as many as cores if left out.
     device
-        "cpu" or "cuda".
+        "cpu", "cuda", "cuda:N" or "auto".
     """
 
     config: str = "default"

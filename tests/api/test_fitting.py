@@ -201,6 +201,7 @@ def test_python_and_the_command_fit_the_same_grains(phantom, tmp_path, monkeypat
         ({"planar_steps": 0}, "planar_steps is 0, expected 1 or more"),
         ({"centre": [(1.0, 2.0)]}, "centre is given 1 times for 2 maps"),
         ({"relative_alignment": 2.0}, "relative_alignment is 2.0, expected 0 to 1"),
+        ({"device": "cuda:x"}, "device is 'cuda:x', expected cpu, cuda, cuda:N or auto"),
         ({"least_alignment": 0.99}, "level, least_alignment and all_sections set the test"),
     ],
 )

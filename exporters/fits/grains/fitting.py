@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ....generator.errors import FitError, suggestion
+from ....generator.devices import CPU, Device, device_named
+from ....generator.errors import DeviceError, FitError, suggestion
 from ....generator.fitting.grains.evaluation import (
     Evaluation,
     against_sections,
     against_truth,
 )
 from ....generator.fitting.grains.fit import GrainFit, farthest, fitted_card, require_fittable
-from ....generator.fitting.grains.networks import devices
 from ....generator.fitting.grains.planar_fit import PlanarFitSettings
 from ....generator.fitting.grains.run import final_score
 from ....generator.fitting.grains.training import CONFIGS, TrainingConfig
@@ -97,20 +97,29 @@ class Task:
     phantom: str | None
 
 
-def require_usable(options: TrainingOptions, option: Spelling = str) -> None:
-    """Refuse, before anything is read, what would end a fit that has begun; with all reasons."""
-    problems = []
+def require_usable(options: TrainingOptions, option: Spelling = str) -> Device:
+    """Device to train on.
+
+    Raises
+    ------
+    FitError
+        Before anything is read, if something would end a fit that has begun; with all reasons.
+    """
+    problems, device = [], CPU
     if not 1 <= options.seeds <= 100:
         problems.append(f"{option('seeds')} is {options.seeds}, expected 1 to 100 nets")
     for name, least in {"steps": 1, "planar_steps": 1, "jobs": 1, "seed": 0}.items():
         value = getattr(options, name)
         if value is not None and value < least:
             problems.append(f"{option(name)} is {value}, expected {least} or more")
-    if options.device not in (known := devices()):
-        problems.append(f"{option('device')} is {options.device!r}, expected {' or '.join(known)}")
+    try:
+        device = device_named(options.device, kernels=False)
+    except DeviceError as error:
+        problems.append(str(error).replace("device", option("device"), 1))
     if problems:
         msg = "; ".join(problems)
         raise FitError(msg)
+    return device
 
 
 def phantom_of(path: str | Path | None) -> str | None:
@@ -155,7 +164,6 @@ def task(
         planar=PlanarFitSettings(steps=options.planar_steps),
         config=_config(options, farthest(kept)),
         entropies=tuple(range(options.seed, options.seed + options.seeds)),
-        device=options.device,
     )
     return Task(sections=tuple(sections), alignments=tuple(alignments), plan=plan, phantom=phantom)
 
@@ -181,6 +189,7 @@ def fit(
     *,
     weights_name: str | None = None,
     jobs: int | None = None,
+    device: Device = CPU,
 ) -> GrainFitResult:
     """Card ``name`` with fitted grains, and the shells of another card.
 
@@ -192,13 +201,15 @@ def fit(
         Of the file that weights are saved in, if not after the card.
     jobs
         Processes; as many as cores if left out.
+    device
+        That nets are trained on: a fit that was begun on another one is resumed.
 
     Raises
     ------
     FitError
         If the folder holds another fit, or no run comes to a score.
     """
-    found = _fitted(task, folder, jobs or usable_cores(), stages)
+    found = _fitted(task, folder, jobs or usable_cores(), device, stages)
     evaluation = _evaluated(found, task, stages)
     card = fitted_card(
         found, evaluation, shell, name, task.phantom, generator_name(),
@@ -207,13 +218,14 @@ def fit(
     return GrainFitResult(card, found, evaluation)
 
 
-def _fitted(task: Task, folder: Path, jobs: int, stages: Stages) -> GrainFit:
+def _fitted(task: Task, folder: Path, jobs: int, device: Device, stages: Stages) -> GrainFit:
     plan = task.plan
     open_folder(plan, folder)
     with stages("sections") as show:
         planar = planar_fits(plan, folder, jobs, show)
     with stages("training") as show:
-        runs = trained(plan, folder, planar, jobs, show)
+        show(f"on {device}", 0.0)
+        runs = trained(plan, folder, planar, jobs, device.name, show)
     scores = [
         final_score(run.best, plan.sections, plan.entropies[0]) if run.best else float("inf")
         for run in runs

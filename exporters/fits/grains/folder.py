@@ -50,15 +50,12 @@ class GrainFitPlan:
         How nets are trained.
     entropies
         Seed of each run.
-    device
-        That nets are trained on.
     """
 
     sections: tuple[Section, ...]
     planar: PlanarFitSettings
     config: TrainingConfig
     entropies: tuple[int, ...]
-    device: str = "cpu"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -69,7 +66,6 @@ class GrainFitPlan:
             "sections": [labels_sha256(section) for section in self.sections],
             "planar": asdict(self.planar),
             "config": json.loads(json.dumps(asdict(self.config))),
-            "device": self.device,
         }
 
 
@@ -149,17 +145,18 @@ def trained(
     folder: Path,
     planar: Sequence[SectionTessellation],
     jobs: int,
+    device: str,
     progress: Progress,
 ) -> tuple[GrainRun, ...]:
-    """Runs of all seeds, each gone on with from its file, to their ends."""
+    """Runs of all seeds, each gone on with from its file, to their ends; nets on the CPU."""
     paths = [folder / f"run-{seed}.safetensors" for seed in plan.entropies]
     with _processes(jobs, len(paths)) as (pool, queue, stop):
         futures = [
-            pool.submit(_train, plan, tuple(planar), seed, path, queue, stop)
+            pool.submit(_train, plan, tuple(planar), seed, path, device, queue, stop)
             for seed, path in zip(plan.entropies, paths, strict=True)
         ]
         _follow(futures, queue, progress)
-    return tuple(_ended(f.result(), p, plan.device) for f, p in zip(futures, paths, strict=True))
+    return tuple(_ended(f.result(), p) for f, p in zip(futures, paths, strict=True))
 
 
 @contextmanager
@@ -190,14 +187,15 @@ def _train(
     planar: tuple[SectionTessellation, ...],
     seed: int,
     path: Path,
+    device: str,
     queue: Any,
     stop: Any,
 ) -> str:
     """Train one seed and tune its best net, a file for each score; why training ended early."""
     if path.exists():
-        start = grain_fit.load(path, plan.device)
+        start = grain_fit.load(path, device)
     else:
-        start = grain_fit.first_run(plan.config, seed, plan.device)
+        start = grain_fit.first_run(plan.config, seed, device)
     run = start
     for run in grain_fit.runs(start, plan.sections, planar):
         if run.is_usable:
@@ -219,7 +217,7 @@ class _Stopped(Exception):
 
 def _tune(plan: GrainFitPlan, path: Path, queue: Any, stop: Any) -> None:
     """Tune the best net of a run's file to the sections; the file is left if it is stopped."""
-    run, last = grain_fit.load(path, plan.device), plan.config.tuning
+    run, last = grain_fit.load(path), plan.config.tuning
 
     def told(n: int, score: float) -> None:
         part = TRAINING_PART + (1 - TRAINING_PART) * n / last
@@ -232,11 +230,11 @@ def _tune(plan: GrainFitPlan, path: Path, queue: Any, stop: Any) -> None:
         grain_fit.save(grain_fit.tuned(run, plan.sections, told), temporary)
 
 
-def _ended(stopped: str, path: Path, device: str) -> GrainRun:
+def _ended(stopped: str, path: Path) -> GrainRun:
     if not path.exists():
         msg = f"{path.stem} ended before its first file: {stopped}; try another --seed"
         raise FitError(msg)
-    return replace(grain_fit.load(path, device), stopped=stopped)
+    return replace(grain_fit.load(path), stopped=stopped)
 
 
 def sentence(run: GrainRun) -> str:

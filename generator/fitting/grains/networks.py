@@ -114,8 +114,3 @@ def draw_weights(module: nn.Module, rng: np.random.Generator) -> None:
                 values = rng.uniform(-bound, bound, tuple(parameter.shape)).astype(np.float32)
                 with torch.no_grad():
                     parameter.copy_(torch.from_numpy(values))
-
-
-def devices() -> list[str]:
-    """What nets can be trained on here."""
-    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

@@ -124,6 +124,42 @@ def test_nothing_is_replaced_unasked_and_a_folder_of_another_fit_is_refused(maps
     assert not out.exists()
 
 
+def test_the_device_is_checked_before_a_map_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert fit(tmp_path / "none.tif", "--device", "cuda:1") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--device cuda:1: no NVIDIA driver or GPU is found" in said
+    assert "none.tif" not in said
+
+
+def test_auto_says_which_device_it_took_and_why(maps, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert fit(maps[0], "--device", "auto", "--dry-run", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows["device"] == "cpu (no NVIDIA driver or GPU is found (nvidia-smi says more))"
+
+
+def test_a_fit_of_version_0_2_0_resumes_whatever_its_device_was(maps, tmp_path):
+    """Its plan held the device; nothing of it is done twice, and the result is the same."""
+    out = tmp_path / "card.json"
+    assert fit(maps[0], "--out", out) == 0
+    weights, work = out.with_suffix(".safetensors"), tmp_path / "card-fit"
+    before, plan = weights.read_bytes(), json.loads((work / "plan.json").read_text("utf-8"))
+    assert "device" not in plan
+    old = json.dumps(plan | {"device": "cuda:1"})
+    (work / "plan.json").write_text(old, "utf-8")
+    for path in (out, weights):
+        path.unlink()
+    shutil.rmtree(tmp_path / "card-report")
+    tessellation = (work / "section-000.safetensors").stat().st_mtime_ns
+    assert fit(maps[0], "--out", out, "--device", "cpu") == 0
+    assert weights.read_bytes() == before
+    assert (work / "section-000.safetensors").stat().st_mtime_ns == tessellation
+    assert (work / "plan.json").read_text("utf-8") == old
+
+
 def test_dry_run_writes_nothing(maps, tmp_path, capsys):
     assert fit(*maps, "--out", tmp_path / "card.json", "--dry-run", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
@@ -143,7 +179,8 @@ def test_dry_run_writes_nothing(maps, tmp_path, capsys):
             "--planar-steps is 0, expected 1 or more; --jobs is -1, expected 1 or more; "
             "--seed is -1, expected 0 or more",
         ),
-        (["--device", "gpu"], "--device is 'gpu', expected cpu"),
+        (["--device", "gpu"], "--device is 'gpu', expected cpu, cuda, cuda:N or auto"),
+        (["--device", "mps", "--seeds", "0"], "expected 1 to 100 nets; --device mps: it has no"),
         (["--name", "Own grains"], "--name is 'Own grains', expected up to 64 small letters"),
         (["--relative-alignment", "nan"], "--relative-alignment is nan, expected 0 to 1"),
         (["--centre", "5"], "expected two numbers y,x in pixels"),
