@@ -189,7 +189,7 @@ def fit_grains(
     jobs
         Processes; as many as cores if left out.
     device
-        "cpu", "cuda", "cuda:N" or "auto": a GPU if there is one. A fit in ``folder`` resumes on any.
+        "cpu", "cuda", "cuda:N" or "auto". A fit in ``folder`` resumes on any of them.
     folder
         Where the fit keeps what it has reached: with the same folder it resumes after an
         interruption. If left out, nothing is kept.

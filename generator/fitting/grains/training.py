@@ -9,14 +9,20 @@ intensity follows the number of grains that are seen, Eq. (13),
 
 The losses of such a game say nothing about its result: states are compared by a score from
 sections alone (`section_score`), and the best is kept.
+
+What a step sees is drawn by a thread of its own while the step before it runs, but for the
+cutouts of generated grains, which depend on the net. The random numbers are drawn in the order
+of the steps all the same: nothing depends on how fast which of the two is.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -205,34 +211,70 @@ def train(
     TrainingStopped
         If a loss is not finite: the state must not be used any more.
     """
-    sections = tuple(sections)
-    for _ in range(state.step, config.epochs * config.steps):
-        grains = section_grains(
-            sections, state.rng, config.batch, config.augmentation, config.farthest
-        )
-        real = cutouts(grains, config.least_pixels)
-        hood = _neighbourhoods(config, state)
-        fake = _generated(state.generator, hood, config)
-        loss = _discriminator_step(state, config, real, fake)
-        if not config.shared:
-            hood = _neighbourhoods(config, state)
+    with ThreadPoolExecutor(1, "cutouts") as thread:
+        for batch in _batches(thread, tuple(sections), config, state):
+            hood = batch.hoods[0]
             fake = _generated(state.generator, hood, config)
-        generator_loss = _generator_step(state, config, hood, fake)
-        _note(state, real, fake, loss, generator_loss)
-        state.step += 1
-        if state.step % config.steps == 0:
-            _end_epoch(state, config)
-        yield state
+            loss = _discriminator_step(state, config, batch.real, fake)
+            if not config.shared:
+                hood = batch.hoods[1]
+                fake = _generated(state.generator, hood, config)
+            generator_loss = _generator_step(state, config, hood, fake)
+            _note(state, batch.real, fake, loss, generator_loss)
+            state.rng = batch.rng
+            state.step += 1
+            if state.step % config.steps == 0:
+                _end_epoch(state, config)
+            yield state
 
 
 class TrainingStopped(Exception):
     """A loss is not finite."""
 
 
-def _neighbourhoods(config: TrainingConfig, state: TrainingState) -> Neighbourhoods:
-    return neighbourhoods(
-        state.rng, config.batch, state.intensity, DISPLACEMENT_SCALE, config.farthest
+class Batch(NamedTuple):
+    """What a step sees and does not depend on the nets."""
+
+    real: Cutouts
+    hoods: tuple[Neighbourhoods, ...]  # one for both nets, or one for each
+    rng: np.random.Generator  # after all this was drawn
+
+
+def _batches(
+    thread: ThreadPoolExecutor,
+    sections: tuple[SectionTessellation, ...],
+    config: TrainingConfig,
+    state: TrainingState,
+) -> Iterator[Batch]:
+    """What the steps to come see, drawn one step ahead but for the first step of an epoch.
+
+    The intensity of an epoch depends on the last step of the one before it.
+    """
+    ahead = None
+    for step in range(state.step + 1, config.epochs * config.steps + 1):
+        ahead = ahead or thread.submit(_batch, sections, config, state.intensity, state.rng)
+        batch = ahead.result()
+        is_last = step % config.steps == 0
+        ahead = (
+            None if is_last else thread.submit(_batch, sections, config, state.intensity, batch.rng)
+        )
+        yield batch
+
+
+def _batch(
+    sections: tuple[SectionTessellation, ...],
+    config: TrainingConfig,
+    intensity: float,
+    rng: np.random.Generator,
+) -> Batch:
+    rng = copy.deepcopy(rng)  # the state keeps its own until the step is done
+    grains = section_grains(sections, rng, config.batch, config.augmentation, config.farthest)
+    real = cutouts(grains, config.least_pixels)
+    hoods = tuple(
+        neighbourhoods(rng, config.batch, intensity, DISPLACEMENT_SCALE, config.farthest)
+        for _ in range(1 if config.shared else 2)
     )
+    return Batch(real, hoods, rng)
 
 
 def _generated(net: TorchMarkerNet, hood: Neighbourhoods, config: TrainingConfig) -> Cutouts:
