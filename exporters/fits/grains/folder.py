@@ -2,8 +2,9 @@
 
 ``plan.json`` says what is fitted to what (``schemas/grain_fit_plan-1.0.0.schema.json``);
 ``section-000.safetensors``, ... hold the fitted tessellations, ``run-0.safetensors``, ... the
-training of each seed as of its last score. A fit that was stopped goes on from there, to the
-bit, whatever the number of processes: each trains one seed on one thread.
+training of each seed as of its last score. A fit that was stopped resumes there, to the bit,
+whatever the number of processes: each trains one seed, with one thread for the nets. The device
+that nets are trained on is no part of the plan; another one gives other last bits.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....generator.errors import FitError
+from ....generator.errors import DeviceError, FitError
 from ....generator.fitting.grains import run as grain_fit
 from ....generator.fitting.grains.fit import labels_sha256
 from ....generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
 from ....generator.fitting.grains.planar_tessellation import SectionTessellation
+from ....generator.fitting.grains.repeatable import repeatable
 from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.training import TrainingConfig
 from ....generator.fitting.sections.section import Section
@@ -192,23 +194,42 @@ def _train(
     stop: Any,
 ) -> str:
     """Train one seed and tune its best net, a file for each score; why training ended early."""
-    if path.exists():
-        start = grain_fit.load(path, device)
-    else:
-        start = grain_fit.first_run(plan.config, seed, device)
-    run = start
-    for run in grain_fit.runs(start, plan.sections, planar):
-        if run.is_usable:
-            with replacing(path) as temporary:
-                grain_fit.save(run, temporary)
-        part = run.part * (TRAINING_PART if plan.config.tuning else 1)
-        queue.put(Status(seed, part, sentence(run)))
-        if stop.is_set():
-            return run.stopped
+    stopped = ""
+    with repeatable(device), _fitting_on(device):
+        for run in grain_fit.runs(_start(plan, seed, path, device), plan.sections, planar):
+            if run.is_usable:
+                with replacing(path) as temporary:
+                    grain_fit.save(run, temporary)
+            part = run.part * (TRAINING_PART if plan.config.tuning else 1)
+            queue.put(Status(seed, part, sentence(run)))
+            stopped = run.stopped
+            if stop.is_set():
+                return stopped
     if path.exists():
         with suppress(_Stopped):
             _tune(plan, path, queue, stop)
-    return run.stopped
+    return stopped
+
+
+def _start(plan: GrainFitPlan, seed: int, path: Path, device: str) -> GrainRun:
+    if path.exists():
+        return grain_fit.load(path, device)
+    return grain_fit.first_run(plan.config, seed, device)
+
+
+@contextmanager
+def _fitting_on(device: str) -> Iterator[None]:
+    """Say what to do if the memory of a GPU is not enough."""
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        msg = (
+            f"device {device}: its free memory is not enough ({error}); take fewer jobs, or cpu; "
+            "the same command resumes"
+        )
+        raise DeviceError(msg) from error
 
 
 class _Stopped(Exception):

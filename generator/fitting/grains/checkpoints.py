@@ -2,8 +2,8 @@
 
 Tensors are the weights of all nets and the moments of both optimisers; the header holds, as
 JSON, the configuration, the step, the intensity, the state of the random numbers, the curve,
-and what this file is. Training from it goes on to the bit as it would have without it, on the
-same machine with the same number of threads.
+and what this file is. Training from it resumes to the bit as it would have gone without it, on the
+same machine with the same number of threads; on a GPU see `repeatable`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def write(checkpoint: Checkpoint, path: str | Path) -> None:
 
 
 def read(path: str | Path, device: str = "cpu") -> Checkpoint:
-    """Checkpoint of a file.
+    """Checkpoint of a file, its state on a device, whichever it was written on.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def read(path: str | Path, device: str = "cpu") -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(str(path), "pt", device=device) as file:
+        with safe_open(str(path), "pt") as file:
             header = json.loads((file.metadata() or {}).get("state", "{}"))
             _require_kind(path, header)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -149,8 +149,11 @@ def _restore_optimiser(
 ) -> None:
     for key, parameter in module.named_parameters():
         moments = _part(tensors, f"{key}.")
-        if moments:
-            optimiser.state[parameter] = dict(moments)
+        if moments:  # Adam wants its number of steps on the CPU
+            optimiser.state[parameter] = {
+                name: tensor if name == "step" else tensor.to(parameter.device)
+                for name, tensor in moments.items()
+            }
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

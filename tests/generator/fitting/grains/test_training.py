@@ -1,10 +1,14 @@
 import math
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from cathodegrain.generator.errors import FitError
 from cathodegrain.generator.fitting.grains import checkpoints, cutouts, training
@@ -13,14 +17,18 @@ from cathodegrain.generator.fitting.grains.planar_tessellation import (
     SectionTessellation,
     section_grains,
 )
+from cathodegrain.generator.fitting.grains.repeatable import repeatable
 from cathodegrain.generator.fitting.grains.soft_images import soft_images
 from cathodegrain.generator.grains.marker_net import neighbourhoods as particle_neighbourhoods
 from cathodegrain.generator.grains.point_process import MarkedPoints
 from cathodegrain.generator.grains.radial_frame import marker_matrices, radial_rotations
 from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.streams import stream
+from device_names import DEVICES
 
 CONFIG = replace(training.DEFAULT, batch=4, epochs=3, steps=4)
+PAPER = replace(training.PAPER, batch=4, epochs=3, steps=4)
+both_configs = pytest.mark.parametrize("config", [CONFIG, PAPER], ids=["default", "paper"])
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +43,8 @@ def sections():
     return tuple(found)
 
 
-def trained(sections, config, steps, state=None):
-    state = state or training.first_state(config, np.random.default_rng(3))
+def trained(sections, config, steps, state=None, device="cpu"):
+    state = state or training.first_state(config, np.random.default_rng(3), device)
     for after in training.train(sections, config, state):
         if after.step == steps:
             break
@@ -220,26 +228,29 @@ def test_the_discriminator_halves_the_image_with_each_convolution():
     assert net(torch.zeros(5, 12, 32, 32)).shape == (5,)
 
 
-def test_equal_seeds_give_equal_weights(sections):
-    one, other = (trained(sections, CONFIG, 6) for _ in range(2))
+@pytest.mark.parametrize("device", DEVICES)
+def test_equal_seeds_give_equal_weights(sections, device):
+    with repeatable(device):
+        one, other = (trained(sections, CONFIG, 6, device=device) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(other).values(),
                                                  strict=True))  # fmt: skip
     assert one.intensity == other.intensity
 
 
-@pytest.mark.parametrize("config", [CONFIG, replace(training.PAPER, batch=4, epochs=3, steps=4)],
-                         ids=["default", "paper"])  # fmt: skip
-def test_training_goes_on_from_a_file_to_the_bit(sections, config, tmp_path):
-    whole = trained(sections, config, 9)
-    half = trained(sections, config, 5)
+@pytest.mark.parametrize("device", DEVICES)
+@both_configs
+def test_training_goes_on_from_a_file_to_the_bit(sections, config, device, tmp_path):
     path = tmp_path / "check.safetensors"
-    checkpoints.write(checkpoints.Checkpoint(config, half, {"score": 0.5}), path)
-    found = checkpoints.read(path)
+    with repeatable(device):
+        whole = trained(sections, config, 9, device=device)
+        half = trained(sections, config, 5, device=device)
+        checkpoints.write(checkpoints.Checkpoint(config, half, {"score": 0.5}), path)
+        found = checkpoints.read(path, device)
+        again = trained(sections, config, 9, found.state)
     assert found.config == config
     assert found.notes == {"score": 0.5}
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it as well
-    again = trained(sections, config, 9, found.state)
     for a, b in zip(weights(whole).values(), weights(again).values(), strict=True):
         assert torch.equal(a, b)
     for a, b in zip(whole.discriminator.state_dict().values(),
@@ -265,6 +276,147 @@ def test_a_file_of_another_kind_or_version_is_refused(sections, tmp_path, monkey
     (tmp_path / "net.safetensors").write_bytes(net.to_bytes())
     with pytest.raises(FitError, match="is no checkpoint"):
         checkpoints.read(tmp_path / "net.safetensors")
+
+
+@both_configs
+def test_random_numbers_are_drawn_in_the_order_of_the_steps(sections, config):
+    """A state holds those of its own step, though the next one is drawn already."""
+    rng = np.random.default_rng(3)
+    state = training.first_state(config, rng)
+    expected = np.random.default_rng()
+    expected.bit_generator.state = rng.bit_generator.state
+    intensity = config.intensity
+    for after in training.train(sections, config, state):
+        section_grains(sections, expected, config.batch, config.augmentation, config.farthest)
+        for _ in range(1 if config.shared else 2):
+            cutouts.neighbourhoods(expected, config.batch, intensity, 10.0, config.farthest)
+        assert after.rng.bit_generator.state == expected.bit_generator.state
+        intensity = after.intensity
+    assert after.step == 12
+
+
+def drawing_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("cutouts")]
+
+
+def test_no_thread_is_left_whatever_ends_training(sections, monkeypatch):
+    steps = training.train(sections, CONFIG, training.first_state(CONFIG, stream(0, 0, "fit")))
+    next(steps)
+    assert len(drawing_threads()) == 1
+    steps.close()
+    assert drawing_threads() == []
+
+    steps = training.train(sections, CONFIG, training.first_state(CONFIG, stream(0, 0, "fit")))
+    next(steps)
+    with pytest.raises(KeyboardInterrupt):
+        steps.throw(KeyboardInterrupt)
+    assert drawing_threads() == []
+
+    state = training.first_state(CONFIG, stream(0, 0, "fit"))
+    with torch.no_grad():
+        state.discriminator.layers[-1].bias.fill_(math.nan)
+    with pytest.raises(training.TrainingStopped):
+        next(training.train(sections, CONFIG, state))
+    assert drawing_threads() == []
+
+    def no_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(training, "section_grains", no_memory)
+    with pytest.raises(MemoryError):
+        next(training.train(sections, CONFIG, training.first_state(CONFIG, stream(0, 0, "fit"))))
+    assert drawing_threads() == []
+
+
+class OtherDevice(TorchDispatchMode):
+    """Makes "meta" a device apart, as a GPU is.
+
+    Tensors of two devices meet in transfers only. What comes back from it is 5, single numbers
+    are 1; both are noted.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.sent, self.returned, self.on_the_host = [], [], set()
+
+    def __torch_dispatch__(self, operation, types, args=(), options=None):
+        options = options or {}
+        name = operation.name().partition(".")[0].removeprefix("aten::")
+        tensors = [t for t in tree_leaves((args, options)) if isinstance(t, torch.Tensor)]
+        devices = {t.device.type for t in tensors if t.dim()}
+        if name == "_local_scalar_dense" and args[0].is_meta:
+            self.returned.append(())
+            return 1.0
+        if name == "_to_copy":
+            return self._moved(operation, args, options)
+        assert len(devices) < 2 or name == "copy_", f"{name} of tensors on {devices}"
+        if devices == {"cpu"}:
+            self.on_the_host.add(name)
+        return operation(*args, **options)
+
+    def _moved(self, operation, args, options):
+        source, target = args[0].device.type, torch.device(options.get("device", args[0].device))
+        if source == "meta" and target.type == "cpu":
+            self.returned.append(tuple(args[0].shape))
+            return torch.full(args[0].shape, 5.0)
+        if source == "cpu" and target.type == "meta":
+            self.sent.append(tuple(args[0].shape))
+        return operation(*args, **options)
+
+
+@both_configs
+def test_all_that_a_step_computes_with_tensors_is_on_the_device(sections, config):
+    """Markers for the drawing of generated cutouts come back, and single numbers; no more."""
+    state = training.first_state(config, np.random.default_rng(3), "meta")
+    with OtherDevice() as seen:
+        assert trained(sections, config, 6, state).step == 6
+    assert seen.on_the_host <= {"lift_fresh", "detach"}  # around transfers
+    of_markers = [shape for shape in seen.returned if shape]
+    kinds = 1 if config.shared else 2
+    assert len(of_markers) == 6 * 2 * kinds
+    assert {shape[1:] for shape in of_markers} == {(3,), ()}
+    assert (8, 12, 32, 32) in seen.sent
+
+
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+@both_configs
+def test_a_state_of_the_cpu_goes_on_on_another_device(sections, config, tmp_path):
+    path = tmp_path / "check.safetensors"
+    half = trained(sections, config, 5)
+    checkpoints.write(checkpoints.Checkpoint(config, half, {}), path)
+    state = checkpoints.read(path, "meta").state
+    moments = [m for o in (state.generator_optimiser, state.discriminator_optimiser)
+               for m in o.state.values()]  # fmt: skip
+    assert {m["step"].device.type for m in moments} == {"cpu"}  # where Adam wants it
+    assert {m["exp_avg_sq"].device.type for m in moments} == {"meta"}
+    with OtherDevice():
+        assert trained(sections, config, 9, state).step == 9
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_state_of_a_device_goes_on_on_the_cpu(sections, device, tmp_path):
+    path = tmp_path / "check.safetensors"
+    half = trained(sections, CONFIG, 5, device=device)
+    checkpoints.write(checkpoints.Checkpoint(CONFIG, half, {}), path)
+    found = checkpoints.read(path).state
+    for a, b in zip(weights(half).values(), weights(found).values(), strict=True):
+        assert torch.equal(a.cpu(), b)
+    assert trained(sections, CONFIG, 9, found).step == 9
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_soft_images_of_a_device_are_those_of_the_cpu(device):
+    rng = np.random.default_rng(5)
+    hood = cutouts.neighbourhoods(rng, 3, 0.0012, 10.0)
+    diagonals = rng.uniform(5, 30, (len(hood.inputs), 3)).astype(np.float32)
+    offsets = rng.uniform(2, 9, len(diagonals)).astype(np.float32)
+    quadratics, offsets, starts = hood.with_markers(diagonals, offsets)
+    arrays = torch.from_numpy(quadratics), torch.from_numpy(offsets)
+    expected = soft_images(*arrays, starts, 0.5)
+    with repeatable(device):
+        found = soft_images(*(a.to(device) for a in arrays), starts, 0.5)
+    assert found.device.type == device
+    np.testing.assert_allclose(found.cpu(), expected, atol=1e-3)
 
 
 def test_the_intensity_follows_the_number_of_grains(sections):
