@@ -132,7 +132,7 @@ def _optimisers(state: TrainingState) -> dict[str, tuple[torch.optim.Adam, nn.Mo
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:
     found = {
-        f"{name}.{key}": tensor.detach().clone()
+        f"{name}.{key}": tensor.detach().cpu().clone()
         for name, module in _modules(state).items()
         for key, tensor in module.state_dict().items()
     }
@@ -140,7 +140,8 @@ def _tensors(state: TrainingState) -> dict[str, Tensor]:
         for key, parameter in module.named_parameters():
             for moment in MOMENTS:
                 if moment in optimiser.state.get(parameter, {}):
-                    found[f"{name}.{key}.{moment}"] = optimiser.state[parameter][moment].clone()
+                    tensor = optimiser.state[parameter][moment].cpu().clone()
+                    found[f"{name}.{key}.{moment}"] = tensor
     return found
 
 

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from cathodegrain.exporters.commands import main as cli
 from cathodegrain.exporters.fits.grains import folder as grain_fit_folder
+from cathodegrain.generator.errors import DeviceError
 from cathodegrain.generator.fitting.grains import training
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
@@ -131,6 +132,14 @@ def test_the_device_is_checked_before_a_map_is_read(tmp_path, monkeypatch, capsy
     said = " ".join(capsys.readouterr().err.split())
     assert "--device cuda:1: no NVIDIA driver or GPU is found" in said
     assert "none.tif" not in said
+
+
+def test_too_little_memory_of_a_gpu_is_said_with_what_to_do():
+    words = (
+        r"^device cuda:0: its free memory is not enough \(2 GB asked for\); take fewer jobs, or cpu"
+    )
+    with pytest.raises(DeviceError, match=words), grain_fit_folder._fitting_on("cuda:0"):
+        raise torch.cuda.OutOfMemoryError("2 GB asked for")
 
 
 def test_auto_says_which_device_it_took_and_why(maps, monkeypatch, capsys):

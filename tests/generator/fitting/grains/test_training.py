@@ -393,6 +393,17 @@ def test_a_state_of_the_cpu_goes_on_on_another_device(sections, config, tmp_path
         assert trained(sections, config, 9, state).step == 9
 
 
+def test_a_state_of_another_device_is_written(sections, tmp_path):
+    path = tmp_path / "check.safetensors"
+    with OtherDevice():
+        state = training.first_state(CONFIG, np.random.default_rng(3), "meta")
+        trained(sections, CONFIG, 2, state)
+        checkpoints.write(checkpoints.Checkpoint(CONFIG, state, {}), path)
+    found = checkpoints.read(path).state
+    assert found.step == 2
+    assert {float(value) for value in weights(found)["layers.0.bias"]} == {5.0}
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_state_of_a_device_goes_on_on_the_cpu(sections, device, tmp_path):
     path = tmp_path / "check.safetensors"
