@@ -275,12 +275,14 @@ def _write_scores(quadratics, offsets, start, n, pixel_terms, scores, best):  # 
 @njit(cache=True, nogil=True)
 def _count_pixels(scores, best, n, owned):  # type: ignore[no-untyped-def]
     """Write how many pixels each grain owns; of equal scores the first wins."""
-    owned[:n] = 0
-    for x in range(N_PIXELS):
-        for k in range(n):
-            if scores[k, x] == best[x]:
-                owned[k] += 1
-                break
+    free = np.ones(N_PIXELS, np.int32)
+    for k in range(n):
+        row, found = scores[k], np.int32(0)
+        for x in range(N_PIXELS):  # as wide as the scores: it is vectorised
+            hit = np.int32(row[x] == best[x]) & free[x]
+            free[x] -= hit
+            found += hit
+        owned[k] = found
 
 
 @njit(cache=True, nogil=True, fastmath=True)
