@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -101,21 +102,40 @@ class Processes:
     @contextmanager
     def pool(self) -> Iterator[ProcessPoolExecutor]:
         """Pool of processes that end with this one, and at once if the block raises."""
-        context = multiprocessing.get_context("spawn")
-        others = set(multiprocessing.active_children())
-        with _one_thread():
-            pool = ProcessPoolExecutor(self.n, context, initializer=end_with_parent)
-            try:
-                yield pool
-            except BaseException:
-                children = set(multiprocessing.active_children()) - others
-                pool.shutdown(wait=False, cancel_futures=True)
-                for child in children:
-                    child.terminate()
-                    child.join()
-                raise
-            finally:
-                pool.shutdown(cancel_futures=True)
+        with one_thread(), spawned(self.n) as pool:
+            yield pool
+
+
+class _Spawning(SpawnContext):
+    """Context that knows which processes were made through it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        self.made.append(SpawnProcess(*args, **options))
+        return self.made[-1]
+
+
+@contextmanager
+def spawned(n: int, initializer: Callable[[], None] | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Pool of ``n`` processes that end with this one, and at once if the block raises.
+
+    They start when the first tasks are submitted, each calling ``initializer``.
+    """
+    context = _Spawning()
+    pool = ProcessPoolExecutor(n, context, initializer=initializer or end_with_parent)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in context.made:
+            child.terminate()
+            child.join()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _off_standard_output(logger: logging.Logger) -> None:
@@ -137,7 +157,7 @@ def _follow(parent: Any) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Environment in which processes that are started use one thread each."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
@@ -240,7 +260,7 @@ class Slurm:
             name="cathodegrain", timeout_min=max(1, round(60 * self.hours)), cpus_per_task=1
         )
         shares = [list(items[k :: self.n]) for k in range(min(self.n, len(items)))]
-        with _one_thread():
+        with one_thread():
             jobs = executor.map_array(Share(task), shares)
         failed = []
         try:
