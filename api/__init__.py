@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Pyt
         pack_dataset,
         verify_dataset,
     )
+    from .exporters.datasets.streaming.volume_stream import VolumeStream
     from .exporting import (
         export,
         formats,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Pyt
     __version__: str
 
 _HOME = {
+    "VolumeStream": "exporters.datasets.streaming.volume_stream",
     "build_dataset": "datasets",
     "describe_dataset": "datasets",
     "fetch_dataset": "datasets",
@@ -89,6 +91,7 @@ __all__ = [
     "CathodegrainError",
     "ModelCard",
     "Particle",
+    "VolumeStream",
     "build_dataset",
     "describe_dataset",
     "draw_sections",

@@ -44,6 +44,7 @@ ROOMS = [
     "exporters/datasets/making",
     "exporters/datasets/checking",
     "exporters/datasets/sharing",
+    "exporters/datasets/streaming",
     "exporters/commands",
     "api",
 ]
@@ -61,7 +62,7 @@ FILES = [
 HEAVY = {
     "torch": [
         "api/exporting.py", "generator/devices.py", "generator/fitting/grains", "generator/voxels",
-        "exporters/fits/grains",
+        "exporters/fits/grains", "exporters/datasets/streaming",
     ],
     "triton": ["generator/voxels"],
     "gmsh": ["exporters/mesh/msh_file.py"],

@@ -1,0 +1,1 @@
+"""Streams of volumes for training, made while they are used: particles, cubes, their order."""
