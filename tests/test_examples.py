@@ -42,6 +42,21 @@ def cracked(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    torch = pytest.importorskip("torch")
+    import boundaries
+
+    folder = tmp_path_factory.mktemp("boundaries")
+    options = ["--steps", "40", "--edge", "16", "--processes", "0", "--out", str(folder)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more wait for each other where other tests run
+    try:
+        return boundaries.main(options), folder
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
 def four_grains(card):
     seeds = [[-0.5, 0.1, 0.2], [0.5, 0.1, 0.3], [0.1, -0.5, -0.4], [0.1, 0.6, -0.5]]
     return volume_mesh(ball(card, seeds), 0.4)
@@ -247,10 +262,42 @@ def test_missing_vtk_leaves_a_sentence(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
+# boundaries
+
+
+def test_the_loss_falls_on_volumes_that_are_not_trained_on(learned):
+    found, _ = learned
+    steps, losses, scores = zip(*found["curve"], strict=True)
+    assert steps[0] == 0
+    assert steps[-1] == 40
+    assert losses[-1] < 0.95 * losses[0]
+    assert scores[-1] > scores[0] + 0.05
+
+
+def test_training_and_validation_share_no_particle():
+    pytest.importorskip("torch")
+    import boundaries
+
+    of = boundaries.stream(8, start=boundaries.VALIDATION)
+    judged = boundaries.Judge(8).batch["particle"]
+    assert next(iter(of))["particle"] > judged.max()
+    assert len(judged) == boundaries.VALIDATION
+
+
+def test_f1_is_that_of_the_best_threshold():
+    torch = pytest.importorskip("torch")
+    import boundaries
+
+    truth = torch.tensor([1, 0, 1, 1, 0, 0], dtype=torch.bool)
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.2, 0.1])
+    assert boundaries.f1(scores, truth) == pytest.approx(2 * 3 / (4 + 3))  # four found, three right
+    assert boundaries.f1(truth.float(), truth) == 1
+
+
 # pictures and numbers
 
 
-@pytest.mark.parametrize("name", ["diffused", "cracked"])
+@pytest.mark.parametrize("name", ["diffused", "cracked", "learned"])
 def test_pictures_are_drawn(name, request):
     _, folder = request.getfixturevalue(name)
     (picture,) = folder.glob("*.png")
