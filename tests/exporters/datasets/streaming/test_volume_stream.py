@@ -1,5 +1,6 @@
 import copy
 import gc
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -150,6 +151,17 @@ def test_a_stream_can_be_copied_to_spawned_workers(stream, expected):
     )
     for item in loader:
         assert_same(item, expected[item["index"]])
+
+
+def test_an_item_is_the_same_on_every_computer(expected):
+    """What it was when this was written; recipes of other draws have other labels."""
+    item = expected[9]
+    assert item["centre_um"].tolist() == [
+        -0.08500003814697266, -0.6295967102050781, 0.31565189361572266,
+    ]  # fmt: skip
+    assert item["parameters"]["shell.diameter_um"] == 1.7447022881789738
+    found = hashlib.sha256(item["labels"].numpy().tobytes()).hexdigest()
+    assert found == "14586e0b5c49b3d7bf252224c6bbbc85b2c7f9b8844c795f3f1d15811519b66f"
 
 
 # what an item holds
