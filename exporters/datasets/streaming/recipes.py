@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ....generator.errors import DatasetError
 from ....generator.generate import generate_particle
 from ....generator.particle import Particle
-from ..making.engines import LOST, end_with_parent, one_thread, spawned
+from ..making.engines import end_with_parent, one_thread, spawned
 from .changes import DrawnCards
 
 
@@ -63,7 +63,10 @@ def particles(
             while waiting:
                 yield _first(waiting)
         except BrokenProcessPool as error:
-            msg = f"particles cannot be drawn in {processes} processes: {LOST.replace('its', 'a')}"
+            msg = (
+                f"one of {processes} processes that draw particles has ended: memory does not "
+                "suffice, or the program lacks if __name__ == '__main__': around what it does"
+            )
             raise DatasetError(msg) from error
 
 

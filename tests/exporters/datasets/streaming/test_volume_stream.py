@@ -403,7 +403,9 @@ def test_a_process_that_is_killed_is_a_sentence(stream):
     next(loop)
     for child in multiprocessing.active_children():
         os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(cg.CathodegrainError, match="cannot be drawn in 1 processes: a process"):
+    with pytest.raises(
+        cg.CathodegrainError, match="one of 1 processes that draw particles has ended"
+    ):
         list(loop)
     assert alive() == []
 
@@ -419,6 +421,15 @@ if __name__ == "__main__":
         if item["index"] == 0:
             print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 """
+
+
+def test_a_program_without_a_guard_is_told_so(tmp_path):
+    """Its processes would start processes of their own."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM.replace('if __name__ == "__main__":', "if True:"))
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the program lacks if __name__ == '__main__':" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
