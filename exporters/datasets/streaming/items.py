@@ -1,10 +1,10 @@
-"""Items of a stream: what a network is given of a window of a particle, as tensors."""
+"""Items of a stream: what a network is given of a cube of a particle, as tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ....generator.devices import Device
 from ....generator.grains.orientations import c_axes
 from ....generator.voxels.labelling import label_axes
 from ....generator.voxels.score_gaps import gap_axes
-from .windows import Axes, Window
+from .cubes import Cube
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ....generator.particle import Particle
 
 Item = dict[str, Any]
-RIM = 1  # voxels that are labelled around a window: `boundary` looks at neighbours
+RIM = 1  # voxels that are labelled around a cube: `boundary` looks at neighbours
+INNER = slice(RIM, -RIM)
 TABLES = ("grain", "seeds", "matrices", "offsets", "orientations")  # a row for each grain
 
 
@@ -47,43 +48,79 @@ class Contents:
         return (edge + 2 * RIM) ** 3 * (20 + 8 * (self.gap is not None) + 28 * self.c_axis)
 
 
-def labels_of(
-    requests: Sequence[tuple[Particle, Axes]], device: Device, threads: int | None
-) -> list[torch.Tensor]:
-    """Grain ids (nz, ny, nx) int32 at the voxels of each request, on the device."""
-    import torch
+class Voxels(NamedTuple):
+    """What is computed at the voxels of a cube, on the device.
 
-    found = []
-    for particle, axes in requests:
-        labels = label_axes(particle.tessellation, *axes, shell=particle.shell, threads=threads)
-        found.append(torch.from_numpy(labels).to(device.name))
-    return found
-
-
-def item_of(particle: Particle, window: Window, labels: torch.Tensor, contents: Contents) -> Item:
-    """Tensors of a window, on the device of ``labels``, which reach a voxel beyond it.
-
-    ``labels`` of the item are 1 to K in the order of the grain ids, 0 outside.
+    Parameters
+    ----------
+    grain_id : (z, y, x) int32
+        0 outside; reaches ``RIM`` voxels beyond the cube.
+    gap : (z, y, x) float32, optional
+        Second best score less the best, at most ``Contents.gap``.
     """
+
+    grain_id: torch.Tensor
+    gap: torch.Tensor | None
+
+
+def labelled(
+    requests: Sequence[tuple[Particle, Cube]],
+    contents: Contents,
+    device: Device,
+    threads: int | None,
+) -> list[Voxels]:
+    """Voxels of cubes of particles, on a GPU all in one set of launches."""
+    if device.is_gpu:
+        return _on_gpu(requests, contents, device)
+    return [_on_processor(particle, cube, contents, threads) for particle, cube in requests]
+
+
+def _on_processor(
+    particle: Particle, cube: Cube, contents: Contents, threads: int | None
+) -> Voxels:
     import torch
 
-    inner = labels[RIM:-RIM, RIM:-RIM, RIM:-RIM]
+    grains = particle.tessellation
+    labels = label_axes(grains, *cube.axes(RIM), shell=particle.shell, threads=threads)
+    if contents.gap is None:
+        return Voxels(torch.from_numpy(labels), None)
+    gap = gap_axes(grains, *cube.axes(), contents.gap)
+    return Voxels(torch.from_numpy(labels), torch.from_numpy(gap))
+
+
+def _on_gpu(
+    requests: Sequence[tuple[Particle, Cube]], contents: Contents, device: Device
+) -> list[Voxels]:
+    from ....generator.voxels.device_batch import Window
+    from ....generator.voxels.device_labels import label_windows
+
+    windows = [Window.of(p.tessellation, p.shell, cube.axes(RIM)) for p, cube in requests]
+    found = label_windows(windows, device.name, margin=contents.gap)
+    if contents.gap is None:
+        return [Voxels(labels, None) for labels in found.volumes()]
+    pairs = zip(found.volumes(), found.gap_volumes(), strict=True)
+    return [Voxels(labels, gap[INNER, INNER, INNER]) for labels, gap in pairs]
+
+
+def item_of(particle: Particle, voxels: Voxels, contents: Contents) -> Item:
+    """Tensors of a cube; its ``labels`` are 1 to K in the order of the grain ids, 0 outside."""
+    import torch
+
+    inner = voxels.grain_id[INNER, INNER, INNER]
     rows = inner.reshape(-1)
-    present = torch.zeros(particle.n_grains + 1, dtype=torch.bool, device=labels.device)
+    present = torch.zeros(particle.n_grains + 1, dtype=torch.bool, device=rows.device)
     present[rows] = True
     present[0] = False
-    compact = present.cumsum(0, dtype=torch.int32).index_select(0, rows).reshape(inner.shape)
-    ids = present.nonzero()[:, 0]
-    item = {"labels": compact, "boundary": boundary(labels)}
-    if contents.gap is not None:
-        gap = torch.from_numpy(gap_axes(particle.tessellation, *window.axes(), contents.gap))
-        item["gap"] = torch.where(compact > 0, gap.to(labels.device), 0)
-    found = ids.cpu().numpy() - 1
+    labels = present.cumsum(0, dtype=torch.int32).index_select(0, rows).reshape(inner.shape)
+    item = {"labels": labels, "boundary": boundary(voxels.grain_id)}
+    if voxels.gap is not None:
+        item["gap"] = torch.where(labels > 0, voxels.gap, 0)
+    found = present.nonzero()[:, 0].cpu().numpy() - 1
     if contents.c_axis and particle.orientations is not None:
-        item["c_axis"] = _painted(compact, c_axes(particle.orientations[found]))
+        item["c_axis"] = _painted(labels, c_axes(particle.orientations[found]))
     if contents.grains:
-        item |= {name: table.to(labels.device) for name, table in tables(particle, found).items()}
-    return item | {"n_grains": len(ids)}
+        item |= {name: table.to(rows.device) for name, table in tables(particle, found).items()}
+    return item | {"n_grains": len(found)}
 
 
 def boundary(labels: torch.Tensor) -> torch.Tensor:
@@ -98,7 +135,7 @@ def boundary(labels: torch.Tensor) -> torch.Tensor:
         changes = labels.narrow(axis, 1, n - 1) != labels.narrow(axis, 0, n - 1)
         differs.narrow(axis, 1, n - 1).logical_or_(changes)
         differs.narrow(axis, 0, n - 1).logical_or_(changes)
-    return (differs & (labels > 0))[RIM:-RIM, RIM:-RIM, RIM:-RIM].contiguous()
+    return (differs & (labels > 0))[INNER, INNER, INNER].contiguous()
 
 
 def tables(particle: Particle, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Item:

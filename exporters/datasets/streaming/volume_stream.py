@@ -19,10 +19,10 @@ from ....generator.machine import available_memory, readable_bytes
 from ....generator.model_card import ModelCard
 from ....generator.requirements import missing, require
 from .changes import Changes, DrawnCards
-from .items import RIM, Contents, Item, collated, item_of, labels_of
+from .cubes import Cube, crop_cube, whole_cube
+from .items import RIM, Contents, Item, collated, item_of, labelled
 from .order import Share, in_groups
 from .recipes import Drawn, particles
-from .windows import Window, crop_window, whole_window
 
 if TYPE_CHECKING:
     from torch.utils.data import IterableDataset
@@ -193,26 +193,26 @@ class VolumeStream(Base):
 
     def _items(self, places: list[tuple[Drawn, int]], threads: int | None) -> Iterator[Item]:
         """Items k of particles, labelled together."""
-        windows = [self._window(drawn.particle, k % self._per_particle) for drawn, k in places]
-        requests = [(d.particle, w.axes(RIM)) for (d, _), w in zip(places, windows, strict=True)]
-        labels = labels_of(requests, self._device, threads)
-        for (drawn, k), window, grid in zip(places, windows, labels, strict=True):
-            item = item_of(drawn.particle, window, grid, self._contents)
-            yield item | self._facts(window, k) | {"parameters": drawn.parameters}
+        cubes = [self._cube(drawn.particle, k % self._per_particle) for drawn, k in places]
+        requests = [(drawn.particle, cube) for (drawn, _), cube in zip(places, cubes, strict=True)]
+        found = labelled(requests, self._contents, self._device, threads)
+        for (drawn, k), cube, voxels in zip(places, cubes, found, strict=True):
+            item = item_of(drawn.particle, voxels, self._contents)
+            yield item | self._facts(cube, k) | {"parameters": drawn.parameters}
 
-    def _window(self, particle: Particle, crop: int) -> Window:
+    def _cube(self, particle: Particle, crop: int) -> Cube:
         self._require_crystals(particle.provenance.card)
         if self.shape is None and self.pitch_um is not None:
-            return crop_window(particle, crop, self._edge, self.pitch_um)
-        return whole_window(particle, self._edge, self.pitch_um)
+            return crop_cube(particle, crop, self._edge, self.pitch_um)
+        return whole_cube(particle, self._edge, self.pitch_um)
 
-    def _facts(self, window: Window, k: int) -> Item:
+    def _facts(self, cube: Cube, k: int) -> Item:
         import torch
 
         particle, crop = divmod(k, self._per_particle)
         return {
-            "pitch_um": window.pitch_um,
-            "centre_um": torch.from_numpy(window.centre_um).to(self._device.name),
+            "pitch_um": cube.pitch_um,
+            "centre_um": torch.from_numpy(cube.centre_um).to(self._device.name),
             "particle": particle,
             "crop": crop,
             "index": k,

@@ -17,11 +17,12 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader, IterableDataset
 
 import cathodegrain as cg
-from cathodegrain.exporters.datasets.streaming import items as items_module, volume_stream
+from cathodegrain.exporters.datasets.streaming import volume_stream
 from cathodegrain.exporters.products.voxels import boundary
 from cathodegrain.generator.devices import Device
 from cathodegrain.generator.voxels.labelling import label_brute_force
 from device_names import DEVICES
+from kernel_device import KERNEL_DEVICE, KernelDevice
 from processes import started
 
 SMALL = {
@@ -341,21 +342,28 @@ def test_workers_are_refused_with_a_gpu(stream):
         next(iter(DataLoader(on_gpu, num_workers=1)))
 
 
-def test_several_items_are_labelled_in_one_call_on_a_gpu(stream, expected, monkeypatch):
-    """With the device's part done on the processor: numbers of items in a call, and their order."""
+@pytest.mark.parametrize("device", [KERNEL_DEVICE], ids=lambda name: f"device-{name}")
+def test_the_kernels_of_a_gpu_give_the_same_items_several_in_a_call(stream, device, monkeypatch):
+    pytest.importorskip("triton")
     calls = []
 
-    def labels_of(requests, device, threads):
+    def counted(requests, *settings):
         calls.append(len(requests))
-        return items_module.labels_of(requests, Device("cpu"), threads)
+        with np.errstate(all="ignore"):  # the interpreter divides by 0 in unused lanes
+            return labelled(requests, *settings)
 
-    monkeypatch.setattr(volume_stream, "labels_of", labels_of)
-    monkeypatch.setattr(volume_stream, "VOXELS_AT_ONCE", 5 * 16**3)
-    on_gpu = copy.copy(stream)
-    object.__setattr__(on_gpu, "_device", Device("cuda:0"))
-    monkeypatch.setattr(volume_stream.VolumeStream, "_facts", lambda self, window, k: {"index": k})
-    assert [item["index"] for item in on_gpu] == list(expected)
-    assert calls == [5, 5, 3, 2]  # items of the three groups: 5, 8 and 2
+    labelled = volume_stream.labelled
+    monkeypatch.setattr(volume_stream, "labelled", counted)
+    monkeypatch.setattr(volume_stream, "VOXELS_AT_ONCE", 3 * 8**3)
+    small = replace(stream, edge=6, stop=11)
+    expected = {item["index"]: item for item in small}
+    calls.clear()
+    on_gpu = copy.copy(small)
+    object.__setattr__(on_gpu, "_device", KernelDevice(device))
+    found = list(on_gpu)
+    assert [item["index"] for item in found] == list(expected)
+    assert_all(found, expected)
+    assert calls == [3, 2, 3]  # items of the two groups: 5 and 3
 
 
 # no process is left

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from ....generator.errors import DatasetError
 from ....generator.rounding import rounded
 from ....generator.streams import stream
+from ....generator.voxels.grid import Axes
 
 if TYPE_CHECKING:
     from ....generator.particle import Particle
     from ....generator.shell.shell import Shell
 
-Axes = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class Cube:
     """Cube of voxels in the frame of a particle.
 
     Parameters
@@ -43,7 +42,7 @@ class Window:
 
         Examples
         --------
-        >>> Window(np.array([1.0, 0.0, 0.0]), 2, 0.5).axes(rim=1)[0]
+        >>> Cube(np.array([1.0, 0.0, 0.0]), 2, 0.5).axes(rim=1)[0]
         array([0.25, 0.75, 1.25, 1.75])
         """
         offsets = (np.arange(-rim, self.edge + rim) - (self.edge - 1) / 2) * self.pitch_um
@@ -51,11 +50,11 @@ class Window:
         return x, y, z
 
 
-def crop_window(particle: Particle, crop: int, edge: int, pitch_um: float) -> Window:
+def crop_cube(particle: Particle, crop: int, edge: int, pitch_um: float) -> Cube:
     """Cube number ``crop`` of a particle: its centre is uniform in the volume of the particle."""
     source = particle.provenance
     rng = stream(source.seed, source.index, "crops", crop)
-    return Window(point_inside(particle.shell, rng), edge, pitch_um)
+    return Cube(point_inside(particle.shell, rng), edge, pitch_um)
 
 
 def point_inside(shell: Shell, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -67,7 +66,7 @@ def point_inside(shell: Shell, rng: np.random.Generator) -> NDArray[np.float64]:
             return point
 
 
-def whole_window(particle: Particle, edge: int, pitch_um: float | None) -> Window:
+def whole_cube(particle: Particle, edge: int, pitch_um: float | None) -> Cube:
     """Cube about the centroid that holds a particle with a voxel to spare on each side.
 
     The particle fills it if ``pitch_um`` is None.
@@ -79,7 +78,7 @@ def whole_window(particle: Particle, edge: int, pitch_um: float | None) -> Windo
     """
     reach = _reach_um(particle.shell)
     if pitch_um is None:
-        return Window(np.zeros(3), edge, 2 * reach / (edge - 2))
+        return Cube(np.zeros(3), edge, 2 * reach / (edge - 2))
     needed = math.ceil(2 * reach / pitch_um) + 2
     if needed > edge:
         msg = (
@@ -88,7 +87,7 @@ def whole_window(particle: Particle, edge: int, pitch_um: float | None) -> Windo
             "changes={'shell.diameter_um': ...}"
         )
         raise DatasetError(msg)
-    return Window(np.zeros(3), edge, pitch_um)
+    return Cube(np.zeros(3), edge, pitch_um)
 
 
 def _reach_um(shell: Shell) -> float:
