@@ -212,6 +212,7 @@ def test_the_gap_is_that_of_the_two_best_of_all_grains(expected, particles):
         scores = np.sort(particles[item["particle"]].tessellation.scores(points), axis=-1)
         gap = np.minimum(scores[..., 1] - scores[..., 0], 2.0)
         gap[item["labels"].numpy() == 0] = 0
+        assert item["gap"].dtype == torch.float32
         np.testing.assert_allclose(item["gap"], gap, rtol=1e-5, atol=1e-6)
 
 
@@ -327,6 +328,30 @@ def test_settings_that_are_not_possible_are_refused_before_anything_is_drawn(
     monkeypatch.setattr(volume_stream, "particles", None)
     with pytest.raises(cg.CathodegrainError, match=message):
         cg.VolumeStream(**settings)
+
+
+WITHOUT_TORCH = """
+import importlib.util
+import sys
+
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "torch" else find(name)
+import cathodegrain as cg
+
+assert cg.VolumeStream.__doc__.startswith("Endless labelled cubes")
+try:
+    cg.VolumeStream()
+except cg.CathodegrainError as error:
+    print(error)
+assert "torch" not in sys.modules
+"""
+
+
+def test_without_torch_there_is_a_sentence_when_it_is_used():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("streams of volumes need torch, not installed here")
 
 
 def test_workers_are_refused_with_processes(stream):
