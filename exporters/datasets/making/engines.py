@@ -130,7 +130,7 @@ def spawned(n: int, initializer: Callable[[], None] | None = None) -> Iterator[P
         yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in context.made:
+        for child in filter(SpawnProcess.is_alive, context.made):
             child.terminate()
             child.join()
         raise

@@ -12,6 +12,7 @@ from ....generator.devices import Device
 from ....generator.grains.orientations import c_axes
 from ....generator.voxels.labelling import label_axes
 from ....generator.voxels.score_gaps import gap_axes
+from ....generator.voxels.window import Window
 from .cubes import Cube
 
 if TYPE_CHECKING:
@@ -91,7 +92,6 @@ def _on_processor(
 def _on_gpu(
     requests: Sequence[tuple[Particle, Cube]], contents: Contents, device: Device
 ) -> list[Voxels]:
-    from ....generator.voxels.device_batch import Window
     from ....generator.voxels.device_labels import label_windows
 
     windows = [Window.of(p.tessellation, p.shell, cube.axes(RIM)) for p, cube in requests]
