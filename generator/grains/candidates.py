@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from . import gbpd_kernels
+from . import candidate_kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class CandidateCells:
     """Cubic cells, each with the ascending indices of the grains that matter in it.
 
     A grain is missing from a cell only if another one beats it by more than ``margin``
-    at every point of the cell (`gbpd_kernels.candidate_cells` has the proof). Memory:
+    at every point of the cell (`gbpd_kernels` has the proof). Memory:
     four bytes for every pair of a cell and a candidate.
 
     Parameters
@@ -59,9 +59,10 @@ class CandidateCells:
             msg = f"margin {margin}, cell {cell}, half_width {half_width}: expected >= 0, > 0, > 0"
             raise ValueError(msg)
         levels = max(0, math.ceil(math.log2(2 * half_width / cell)))
-        start, members = gbpd_kernels.candidate_cells(
-            float(half_width), levels, table, squared, margin + slack
-        )
+        start, members = candidate_kernels.candidate_cells(
+            -float(half_width), 2 * half_width / 2**levels, levels, table, squared, margin + slack,
+            np.empty(0), 0,
+        )  # fmt: skip
         return cls(table, squared, half_width, 2**levels, margin, start, members)
 
     @property
@@ -73,7 +74,7 @@ class CandidateCells:
         """Index of the best grain at each point (n, 3): (n,) int32, equal to brute force."""
         points = np.ascontiguousarray(points, dtype=np.float64)
         out = np.empty(len(points), np.int32)
-        gbpd_kernels.best_in_cells(
+        candidate_kernels.best_in_cells(
             points, -self.half_width, self.cell, self.n_edge, self.start, self.members,
             self.table, self.squared, out,
         )  # fmt: skip

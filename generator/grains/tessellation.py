@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import gbpd_kernels, reach_kernels
+from . import candidate_kernels, gbpd_kernels, reach_kernels
 from .candidates import CandidateCells
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Metric = Literal["norm", "squared"]
 METRICS = ("norm", "squared")
+BOX_LEVELS = 3  # a cell as large as a grain has 8^3 boxes of a resolution of an eighth
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,16 +88,6 @@ class Tessellation:
     def table(self) -> NDArray[np.float64]:
         """Grain table of the kernels, (n, 10) float: s_i, upper triangle of U_i, r_i."""
         return np.column_stack([self.seeds, upper_factors(self.matrices), self.offsets])
-
-    @cached_property
-    def extents(self) -> NDArray[np.float64]:
-        """Half widths of the boxes round the unit balls |y|_M <= 1, (n, 3) float."""
-        xx, xy, xz, yy, yz, zz = self.table[:, 3:9].T
-        v01, v12 = xy / (xx * yy), yz / (yy * zz)  # U^-1, up to signs
-        v02 = (xy * yz / (yy * zz) - xz / zz) / xx
-        return np.column_stack(
-            [np.sqrt(1 / xx**2 + v01**2 + v02**2), np.sqrt(1 / yy**2 + v12**2), 1 / zz]
-        )
 
     def scaled(self, factor: float) -> Tessellation:
         """Copy with all lengths multiplied by ``factor``; labels move along."""
@@ -209,17 +200,36 @@ class Tessellation:
         """Indices of the grains that can own a point inside ``shell``, ascending.
 
         A grain is left out only if it is proven to own none: without it no label inside
-        the shell changes. Boxes down to ``resolution`` are looked at; a finer one leaves
-        out more.
+        the shell changes. What is left out is defined by boxes, not by the order in which
+        anything is looked at:
+
+        * the cube round the largest radius of the shell has n^3 cells with an edge of at most
+          eight times ``resolution``. A cube of 2^m cells an edge, the smallest m with
+          2^m >= n, that shares the lowest corner is halved m times down to the cells, and
+          three times more down to the smallest boxes;
+        * the list of the large cube is what `gbpd_kernels.cull` leaves of all grains, the list
+          of a box what it leaves of its parent's list;
+        * a grain is reachable if it is on the list of a smallest box that
+          `gbpd_kernels.shell_state` does not prove to lie outside the shell, nor any of its
+          ancestors.
+
+        A finer resolution leaves out more. Memory: four bytes for every pair of a cell and a
+        grain on its list, about a hundred for each grain, and 112 bytes for each grain of
+        the longest list, which is all grains.
         """
         half_width = shell.radius_bounds[1]
+        n_cells = math.ceil(2 * half_width / (2**BOX_LEVELS * resolution))
+        lower, cell = -half_width, 2 * half_width / n_cells
+        levels = math.ceil(math.log2(n_cells))
+        grid = lower, cell, 2**levels
+        rules = self.squared, self.slack(self._extent(half_width)), shell.table, shell.max_degree
+        lists = candidate_kernels.candidate_cells(lower, cell, levels, self.table, *rules)
+        inside = self.seeds[shell.contains(self.seeds)]
+        owners = np.empty(len(inside), np.int32)
+        candidate_kernels.best_in_cells(inside, *grid, *lists, self.table, self.squared, owners)
         marked = np.zeros(len(self), np.bool_)
-        levels = 3  # a cell as large as a grain has 8^3 boxes of a resolution of an eighth
-        n_edge = math.ceil(2 * half_width / (2**levels * resolution))
-        reach_kernels.mark_reachable(
-            half_width, n_edge, levels, self.table, self.extents, self.squared,
-            self.slack(self._extent(half_width)), shell.table, shell.max_degree, marked,
-        )  # fmt: skip
+        marked[owners] = True
+        reach_kernels.mark_reachable(*grid, *lists, BOX_LEVELS, self.table, *rules, marked)
         return np.flatnonzero(marked)
 
     def _extent(self, half_width: float) -> float:

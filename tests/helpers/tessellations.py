@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from cathodegrain.generator.grains.gbpd_kernels import OUTSIDE, cull, shell_state
 from cathodegrain.generator.grains.radial_frame import radial_rotations
 from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.shell.shell import Shell
 
 FAMILIES = {  # ranges of d_1, d_2 and d_3, r
     "mild": ((0.8, 1.2), (3, 5), (1, 4)),
@@ -57,3 +59,40 @@ def stressed(name, metric):
     fields = {"seeds": gbpd.seeds, "matrices": gbpd.matrices, "offsets": gbpd.offsets} | change
     fields["matrices"] = (fields["matrices"] + fields["matrices"].transpose(0, 2, 1)) / 2
     return Tessellation(**fields, metric=metric)
+
+
+def lobed_shell():
+    """A shell of radius 8, give or take 2, pixels."""
+    coefficients = np.zeros(16)
+    coefficients[[0, 2, 7, 12]] = 8 * np.sqrt(4 * np.pi), 1.5, 1.0, -1.2
+    return Shell(coefficients)
+
+
+def left_by_cull(gbpd, source, centre, half, slack):
+    """What convex dominance leaves of the grains ``source`` on a box."""
+    target, work = np.empty(len(source), np.int32), np.empty((4, len(source)))
+    n = cull(source, len(source), target, centre, half, gbpd.table, gbpd.squared, slack, work)
+    return target[:n]
+
+
+def lists_of_boxes(gbpd, lower, edge, levels, slack, shell=None):
+    """Lists of the boxes of an edge in a cube by their places; those outside the shell have none.
+
+    By recursion, as they are defined: each of the (2^levels)^3 boxes is visited.
+    """
+    found = {}
+
+    def visit(level, place, source):
+        half = np.full(3, edge / 2 * 2.0 ** (levels - level))
+        centre = lower + (2 * np.array(place) + 1) * half
+        if shell and shell_state(centre, half, shell.table, shell.max_degree) == OUTSIDE:
+            return
+        own = left_by_cull(gbpd, source, centre, half, slack)
+        if level == levels:
+            found[place] = own
+            return
+        for part in np.ndindex(2, 2, 2):
+            visit(level + 1, tuple(2 * p + q for p, q in zip(place, part, strict=True)), own)
+
+    visit(0, (0, 0, 0), np.arange(len(gbpd)).astype(np.int32))
+    return found
