@@ -213,9 +213,13 @@ def _tessellation(points: MarkedPoints, markers: Markers, card: ModelCard) -> Te
 
 def _markers(points: MarkedPoints, card: ModelCard, rows: NDArray[np.intp]) -> Markers:
     """Markers of ``rows`` by the card's law, its interpretable factors applied, rounded."""
-    drawn = card.marker_law.markers(points, rows)
-    changed = drawn.elongated(card.grains["elongation"])
-    return changed.with_offsets_scaled(card.grains["offset_scale"]).rounded()
+    return card.marker_law.rounded_markers(points, rows, _factors(card))
+
+
+def _factors(card: ModelCard) -> Markers:
+    """What the card's interpretable parameters multiply the markers of its law by, one row."""
+    one = Markers(np.ones((1, 3)), np.ones(1)).elongated(card.grains["elongation"])
+    return one.with_offsets_scaled(card.grains["offset_scale"])
 
 
 def _check_natural(**values: int) -> None:

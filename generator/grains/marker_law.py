@@ -41,6 +41,10 @@ class Markers(NamedTuple):
         """Copy with every r_i multiplied by ``factor``."""
         return self._replace(offsets=self.offsets * factor)
 
+    def times(self, factors: Markers) -> Markers:
+        """Copy with every number multiplied by that of ``factors``, which has one row."""
+        return Markers(self.diagonals * factors.diagonals, self.offsets * factors.offsets)
+
     def rounded(self) -> Markers:
         """Copy on the multiples of 2^-20 that every CPU agrees on."""
         return Markers(rounded(self.diagonals), rounded(self.offsets))
@@ -51,6 +55,11 @@ class MarkerLaw(Protocol):
 
     def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
         """Markers of all points, or of ``rows``; may look at the neighbours of each."""
+
+    def rounded_markers(
+        self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers
+    ) -> Markers:
+        """Markers of ``rows`` times ``factors`` (of one row), rounded: equal on every device."""
 
     def fields(self) -> dict[str, Any]:
         """Its object in the model card."""
@@ -108,6 +117,12 @@ class RadialMarkers:
         rho = self.aspect_ratio.quantile(marks[:, 2])
         d1 = (d2 + d3) / (2 * rho * rho)
         return Markers(np.column_stack([d1, d2, d3]), self.offset.quantile(marks[:, 3]))
+
+    def rounded_markers(
+        self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers
+    ) -> Markers:
+        """Markers of ``rows`` times ``factors``, rounded: IEEE 754 defines every operation."""
+        return self.markers(points, rows).times(factors).rounded()
 
     def fields(self) -> dict[str, Any]:
         """Its object in the model card."""

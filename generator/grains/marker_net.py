@@ -4,14 +4,18 @@ For seed i with its kappa nearest neighbours i_1 .. i_kappa the input is
 (v_i1, n_i1, ..., v_ikappa, n_ikappa) with v_ij = Q_i (s_ij - s_i), nearest first; fully
 connected layers with ReLU follow; the four outputs pass scaled sigmoids
 sigma_{a,b}(t) = a + (b - a) / (1 + e^-t) onto r_i in [1, 10] and the three entries of
-D_i in [0, 50]. The evaluation is float64; `Markers.rounded` removes what is left of the
-differences between processors.
+D_i in [0, 50]. The evaluation is float64.
+
+A recipe holds rounded markers, equal on every processor and GPU, although each adds the products
+of a layer in an order of its own: `MarkerNet.evaluation_error` bounds what an order can change,
+and where a number lies so near to a rounding boundary that this could matter,
+`MarkerNet.in_order` decides, which adds in one order everywhere. The same goes for seeds
+whose neighbours are too equally far for their order to be certain.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +24,19 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..errors import ModelCardError
+from ..rounding import undecided
+from . import net_kernels
 from .marker_law import Markers
 from .point_process import MarkedPoints
-from .radial_frame import radial_rotations
+from .radial_frame import Three, rotated, rotation_rows
 
 NEIGHBOURS = 12  # kappa
+SPARE = 8  # further neighbours among which a near tie is decided
+NEAR_TIE = 1e-12  # relative difference of two distances whose order is not taken for certain
 BLOCK = 2048  # seeds that pass at a time: their layers stay in the cache
 OUTPUT_LOW = np.array([1.0, 0.0, 0.0, 0.0])  # r, d_1, d_2, d_3
 OUTPUT_HIGH = np.array([10.0, 50.0, 50.0, 50.0])
+UNIT = 2.0**-53  # of rounding
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,24 +83,105 @@ class MarkerNet:
     def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
         """One row per point, or per one of ``rows``; needs more than kappa points."""
         rows = np.arange(len(points)) if rows is None else rows
-        inputs = partial(neighbourhoods, points, self.displacement_scale, self.noise_centre)
         tree = _tree(points)
-        blocks = [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
-        output = np.concatenate([self.forward(inputs(block, tree)) for block in blocks])
-        return Markers(np.maximum(output[:, 1:], self.smallest_diagonal), output[:, 0])
+        output = np.concatenate(
+            [
+                self.forward(self.inputs(points, b, nearest(points, b, tree)[0]))
+                for b in _blocks(rows)
+            ]
+        )
+        return self.as_markers(output)
+
+    def rounded_markers(
+        self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers
+    ) -> Markers:
+        """Markers of ``rows`` times ``factors``, rounded as on every device."""
+        tree = _tree(points)
+        found = [self._outputs_and_doubts(points, b, tree, factors) for b in _blocks(rows)]
+        output, doubtful = (np.concatenate(column) for column in zip(*found, strict=True))
+        output[doubtful] = self.in_order(points, rows[doubtful], tree)
+        return self.as_markers(output).times(factors).rounded()
+
+    def _outputs_and_doubts(
+        self, points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree, factors: Markers
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Network output (n, 4) for ``rows``, and where it may be rounded otherwise, (n,)."""
+        index, certain = nearest(points, rows, tree)
+        inputs = self.inputs(points, rows, index)
+        layers = self.layers(inputs)
+        largest = [np.abs(layer).max(axis=0) for layer in (inputs, *layers[:-1])]
+        output = squashed(layers[-1])
+        return output, ~certain | self.undecided(output, largest, factors)
+
+    def inputs(
+        self, points: MarkedPoints, rows: NDArray[np.intp], index: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Inputs (n, 60) of seeds ``rows`` whose neighbours are ``index`` (n, kappa)."""
+        return neighbourhoods(points, self.displacement_scale, self.noise_centre, rows, index)
 
     def forward(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Network output (n, 4) = (r, d_1, d_2, d_3) for inputs (n, 60)."""
-        with np.errstate(over="ignore"):  # exp overflows to inf, and the sigmoid is 0
-            part = 1.0 + np.exp(-self.outputs(inputs))
-        return OUTPUT_LOW + (OUTPUT_HIGH - OUTPUT_LOW) / part
+        return squashed(self.outputs(inputs))
 
     def outputs(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs (n, 4) of the last layer before the sigmoids."""
-        hidden = inputs
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = np.maximum(hidden @ weight.T + bias, 0.0)
-        return hidden @ self.weights[-1].T + self.biases[-1]
+        return self.layers(inputs)[-1]
+
+    def layers(self, inputs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Outputs of each layer, (n, n_out), the last one before the sigmoids."""
+        found, last = [inputs], len(self.weights) - 1
+        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            output = found[-1] @ weight.T + bias
+            found.append(output if k == last else np.maximum(output, 0.0))
+        return found[1:]
+
+    def as_markers(self, output: NDArray[np.float64]) -> Markers:
+        """Markers of network outputs (n, 4)."""
+        return Markers(np.maximum(output[:, 1:], self.smallest_diagonal), output[:, 0])
+
+    def in_order(
+        self, points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree | None = None
+    ) -> NDArray[np.float64]:
+        """Network output (n, 4) for ``rows`` by one order of operations on every device."""
+        if len(rows) == 0:
+            return np.empty((0, 4))
+        hidden = self.inputs(points, rows, _nearest_in_order(points, rows, tree or _tree(points)))
+        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = net_kernels.layer(hidden, np.ascontiguousarray(weight.T), bias)
+            hidden = hidden if k == len(self.weights) - 1 else np.maximum(hidden, 0.0)
+        return squashed(hidden)
+
+    def undecided(
+        self,
+        output: NDArray[np.float64],
+        largest: list[NDArray[np.float64]],
+        factors: Markers,
+    ) -> NDArray[np.bool_]:
+        """Rows of outputs (n, 4) that another order of additions may round otherwise, (n,)."""
+        scale = np.concatenate([factors.offsets, factors.diagonals[0]])
+        difference = 2 * self.evaluation_error(largest) * scale
+        numbers = np.maximum(output, [-np.inf, *[self.smallest_diagonal] * 3]) * scale
+        found: NDArray[np.bool_] = undecided(numbers, difference).any(axis=1)
+        return found
+
+    def evaluation_error(self, largest: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        r"""Bound on the rounding error of the outputs (4,), whatever the order of additions.
+
+        A sum of n products errs by at most (n + 1) u \sum |w| |x|, u = 2^-53, in any order and
+        with or without contraction (Higham, Accuracy and Stability, 3.1); errors of the inputs
+        of a layer pass through |w|, and ReLU does not enlarge them. The sigmoid is nowhere
+        steeper than (b - a) / 4; eight units in the last place of b are for its evaluation.
+
+        Parameters
+        ----------
+        largest
+            Largest absolute values of the inputs of each layer, (n_in,) each.
+        """
+        error = 8 * UNIT * largest[0]  # sines and cosines
+        for weight, bias, inputs in zip(self.weights, self.biases, largest, strict=True):
+            size = np.abs(weight)
+            error = size @ error + (len(inputs) + 2) * UNIT * (size @ inputs + np.abs(bias))
+        return (OUTPUT_HIGH - OUTPUT_LOW) / 4 * error + 8 * 2 * UNIT * OUTPUT_HIGH
 
     def to_bytes(self) -> bytes:
         """Weights as safetensors (float64, layer k as ``weight.k``, ``bias.k``)."""
@@ -150,12 +240,19 @@ class MarkerNet:
         return {"law": "net", "weights": self.source} | {n: getattr(self, n) for n in names}
 
 
+def squashed(output: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scaled sigmoids of the outputs (n, 4) of the last layer."""
+    with np.errstate(over="ignore"):  # exp overflows to inf, and the sigmoid is 0
+        part = 1.0 + np.exp(-output)
+    return OUTPUT_LOW + (OUTPUT_HIGH - OUTPUT_LOW) / part
+
+
 def neighbourhoods(
     points: MarkedPoints,
     scale: float,
     centre: float,
     rows: NDArray[np.intp] | None = None,
-    tree: cKDTree | None = None,
+    index: NDArray[np.intp] | None = None,
 ) -> NDArray[np.float64]:
     """Inputs of the net, (n, 60): kappa times (v_x, v_y, v_z, n_1, n_2), nearest first.
 
@@ -165,17 +262,57 @@ def neighbourhoods(
         ``displacement_scale`` and ``noise_centre`` of the net.
     rows : (n,) int
         Points whose neighbourhoods are wanted, by default all.
-    tree
-        Of all seeds, if it is at hand.
+    index : (n, kappa) int
+        Their neighbours, nearest first, if they are known.
     """
     rows = np.arange(len(points)) if rows is None else rows
-    seeds, angles = points.seeds[rows], points.angles[rows]
-    nearest = (tree or _tree(points)).query(seeds, k=NEIGHBOURS + 1)[1]
-    index = np.asarray(nearest)[:, 1:]  # (n, kappa), the seed itself left out
-    displacement = points.seeds[index] - seeds[:, None]  # (n, kappa, 3)
-    rotated = displacement @ radial_rotations(seeds, angles).transpose(0, 2, 1) / scale
-    both = np.concatenate([rotated, points.noise[index] - centre], axis=2)  # (n, kappa, 5)
-    return both.reshape(len(seeds), -1)
+    index = nearest(points, rows, _tree(points))[0] if index is None else index
+    x, y, z = points.seeds[rows].T[:, :, None]
+    others = points.seeds[index]  # (n, kappa, 3)
+    displacement = others[..., 0] - x, others[..., 1] - y, others[..., 2] - z
+    angles = points.angles[rows, None]
+    frame = rotation_rows((x, y, z), np.cos(angles), np.sin(angles))
+    return net_inputs(frame, displacement, points.noise[index], scale, centre)
+
+
+def net_inputs(
+    frame: tuple[Three, Three, Three],
+    displacement: Three,
+    noise: Any,
+    scale: float,
+    centre: float,
+    xp: Any = np,
+) -> Any:
+    """Inputs (n, 60) from rotations (n, 1), displacements (n, kappa), noise (n, kappa, 2)."""
+    x, y, z = rotated(frame, displacement)
+    columns = [x / scale, y / scale, z / scale, noise[..., 0] - centre, noise[..., 1] - centre]
+    return xp.stack(columns, -1).reshape(len(noise), -1)
+
+
+def nearest(
+    points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The kappa nearest seeds of ``rows``, (n, kappa), and whether their order is certain, (n,)."""
+    k = min(NEIGHBOURS + 2, len(points))  # the seed itself, and the first that is left out
+    distances, index = tree.query(points.seeds[rows], k=k)
+    steps, sizes = np.diff(distances, axis=1), distances[:, 1:]
+    return index[:, 1 : NEIGHBOURS + 1], (steps > NEAR_TIE * sizes).all(axis=1)
+
+
+def _nearest_in_order(
+    points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree
+) -> NDArray[np.intp]:
+    """The kappa nearest seeds, (n, kappa); of two equally far ones the lower index first."""
+    k = min(NEIGHBOURS + 1 + SPARE, len(points))
+    index = np.sort(tree.query(points.seeds[rows], k=k)[1], axis=1)
+    dx, dy, dz = np.moveaxis(points.seeds[index] - points.seeds[rows, None], 2, 0)
+    distance = np.where(index == rows[:, None], -1.0, dx * dx + dy * dy + dz * dz)
+    order = np.argsort(distance, axis=1, kind="stable")[:, 1 : NEIGHBOURS + 1]
+    return np.take_along_axis(index, order, axis=1)
+
+
+def _blocks(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    return [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
 
 
 def _tree(points: MarkedPoints) -> cKDTree:

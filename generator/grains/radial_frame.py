@@ -1,13 +1,21 @@
-"""The radial restriction of the markers: Eq. (12)."""
+"""The radial restriction of the markers: Eq. (12).
+
+Written out element by element for arrays of NumPy and, with the module torch as ``xp``, for
+tensors. Every operation is one that IEEE 754 defines to the bit, so that both give the same
+bits on every device; sines and cosines come from the processor.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rounding import rounded
 
-E1 = np.array([1.0, 0.0, 0.0])
+Three = tuple[Any, Any, Any]  # components, arrays or tensors of one shape
+UPPER = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a symmetric matrix
 
 
 def radial_rotations(
@@ -30,23 +38,56 @@ def radial_rotations(
     angles : (n,) float
         gamma_i, radians.
     """
-    norm = np.linalg.norm(seeds, axis=1, keepdims=True)
-    radial = np.where(norm > 0, seeds / np.where(norm > 0, norm, 1.0), E1)
-    axis = radial + E1
-    length = np.linalg.norm(axis, axis=1, keepdims=True)
-    degenerate = length < 1e-8
-    axis = np.where(degenerate, [0.0, 1.0, 0.0], axis / np.where(degenerate, 1.0, length))
-    half_turns = 2 * axis[:, :, None] * axis[:, None, :] - np.eye(3)
-    return _turns_about_e1(angles) @ half_turns
+    x, y, z = seeds.T
+    rows = rotation_rows((x, y, z), np.cos(angles), np.sin(angles))
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def _turns_about_e1(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    turns = np.zeros((len(angles), 3, 3))
-    turns[:, 0, 0] = 1.0
-    turns[:, 1, 1] = turns[:, 2, 2] = np.cos(angles)
-    turns[:, 2, 1] = np.sin(angles)
-    turns[:, 1, 2] = -turns[:, 2, 1]
-    return turns
+def rotation_rows(seeds: Three, cosine: Any, sine: Any, xp: Any = np) -> tuple[Three, Three, Three]:
+    """Rows of the rotations Q_i; ``cosine`` and ``sine`` are those of gamma_i."""
+    a, b, c = _half_turn_axes(seeds, xp)
+    p, q, r = 2.0 * a, 2.0 * b, 2.0 * c
+    u0, u1, u2 = q * a, q * b - 1.0, q * c
+    v0, v1, v2 = r * a, r * b, r * c - 1.0
+    return (
+        (p * a - 1.0, p * b, p * c),
+        (cosine * u0 - sine * v0, cosine * u1 - sine * v1, cosine * u2 - sine * v2),
+        (sine * u0 + cosine * v0, sine * u1 + cosine * v1, sine * u2 + cosine * v2),
+    )
+
+
+def _half_turn_axes(seeds: Three, xp: Any) -> Three:
+    """Unit vectors half way between the radial directions and e_1."""
+    x, y, z = seeds
+    norm = xp.sqrt(x * x + y * y + z * z)
+    divisor = xp.where(norm > 0, norm, 1.0)
+    a, b, c = xp.where(norm > 0, x / divisor, 1.0) + 1.0, y / divisor, z / divisor
+    length = xp.sqrt(a * a + b * b + c * c)
+    known = length >= 1e-8
+    divisor = xp.where(known, length, 1.0)
+    return (
+        xp.where(known, a / divisor, 0.0),
+        xp.where(known, b / divisor, 1.0),
+        xp.where(known, c / divisor, 0.0),
+    )
+
+
+def rotated(rows: tuple[Three, Three, Three], vectors: Three) -> Three:
+    """Components of Q_i v."""
+    x, y, z = vectors
+    first, second, third = (row[0] * x + (row[1] * y + row[2] * z) for row in rows)
+    return first, second, third
+
+
+def matrix_entries(rows: tuple[Three, Three, Three], diagonals: Three, xp: Any = np) -> list[Any]:
+    """Entries ``UPPER`` of M_i = Q_i^T D_i Q_i, rounded to multiples of 2^-20."""
+    entries = []
+    for j, k in UPPER:
+        first, second, third = (
+            d * (row[j] * row[k]) for d, row in zip(diagonals, rows, strict=True)
+        )
+        entries.append(rounded(first + (second + third), xp))
+    return entries
 
 
 def marker_matrices(
@@ -54,9 +95,18 @@ def marker_matrices(
 ) -> NDArray[np.float64]:
     """M_i = Q_i^T D_i Q_i, (n, 3, 3) symmetric, rounded to multiples of 2^-20.
 
-    Units are those of ``diagonals`` (n, 3). The rounding absorbs what cosines and
-    matrix products of different processors disagree on.
+    Units are those of ``diagonals`` (n, 3). The rounding absorbs what cosines of different
+    processors disagree on.
     """
-    rotations = radial_rotations(seeds, angles)
-    matrices = np.einsum("nki,nk,nkj->nij", rotations, diagonals, rotations)
-    return rounded((matrices + matrices.transpose(0, 2, 1)) / 2)
+    x, y, z = seeds.T
+    d1, d2, d3 = diagonals.T
+    rows = rotation_rows((x, y, z), np.cos(angles), np.sin(angles))
+    return symmetric(np.column_stack(matrix_entries(rows, (d1, d2, d3))))
+
+
+def symmetric(entries: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Matrices (n, 3, 3) with the entries ``UPPER``, (n, 6)."""
+    matrices = np.empty((len(entries), 3, 3))
+    for column, (j, k) in zip(entries.T, UPPER, strict=True):
+        matrices[:, j, k] = matrices[:, k, j] = column
+    return matrices
