@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import devices
 from .errors import GenerationError
 from .grains.marker_law import Markers
 from .grains.orientations import sample_orientations
@@ -24,6 +26,7 @@ from .streams import DRAWS, stream
 SMALLEST_HALF_WIDTH = 128  # pixels: the paper's window
 MOST_POINTS = 10_000_000
 POINT_BYTES = 800  # measured peak for each seed point of the window
+MOST_AT_ONCE = 500_000  # seed points near shells that a device fills together
 MARGIN = 4.0  # mean seed distances lambda^(-1/3) between the shell and the window's edge
 
 
@@ -49,6 +52,41 @@ def generate_particle(
         msg = "no seed is given, expected an integer of 0 or more"
         raise GenerationError(msg)
     return _build(card, given, index)
+
+
+def generate_particles(
+    card: ModelCard, seed: int, indices: Iterable[int], *, device: str = "cpu"
+) -> list[Particle]:
+    """Particles ``indices`` of the series that ``seed`` starts, as `generate_particle` makes them.
+
+    On a GPU many of them share every launch: markers, matrices and the search for grains that
+    reach inside run there, shells and seed points are drawn on the processor. The particles are
+    the same to the bit.
+
+    Parameters
+    ----------
+    device
+        "cpu", "cuda", "cuda:N", or "auto".
+
+    Raises
+    ------
+    GenerationError
+        As `generate_particle`.
+    DeviceError
+        If the device is not there, not usable, or its memory does not suffice.
+    """
+    place = devices.device_named(device)
+    if not place.is_gpu:
+        return [_build(card, seed, index) for index in indices]
+    particles: list[Particle] = []
+    batch: list[_Drawn] = []
+    for index in indices:
+        drawn = _drawn(card, seed, index)
+        if batch and sum(len(d.near) for d in [*batch, drawn]) > MOST_AT_ONCE:
+            particles += _filled_on(place.name, batch)
+            batch = []
+        batch.append(drawn)
+    return particles + (_filled_on(place.name, batch) if batch else [])
 
 
 def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
@@ -125,6 +163,26 @@ def _build(
     attempt: int | None = None,
     derivation: Derivation | None = None,
 ) -> Particle:
+    return _filled(_drawn(card, seed, index, attempt, derivation))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What random numbers make of a particle: shell, seed points, those near the shell."""
+
+    shell: Shell
+    points: MarkedPoints
+    near: NDArray[np.intp]  # rows of the points
+    provenance: Provenance
+
+
+def _drawn(
+    card: ModelCard,
+    seed: int,
+    index: int,
+    attempt: int | None = None,
+    derivation: Derivation | None = None,
+) -> _Drawn:
     _check_natural(seed=seed, index=index)
     draws = partial(stream, seed, index)
     drawn = card.shell.sample(
@@ -134,6 +192,7 @@ def _build(
     )
     half = _affordable_half_width(drawn.shell, card)
     points = sample_poisson(card.intensity, half, draws, _reach(drawn.shell, card))
+    depth = drawn.shell.depth(points.seeds * card.pixel_um)
     provenance = Provenance(
         card=card,
         seed=seed,
@@ -142,7 +201,13 @@ def _build(
         shells_rejected=drawn.rejected,
         derivation=derivation,
     )
-    return _fill(drawn.shell, points, provenance)
+    near = np.flatnonzero(depth >= -MARGIN * _seed_distance_um(card))
+    return _Drawn(drawn.shell, points, near, provenance)
+
+
+def _seed_distance_um(card: ModelCard) -> float:
+    """Mean distance lambda^(-1/3) of seed points."""
+    return card.pixel_um * float(card.intensity ** (-1 / 3))
 
 
 def half_width(shell: Shell, card: ModelCard) -> int:
@@ -172,28 +237,63 @@ def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
     return half
 
 
-def _fill(shell: Shell, points: MarkedPoints, provenance: Provenance) -> Particle:
+def _filled(drawn: _Drawn) -> Particle:
     """Particle with the grains of the seeds that can own a point inside the shell."""
-    card = provenance.card
-    spacing = card.pixel_um * card.intensity ** (-1 / 3)
-    near = np.flatnonzero(shell.depth(points.seeds * card.pixel_um) >= -MARGIN * spacing)
-    markers = _markers(points, card, near)
-    points = points.select(near)
+    card = drawn.provenance.card
+    markers = card.marker_law.rounded_markers(drawn.points, drawn.near, _factors(card))
+    points = drawn.points.select(drawn.near)
     tessellation = _tessellation(points, markers, card).scaled(card.pixel_um)
-    rows = tessellation.reachable(shell, resolution=spacing / 8)
-    kept = points.select(rows)
+    rows = tessellation.reachable(drawn.shell, resolution=_seed_distance_um(card) / 8)
+    return _particle(drawn, rows, markers.diagonals[rows], tessellation.select(rows))
+
+
+def _filled_on(device: str, drawn: Sequence[_Drawn]) -> list[Particle]:
+    """The particles of `_filled`, all of one card, their grains computed on a torch device."""
+    from .grains.device_grains import GrainModel, Window, reached_grains
+
+    card = drawn[0].provenance.card
+    model = GrainModel(
+        law=card.marker_law,
+        factors=_factors(card),
+        metric=card.grains["metric"],
+        intensity=card.intensity,
+        pixel_um=card.pixel_um,
+        resolution=_seed_distance_um(card) / 8,
+    )
+    windows = [Window(d.points, d.near) for d in drawn]
+    found = reached_grains(model, windows, [d.shell for d in drawn], device)
+    if found is None:  # a matrix is not positive definite: the processor says which
+        return [_filled(d) for d in drawn]
+    particles = []
+    for d, grains in zip(drawn, found, strict=True):
+        seeds = d.points.seeds[d.near[grains.rows]]
+        kept = Tessellation(seeds, grains.matrices, grains.markers.offsets, model.metric)
+        diagonals = grains.markers.diagonals
+        particles.append(_particle(d, grains.rows, diagonals, kept.scaled(card.pixel_um)))
+    return particles
+
+
+def _particle(
+    drawn: _Drawn,
+    rows: NDArray[np.intp],
+    diagonals: NDArray[np.float64],
+    tessellation: Tessellation,
+) -> Particle:
+    """Particle of the grains ``rows`` of the seeds near the shell; diagonals in 1 / pixel^2."""
+    card = drawn.provenance.card
+    kept = drawn.points.select(drawn.near[rows])
     directions = kept.seeds / np.linalg.norm(kept.seeds, axis=1, keepdims=True)
     model = card.orientations
     return Particle(
-        shell=shell,
-        tessellation=tessellation.select(rows),
-        diagonals=markers.diagonals[rows] / card.pixel_um**2,
+        shell=drawn.shell,
+        tessellation=tessellation,
+        diagonals=diagonals / card.pixel_um**2,
         angles=kept.angles,
         origin=kept.origin,
         orientations=sample_orientations(
             model["model"], model["spread_deg"], directions, kept.orientation_marks
         ),
-        provenance=provenance,
+        provenance=drawn.provenance,
     )
 
 
@@ -209,11 +309,6 @@ def _tessellation(points: MarkedPoints, markers: Markers, card: ModelCard) -> Te
             "or a law of less anisotropic grains"
         )
         raise GenerationError(msg) from error
-
-
-def _markers(points: MarkedPoints, card: ModelCard, rows: NDArray[np.intp]) -> Markers:
-    """Markers of ``rows`` by the card's law, its interpretable factors applied, rounded."""
-    return card.marker_law.rounded_markers(points, rows, _factors(card))
 
 
 def _factors(card: ModelCard) -> Markers:

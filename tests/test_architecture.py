@@ -61,10 +61,10 @@ FILES = [
 ]
 HEAVY = {
     "torch": [
-        "api/exporting.py", "generator/devices.py", "generator/fitting/grains", "generator/voxels",
-        "exporters/fits/grains", "exporters/datasets/streaming",
+        "api/exporting.py", "generator/devices.py", "generator/fitting/grains", "generator/grains",
+        "generator/voxels", "exporters/fits/grains", "exporters/datasets/streaming",
     ],
-    "triton": ["generator/voxels"],
+    "triton": ["generator/grains", "generator/voxels"],
     "gmsh": ["exporters/mesh/msh_file.py"],
     "meshio": ["exporters/mesh/conversions.py"],
     "pyvista": ["exporters/mesh/conversions.py", "exporters/surfaces/grain_surfaces.py"],

@@ -9,7 +9,7 @@ D_i in [0, 50]. The evaluation is float64.
 A recipe holds rounded markers, equal on every processor and GPU, although each adds the products
 of a layer in an order of its own: `MarkerNet.evaluation_error` bounds what an order can change,
 and where a number lies so near to a rounding boundary that this could matter,
-`MarkerNet.in_order` decides, which adds in one order everywhere. The same goes for seeds
+`MarkerNet.decided` decides, which adds in one order everywhere. The same goes for seeds
 whose neighbours are too equally far for their order to be certain.
 """
 
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..errors import ModelCardError
 from ..rounding import undecided
-from . import net_kernels
 from .marker_law import Markers
 from .point_process import MarkedPoints
 from .radial_frame import Three, rotated, rotation_rows
@@ -98,20 +98,20 @@ class MarkerNet:
         """Markers of ``rows`` times ``factors``, rounded as on every device."""
         tree = _tree(points)
         found = [self._outputs_and_doubts(points, b, tree, factors) for b in _blocks(rows)]
-        output, doubtful = (np.concatenate(column) for column in zip(*found, strict=True))
-        output[doubtful] = self.in_order(points, rows[doubtful], tree)
+        output, index, certain, doubtful = (np.concatenate(c) for c in zip(*found, strict=True))
+        output[doubtful] = self.decided(points, rows[doubtful], index[doubtful], certain[doubtful])
         return self.as_markers(output).times(factors).rounded()
 
     def _outputs_and_doubts(
         self, points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree, factors: Markers
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Network output (n, 4) for ``rows``, and where it may be rounded otherwise, (n,)."""
+    ) -> tuple[NDArray[Any], ...]:
+        """Output (n, 4), neighbours (n, kappa), whether they are certain, whether to decide."""
         index, certain = nearest(points, rows, tree)
         inputs = self.inputs(points, rows, index)
         layers = self.layers(inputs)
         largest = [np.abs(layer).max(axis=0) for layer in (inputs, *layers[:-1])]
         output = squashed(layers[-1])
-        return output, ~certain | self.undecided(output, largest, factors)
+        return output, index, certain, ~certain | self.undecided(output, largest, factors)
 
     def inputs(
         self, points: MarkedPoints, rows: NDArray[np.intp], index: NDArray[np.intp]
@@ -139,16 +139,25 @@ class MarkerNet:
         """Markers of network outputs (n, 4)."""
         return Markers(np.maximum(output[:, 1:], self.smallest_diagonal), output[:, 0])
 
-    def in_order(
-        self, points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree | None = None
+    def decided(
+        self,
+        points: MarkedPoints,
+        rows: NDArray[np.intp],
+        index: NDArray[np.intp],
+        certain: NDArray[np.bool_],
     ) -> NDArray[np.float64]:
-        """Network output (n, 4) for ``rows`` by one order of operations on every device."""
-        if len(rows) == 0:
-            return np.empty((0, 4))
-        hidden = self.inputs(points, rows, _nearest_in_order(points, rows, tree or _tree(points)))
+        """Network output (n, 4) for ``rows`` by one order of operations on every device.
+
+        ``index`` (n, kappa) are their neighbours; those that are not ``certain`` (n,) are found
+        again.
+        """
+        index = index.copy()
+        if not certain.all():
+            index[~certain] = nearest_in_order(points, rows[~certain])
+        hidden, last = self.inputs(points, rows, index), len(self.weights) - 1
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = net_kernels.layer(hidden, np.ascontiguousarray(weight.T), bias)
-            hidden = hidden if k == len(self.weights) - 1 else np.maximum(hidden, 0.0)
+            hidden = _layer_in_order(hidden, np.ascontiguousarray(weight.T), bias)
+            hidden = hidden if k == last else np.maximum(hidden, 0.0)
         return squashed(hidden)
 
     def undecided(
@@ -240,6 +249,24 @@ class MarkerNet:
         return {"law": "net", "weights": self.source} | {n: getattr(self, n) for n in names}
 
 
+@njit(cache=True, nogil=True)
+def _layer_in_order(inputs, weights, bias):  # type: ignore[no-untyped-def]
+    """W x + b for inputs (n, n_in), transposed weights (n_in, n_out): products one by one.
+
+    Libraries of linear algebra add in an order, and with contractions, of their own choice;
+    this gives equal bits everywhere.
+    """
+    out = np.zeros((inputs.shape[0], bias.size))
+    for row in range(inputs.shape[0]):
+        own = out[row]
+        for i in range(inputs.shape[1]):
+            x = inputs[row, i]
+            for j in range(bias.size):
+                own[j] += x * weights[i, j]
+        own += bias
+    return out
+
+
 def squashed(output: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scaled sigmoids of the outputs (n, 4) of the last layer."""
     with np.errstate(over="ignore"):  # exp overflows to inf, and the sigmoid is 0
@@ -286,7 +313,7 @@ def net_inputs(
     """Inputs (n, 60) from rotations (n, 1), displacements (n, kappa), noise (n, kappa, 2)."""
     x, y, z = rotated(frame, displacement)
     columns = [x / scale, y / scale, z / scale, noise[..., 0] - centre, noise[..., 1] - centre]
-    return xp.stack(columns, -1).reshape(len(noise), -1)
+    return xp.stack(columns, -1).reshape(len(noise), 5 * NEIGHBOURS)
 
 
 def nearest(
@@ -299,12 +326,10 @@ def nearest(
     return index[:, 1 : NEIGHBOURS + 1], (steps > NEAR_TIE * sizes).all(axis=1)
 
 
-def _nearest_in_order(
-    points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree
-) -> NDArray[np.intp]:
+def nearest_in_order(points: MarkedPoints, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """The kappa nearest seeds, (n, kappa); of two equally far ones the lower index first."""
     k = min(NEIGHBOURS + 1 + SPARE, len(points))
-    index = np.sort(tree.query(points.seeds[rows], k=k)[1], axis=1)
+    index = np.sort(_tree(points).query(points.seeds[rows], k=k)[1], axis=1)
     dx, dy, dz = np.moveaxis(points.seeds[index] - points.seeds[rows, None], 2, 0)
     distance = np.where(index == rows[:, None], -1.0, dx * dx + dy * dy + dz * dz)
     order = np.argsort(distance, axis=1, kind="stable")[:, 1 : NEIGHBOURS + 1]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,9 +109,9 @@ class Tessellation:
         A thousand units in the last place of the largest score that points within
         ``extent`` of any seed can have.
         """
-        norm = float(np.abs(self.table[:, 3:9]).sum(axis=1).max()) * extent
-        score = norm * norm if self.squared else norm
-        return 1e3 * np.finfo(np.float64).eps * (score + float(np.abs(self.offsets).max()))
+        factors = np.abs(self.table[:, 3:9]).T
+        largest = float(sum(factors).max())
+        return rounding_slack(largest, float(np.abs(self.offsets).max()), extent, self.squared)
 
     def scores(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """f_i(x) at each point, (..., n) float, written as in Eq. (8): small cases only."""
@@ -193,7 +194,7 @@ class Tessellation:
             tau: grains whose score is within ``margin`` of the best somewhere in the cell
             are kept; what is left out weighs at most e^-tau of the winner in Eq. (11).
         """
-        slack = self.slack(self._extent(half_width))
+        slack = self.slack(farthest(self.seeds, half_width))
         return CandidateCells.build(self.table, self.squared, half_width, cell, margin, slack)
 
     def reachable(self, shell: Shell, resolution: float) -> NDArray[np.intp]:
@@ -217,24 +218,52 @@ class Tessellation:
         grain on its list, about a hundred for each grain, and 112 bytes for each grain of
         the longest list, which is all grains.
         """
-        half_width = shell.radius_bounds[1]
-        n_cells = math.ceil(2 * half_width / (2**BOX_LEVELS * resolution))
-        lower, cell = -half_width, 2 * half_width / n_cells
-        levels = math.ceil(math.log2(n_cells))
-        grid = lower, cell, 2**levels
-        rules = self.squared, self.slack(self._extent(half_width)), shell.table, shell.max_degree
-        lists = candidate_kernels.candidate_cells(lower, cell, levels, self.table, *rules)
+        grid = BoxGrid.around(shell, resolution)
+        slack = self.slack(farthest(self.seeds, -grid.lower))
+        rules = self.squared, slack, shell.table, shell.max_degree
+        cells = grid.lower, grid.cell, 2**grid.levels
+        lists = candidate_kernels.candidate_cells(
+            grid.lower, grid.cell, grid.levels, self.table, *rules
+        )
         inside = self.seeds[shell.contains(self.seeds)]
         owners = np.empty(len(inside), np.int32)
-        candidate_kernels.best_in_cells(inside, *grid, *lists, self.table, self.squared, owners)
+        candidate_kernels.best_in_cells(inside, *cells, *lists, self.table, self.squared, owners)
         marked = np.zeros(len(self), np.bool_)
         marked[owners] = True
-        reach_kernels.mark_reachable(*grid, *lists, BOX_LEVELS, self.table, *rules, marked)
+        reach_kernels.mark_reachable(*cells, *lists, BOX_LEVELS, self.table, *rules, marked)
         return np.flatnonzero(marked)
 
-    def _extent(self, half_width: float) -> float:
-        """Largest distance between a seed and a point of the cube, at least."""
-        return float(np.sqrt(3.0) * half_width + np.linalg.norm(self.seeds, axis=1).max())
+
+class BoxGrid(NamedTuple):
+    """Cubic cells round a shell: a cube of 2^levels of them an edge, as `reachable` has it.
+
+    ``lower`` is the coordinate of its lowest corner along each axis, ``cell`` the edge of a cell.
+    """
+
+    lower: float
+    cell: float
+    levels: int
+
+    @classmethod
+    def around(cls, shell: Shell, resolution: float) -> BoxGrid:
+        """Cells with an edge of at most 2^BOX_LEVELS times ``resolution``."""
+        half_width = shell.radius_bounds[1]
+        n_cells = math.ceil(2 * half_width / (2**BOX_LEVELS * resolution))
+        return cls(-half_width, 2 * half_width / n_cells, math.ceil(math.log2(n_cells)))
+
+
+def farthest(seeds: NDArray[np.float64], half_width: float) -> float:
+    """Largest distance between a seed and a point of a cube round the origin, at least."""
+    return float(np.sqrt(3.0) * half_width + np.linalg.norm(seeds, axis=1).max())
+
+
+def rounding_slack(
+    largest_factor: float, largest_offset: float, extent: float, squared: bool
+) -> float:
+    """What `Tessellation.slack` says, from the largest sum of |U| and the largest |r|."""
+    norm = largest_factor * extent
+    score = norm * norm if squared else norm
+    return 1e3 * float(np.finfo(np.float64).eps) * (score + largest_offset)
 
 
 def upper_factors(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -256,12 +285,8 @@ def upper_factors(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     m = np.asarray(matrices)
     asymmetric = (m != m.transpose(0, 2, 1)).any(axis=(1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        xx = np.sqrt(m[:, 0, 0])
-        xy, xz = m[:, 0, 1] / xx, m[:, 0, 2] / xx
-        yy = np.sqrt(m[:, 1, 1] - xy * xy)
-        yz = (m[:, 1, 2] - xy * xz) / yy
-        zz = np.sqrt(m[:, 2, 2] - xz * xz - yz * yz)
-        factors = np.column_stack([xx, xy, xz, yy, yz, zz])
+        entries = [m[:, j, k] for j, k in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))]
+        factors = np.column_stack(cholesky(entries))
         diagonal = factors[:, [0, 3, 5]]
         bad = asymmetric | ~(np.isfinite(factors).all(axis=1) & (diagonal > 0).all(axis=1))
     if bad.any():
@@ -272,3 +297,17 @@ def upper_factors(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
         )
         raise ValueError(msg)
     return factors
+
+
+def cholesky(entries: Sequence[Any], xp: Any = np) -> tuple[Any, ...]:
+    """Entries of U from those of M = U^T U: xx, xy, xz, yy, yz, zz; arrays or, by ``xp``, tensors.
+
+    What is not positive definite gives entries that are not finite or not positive.
+    """
+    m_xx, m_xy, m_xz, m_yy, m_yz, m_zz = entries
+    xx = xp.sqrt(m_xx)
+    xy, xz = m_xy / xx, m_xz / xx
+    yy = xp.sqrt(m_yy - xy * xy)
+    yz = (m_yz - xy * xz) / yy
+    zz = xp.sqrt(m_zz - xz * xz - yz * yz)
+    return xx, xy, xz, yy, yz, zz

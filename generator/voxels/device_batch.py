@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..errors import DeviceError
 from ..grains.gbpd_kernels import SHELL_HEADER
+from ..grains.score_triton import EXACT
 from ..machine import available_memory, readable_bytes
 from . import gbpd_triton as kernels
 from .window import Window
@@ -249,7 +250,7 @@ def _level(batch: Batch, parents: Lists, edge: int, cap: int, tiles: list[int], 
         parents.first, parents.starts, parents.sizes, parents.states, slot, cap,
         lists.first, lists.members, lists.starts, lists.sizes, lists.states,
         EDGE=edge, ROOT=edge == batch.levels.edges[0], CHUNK=CHUNK[edge], SQUARED=batch.squared,
-        **kernels.EXACT, num_warps=WARPS[edge],
+        **EXACT, num_warps=WARPS[edge],
     )  # fmt: skip
     return lists
 
@@ -268,7 +269,7 @@ def label(
         batch.integers, batch.axes, batch.table, batch.shells, *lists,
         labels, labels if gaps is None else gaps, limit,
         EDGE=edge, SQUARED=batch.squared, GAP=gaps is not None,
-        **kernels.EXACT, num_warps=1 if edge == 4 else 4,
+        **EXACT, num_warps=1 if edge == 4 else 4,
     )  # fmt: skip
 
 

@@ -13,10 +13,8 @@ kernel does:
 * `moments`: one tile: ten integer sums of each of its candidates.
 * `boundary`: voxels with a face neighbour of another label, and grains with one of label 0.
 
-All windows share each launch: grid (tiles of the largest window, windows). Scores are float64 in
-the order of operations of `gbpd_kernels`. That gives the same bits if nothing is contracted to a
-fused multiply-add: launch with `EXACT`, and take roots of float64 by ``tl.sqrt``, which is
-correctly rounded (of float32 it is approximate).
+All windows share each launch: grid (tiles of the largest window, windows). Scores are those of
+`score_triton`, which says how kernels are to be launched.
 
 The rows of a batch, one for each window:
 
@@ -34,9 +32,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..grains.score_triton import left_on_box, radius_at, shell_state
+
 OUTSIDE, MIXED, INSIDE = -1, 0, 1  # the kernels write -1, 0, 1: globals are not constants in them
-# no fused multiply-add; and without a number of registers the compiler takes fewer, and spills
-EXACT = {"enable_fp_fusion": False, "maxnreg": 168}
 
 
 @triton.jit
@@ -55,102 +53,11 @@ def _tile(row, EDGE: tl.constexpr):
 
 
 @triton.jit
-def _radius(x, y, z, coefficients, degree):
-    """X in the direction of (x, y, z): the operations of `spherical_harmonics.radius_at`."""
-    scale = 1.0 / tl.sqrt(x * x + y * y + z * z)
-    x = x * scale
-    y = y * scale
-    z = z * scale
-    real = x - x  # a float64 zero; the literal would be a float32
-    imag = x - x
-    k = coefficients
-    for n_powers in range(degree + 1):
-        cosine = (x - x) + tl.load(k)
-        sine = (x - x) + tl.load(k + 1)
-        k += 2
-        for _ in range(n_powers):
-            cosine = cosine * z + tl.load(k)
-            sine = sine * z + tl.load(k + 1)
-            k += 2
-        following = real * x - imag * y + cosine
-        imag = real * y + imag * x - sine
-        real = following
-    return real
-
-
-@triton.jit
-def _score(x, y, z, grain, SQUARED: tl.constexpr):
-    """f_i(x) of one grain: the operations of `gbpd_kernels.score`."""
-    dx = x - tl.load(grain)
-    dy = y - tl.load(grain + 1)
-    dz = z - tl.load(grain + 2)
-    u0 = tl.load(grain + 3) * dx + (tl.load(grain + 4) * dy + tl.load(grain + 5) * dz)
-    u1 = tl.load(grain + 6) * dy + tl.load(grain + 7) * dz
-    u2 = tl.load(grain + 8) * dz
-    q = u0 * u0 + (u1 * u1 + u2 * u2)
-    if not SQUARED:
-        q = tl.sqrt(q)
-    return q - tl.load(grain + 9)
-
-
-@triton.jit
 def _hull(axis, first, edge):
     """Centre and half width of a tile's voxel centres along one axis."""
     low = tl.load(axis + first)
     high = tl.load(axis + first + (edge - 1))
     return (low + high) / 2, (high - low) / 2
-
-
-@triton.jit
-def _shell_state(cx, cy, cz, hx, hy, hz, lower, upper, steepest, coefficients, degree):
-    """-1 outside, 1 inside, 0 not proven: `gbpd_kernels.shell_state`."""
-    r = tl.sqrt(cx * cx + cy * cy + cz * cz)
-    reach = tl.sqrt(hx * hx + hy * hy + hz * hz)
-    tolerance = 1e-9 * upper
-    state = 0
-    if r + reach < lower - tolerance:
-        state = 1
-    elif r - reach > upper + tolerance:
-        state = -1
-    elif r > reach:
-        slope = steepest / (r - reach)
-        spread = reach * tl.sqrt(1.0 + slope * slope) + tolerance
-        level = r - _radius(cx, cy, cz, coefficients, degree)
-        if level + spread < 0.0:
-            state = 1
-        elif level - spread > 0.0:
-            state = -1
-    return state
-
-
-@triton.jit
-def _centre_and_gradient(cx, cy, cz, hx, hy, hz, grains, g, mask, SQUARED: tl.constexpr):
-    """Score at a tile's centre, and its gradient times the half widths, of a chunk of grains."""
-    row = grains + g.to(tl.int64) * 10
-    a = tl.load(row + 3, mask, 1.0)
-    b = tl.load(row + 4, mask, 0.0)
-    d = tl.load(row + 5, mask, 0.0)
-    e = tl.load(row + 6, mask, 1.0)
-    f = tl.load(row + 7, mask, 0.0)
-    c = tl.load(row + 8, mask, 1.0)
-    dx = cx - tl.load(row, mask, 0.0)
-    dy = cy - tl.load(row + 1, mask, 0.0)
-    dz = cz - tl.load(row + 2, mask, 0.0)
-    u0 = a * dx + (b * dy + d * dz)
-    u1 = e * dy + f * dz
-    u2 = c * dz
-    q = u0 * u0 + (u1 * u1 + u2 * u2)
-    if SQUARED:
-        weight = tl.zeros_like(q) + 2.0
-        length = q
-    else:
-        length = tl.sqrt(q)
-        weight = tl.where(length > 0.0, 1.0 / tl.where(length > 0.0, length, 1.0), 0.0)
-    score = tl.where(mask, length - tl.load(row + 9, mask, 0.0), float("inf"))
-    gx = weight * hx * (a * u0)
-    gy = weight * hy * (b * u0 + e * u1)
-    gz = weight * hz * (d * u0 + f * u1 + c * u2)
-    return score, gx, gy, gz
 
 
 @triton.jit(do_not_specialize=["first_slot", "cap"])
@@ -194,7 +101,7 @@ def _cull_tile(
     cz, hz = _hull(axes + tl.load(row + 4), k, EDGE)
     own = tl.load(parent_state + parent)
     if own == 0:
-        own = _shell_state(
+        own, _ = shell_state(
             cx, cy, cz, hx, hy, hz, tl.load(reals + 1), tl.load(reals + 2), tl.load(reals + 3),
             shells + tl.load(row + 9), tl.load(row + 10).to(tl.int32),
         )  # fmt: skip
@@ -203,46 +110,11 @@ def _cull_tile(
     if own >= 0:
         slack = tl.load(reals)
         grains = table + tl.load(row) * 10
-        lanes = tl.arange(0, CHUNK)
-        best = hx + float("inf")
-        dominator = 0
-        for base in range(0, n, CHUNK):
-            mask = base + lanes < n
-            g = tl.load(members + first + base + lanes, mask, 0)
-            f, gx, gy, gz = _centre_and_gradient(cx, cy, cz, hx, hy, hz, grains, g, mask, SQUARED)
-            lowest = tl.min(f, 0)
-            where = base + tl.argmin(f, 0)
-            dominator = tl.where(lowest < best, where, dominator).to(tl.int32)
-            best = tl.minimum(best, lowest)
-        p = grains + tl.load(members + first + dominator).to(tl.int64) * 10
-        x0, x1, y0, y1, z0, z1 = cx - hx, cx + hx, cy - hy, cy + hy, cz - hz, cz + hz
-        c000 = _score(x0, y0, z0, p, SQUARED)
-        c100 = _score(x1, y0, z0, p, SQUARED)
-        c010 = _score(x0, y1, z0, p, SQUARED)
-        c110 = _score(x1, y1, z0, p, SQUARED)
-        c001 = _score(x0, y0, z1, p, SQUARED)
-        c101 = _score(x1, y0, z1, p, SQUARED)
-        c011 = _score(x0, y1, z1, p, SQUARED)
-        c111 = _score(x1, y1, z1, p, SQUARED)
         slot = first_slot + t.to(tl.int64) * cap
-        used = 0
-        for base in range(0, n, CHUNK):
-            mask = base + lanes < n
-            g = tl.load(members + first + base + lanes, mask, 0)
-            f, gx, gy, gz = _centre_and_gradient(cx, cy, cz, hx, hy, hz, grains, g, mask, SQUARED)
-            plus, minus = gx + gy, gx - gy
-            low = tl.minimum(
-                tl.minimum(-plus - c000, minus - c100), tl.minimum(-minus - c010, plus - c110)
-            ) - gz  # fmt: skip
-            high = tl.minimum(
-                tl.minimum(-plus - c001, minus - c101), tl.minimum(-minus - c011, plus - c111)
-            ) + gz  # fmt: skip
-            dominated = f + tl.minimum(low, high) > slack
-            keep = mask & ((base + lanes == dominator) | ~dominated)
-            one = keep.to(tl.int32)
-            place = used + tl.cumsum(one, 0) - one
-            tl.store(members + slot + place, g, keep & (place < cap))
-            used += tl.sum(one, 0)
+        used, _ = left_on_box(
+            cx, cy, cz, hx, hy, hz, grains, members + first, n, slack, members + slot, cap,
+            CHUNK, SQUARED,
+        )  # fmt: skip
         if used <= cap:
             first = slot
             n = used
@@ -304,7 +176,9 @@ def label(
             flat = tl.zeros((EDGE * EDGE, EDGE), tl.float64)
             px, py, pz = x[None, :] + flat, y[:, None] + flat, z[:, None] + flat
             distance = tl.sqrt(px * px + py * py + pz * pz)
-            radius = _radius(px, py, pz, shells + tl.load(row + 9), tl.load(row + 10).to(tl.int32))
+            radius = radius_at(
+                px, py, pz, shells + tl.load(row + 9), tl.load(row + 10).to(tl.int32)
+            )
             winner = tl.where((distance == 0.0) | (distance <= radius), winner, 0)
         nx, ny, nz = tl.load(row + 5), tl.load(row + 6), tl.load(row + 7)
         ii, jj, kk = i + along, j + across % EDGE, k + across // EDGE

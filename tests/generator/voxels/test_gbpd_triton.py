@@ -14,8 +14,8 @@ pytest.importorskip("triton")
 # in a process of its own: here the kernels may be those of the interpreter
 COMPILE = """
 import json
+from cathodegrain.generator.grains.score_triton import EXACT
 from cathodegrain.generator.voxels import gbpd_triton
-from cathodegrain.generator.voxels.gbpd_triton import EXACT
 from triton_compile import CAPABILITIES, compiled, inexact, resources
 
 LONG, INT, REAL, BYTE = "*i64", "*i32", "*fp64", "*i8"

@@ -1,0 +1,78 @@
+"""Markers on a torch device are those of the processor, to the bit."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cathodegrain.generator.grains import device_markers
+from cathodegrain.generator.grains.device_markers import Bins, Window, rounded_markers
+from cathodegrain.generator.grains.marker_law import Markers
+from cathodegrain.generator.grains.marker_net import _tree, nearest
+from cathodegrain.generator.grains.point_process import sample_poisson
+from cathodegrain.generator.model_card import ModelCard
+from cathodegrain.generator.streams import stream
+from kernel_device import KERNEL_DEVICE
+
+ONE = Markers(np.ones((1, 3)), np.ones(1))
+CHANGED = ONE.elongated(1.7).with_offsets_scaled(0.6)
+
+pytestmark = pytest.mark.parametrize("device", [KERNEL_DEVICE], ids=lambda name: f"device-{name}")
+
+
+@pytest.fixture(scope="module")
+def windows():
+    """Three windows of different sizes; only some of their points are asked for."""
+    found = []
+    for k, (half, reach) in enumerate([(64, np.inf), (128, 110.0), (64, 50.0)]):
+        points = sample_poisson(0.0012, half, partial(stream, 3, k), reach)
+        found.append(Window(points, np.flatnonzero(points.seeds[:, 0] > -20)))
+    return found
+
+
+@pytest.mark.parametrize("factors", [ONE, CHANGED], ids=["card", "changed"])
+@pytest.mark.parametrize("name", ["nmc811", "nmc811-radial"])
+def test_markers_are_those_of_the_processor(name, factors, windows, device):
+    law = ModelCard.load(name).marker_law
+    expected = [law.rounded_markers(*window, factors) for window in windows]
+    found = rounded_markers(law, windows, 0.0012, factors, device)
+    for kind in ("diagonals", "offsets"):
+        each = np.concatenate([getattr(markers, kind) for markers in expected])
+        np.testing.assert_array_equal(getattr(found, kind).cpu().numpy(), each)
+
+
+def test_markers_do_not_depend_on_how_many_pass_at_a_time(windows, device, monkeypatch):
+    law = ModelCard.load("nmc811").marker_law
+    whole = rounded_markers(law, windows, 0.0012, CHANGED, device)
+    monkeypatch.setattr(device_markers, "BLOCK", 700)
+    parts = rounded_markers(law, windows, 0.0012, CHANGED, device)
+    assert torch.equal(whole.diagonals, parts.diagonals)
+    assert torch.equal(whole.offsets, parts.offsets)
+
+
+def test_neighbours_are_those_of_a_tree(windows, device):
+    bins = Bins.of(windows, 0.0012, device)
+    index, certain = (t.cpu().numpy() for t in bins.nearest(slice(None)))
+    expected = np.concatenate(
+        [
+            nearest(w.points, w.rows, _tree(w.points))[0] + first
+            for w, first in zip(windows, bins.first, strict=False)
+        ]
+    )
+    np.testing.assert_array_equal(index[certain], expected[certain])
+    assert certain.mean() > 0.99
+
+
+@pytest.mark.parametrize("n", [13, 14, 60])
+def test_few_and_unevenly_spread_points_are_decided_by_the_processor(n, windows, device):
+    points = windows[0].points.select(np.arange(n))
+    points = replace(points, seeds=points.seeds * np.linspace(0.1, 3, n)[:, None])
+    window = Window(points, np.arange(n))
+    law = ModelCard.load("nmc811").marker_law
+    expected = law.rounded_markers(*window, ONE)
+    found = rounded_markers(law, [window], 0.0012, ONE, device)
+    np.testing.assert_array_equal(found.diagonals.cpu().numpy(), expected.diagonals)
+    np.testing.assert_array_equal(found.offsets.cpu().numpy(), expected.offsets)
