@@ -249,7 +249,8 @@ def _filled(drawn: _Drawn) -> Particle:
 
 def _filled_on(device: str, drawn: Sequence[_Drawn]) -> list[Particle]:
     """The particles of `_filled`, all of one card, their grains computed on a torch device."""
-    from .grains.device_grains import GrainModel, Window, reached_grains
+    from .grains.device_grains import GrainModel, reached_grains
+    from .grains.device_markers import Window
 
     card = drawn[0].provenance.card
     model = GrainModel(

@@ -15,7 +15,7 @@ from typing import Any
 from .. import schemas
 from .atomic import replacing, require_free
 from .errors import ModelCardError, suggestion
-from .grains.marker_law import MarkerLaw, RadialMarkers
+from .grains.marker_law import CardLaw, RadialMarkers
 from .grains.marker_net import MarkerNet
 from .html import table
 from .shell.model import ShellModel
@@ -172,7 +172,7 @@ class ModelCard:
         return ShellModel.from_fields(self.document["shell"])
 
     @cached_property
-    def marker_law(self) -> MarkerLaw:
+    def marker_law(self) -> CardLaw:
         """What draws the markers; reads the weights of a net and checks their hash."""
         fields = dict(self.document["grains"]["markers"])
         if fields.pop("law") == "radial":

@@ -20,9 +20,9 @@ from ..errors import DeviceError
 from ..shell.shell import Shell
 from .device_markers import DeviceMarkers, Window, rounded_markers
 from .device_reach import ReachBatch, reachable
-from .marker_law import MarkerLaw, Markers
+from .marker_law import CardLaw, Markers
 from .radial_frame import UPPER, matrix_entries, symmetric
-from .tessellation import BoxGrid, Metric, cholesky, farthest, rounding_slack
+from .tessellation import BoxGrid, Metric, absolute_sum, cholesky, farthest, rounding_slack
 
 DIAGONAL = [UPPER.index((k, k)) for k in range(3)]
 
@@ -44,7 +44,7 @@ class GrainModel(NamedTuple):
         Of the search for reachable grains, um.
     """
 
-    law: MarkerLaw
+    law: CardLaw
     factors: Markers
     metric: Metric
     intensity: float
@@ -114,7 +114,7 @@ def _reach_batch(
     """What `device_reach` takes, lengths in um."""
     seeds = [w.points.seeds[w.rows] * model.pixel_um for w in windows]
     grids = [BoxGrid.around(shell, model.resolution) for shell in shells]
-    sums, squared = sum(factors.abs().unbind(1)), model.metric == "squared"
+    sums, squared = absolute_sum(factors.unbind(1)), model.metric == "squared"
     slacks = [
         rounding_slack(
             float(sums[span].max()), float(offsets[span].abs().max()),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..rounding import rounded, undecided
-from .marker_law import MarkerLaw, Markers
+from .marker_law import CardLaw, Markers
 from .marker_net import (
     NEAR_TIE,
     NEIGHBOURS,
@@ -50,13 +50,13 @@ class DeviceMarkers(NamedTuple):
 
 
 def rounded_markers(
-    law: MarkerLaw, windows: Sequence[Window], intensity: float, factors: Markers, device: str
+    law: CardLaw, windows: Sequence[Window], intensity: float, factors: Markers, device: str
 ) -> DeviceMarkers:
     """Markers of the rows of all windows, one after the other, times ``factors``, rounded."""
     seeds = _put([w.points.seeds[w.rows] for w in windows], device)
     angles = np.concatenate([w.points.angles[w.rows] for w in windows])
-    turn = (torch.from_numpy(f(angles)).to(device) for f in (np.cos, np.sin))
-    frame = rotation_rows((seeds[:, 0], seeds[:, 1], seeds[:, 2]), *turn, xp=torch)
+    cosine, sine = (torch.from_numpy(f(angles)).to(device) for f in (np.cos, np.sin))
+    frame = rotation_rows(_columns(seeds), cosine, sine, torch)
     if not isinstance(law, MarkerNet):
         drawn = [law.rounded_markers(w.points, w.rows, factors) for w in windows]
         diagonals = _put([markers.diagonals for markers in drawn], device)
@@ -84,11 +84,11 @@ def _net_output(
         part = slice(start, start + BLOCK)
         index, certain = bins.nearest(part)
         others, own = bins.seeds[index], bins.seeds[bins.rows[part], None]
-        displacement = tuple(others[..., a] - own[..., a] for a in range(3))
-        turned = tuple(tuple(entry[part, None] for entry in row) for row in frame)
+        first, second, third = (_columns(torch.stack(row, 1)[part, None]) for row in frame)
         inputs = net_inputs(
-            turned, displacement, noise[index], net.displacement_scale, net.noise_centre, torch
-        )
+            (first, second, third), _columns(others - own), noise[index],
+            net.displacement_scale, net.noise_centre, torch,
+        )  # fmt: skip
         layers = _layers(inputs, weights, biases)
         found = output[part] = _squashed(layers[-1])
         largest = [layer.abs().amax(0).cpu().numpy() for layer in layers[:-1]]
@@ -233,6 +233,12 @@ class Bins(NamedTuple):
         below = inner - (self.bin[part] - 2 * RINGS) * self.edge
         above = (self.bin[part] + 1) * self.edge - inner
         return torch.minimum(below, above).amin(1) * (1 - 1e-9)
+
+
+def _columns(vectors: Tensor) -> Three:
+    """Components of vectors (..., 3)."""
+    x, y, z = vectors.unbind(-1)
+    return x, y, z
 
 
 def _put(arrays: Sequence[NDArray[np.float64]], device: str) -> Tensor:

@@ -80,7 +80,8 @@ class Boxes(NamedTuple):
 
     def take(self, rows: Tensor) -> Boxes:
         """Some of the boxes."""
-        return Boxes(*(column[rows] for column in self[:5]), source=self.source)
+        particle, place, state, start, size = (column[rows] for column in self[:5])
+        return Boxes(particle, place, state, start, size, self.source)
 
     def parts(self) -> Boxes:
         """The eight parts of each box, to which it hands on what it has."""

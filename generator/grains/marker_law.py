@@ -51,18 +51,22 @@ class Markers(NamedTuple):
 
 
 class MarkerLaw(Protocol):
-    """What a model card's ``grains.markers`` becomes."""
+    """What draws markers."""
 
     def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
         """Markers of all points, or of ``rows``; may look at the neighbours of each."""
+
+    def fields(self) -> dict[str, Any]:
+        """Its object in the model card."""
+
+
+class CardLaw(MarkerLaw, Protocol):
+    """What a model card's ``grains.markers`` becomes."""
 
     def rounded_markers(
         self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers
     ) -> Markers:
         """Markers of ``rows`` times ``factors`` (of one row), rounded: equal on every device."""
-
-    def fields(self) -> dict[str, Any]:
-        """Its object in the model card."""
 
 
 @dataclass(frozen=True)

@@ -321,9 +321,10 @@ def nearest(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """The kappa nearest seeds of ``rows``, (n, kappa), and whether their order is certain, (n,)."""
     k = min(NEIGHBOURS + 2, len(points))  # the seed itself, and the first that is left out
-    distances, index = tree.query(points.seeds[rows], k=k)
+    distances, index = map(np.asarray, tree.query(points.seeds[rows], k=k))
     steps, sizes = np.diff(distances, axis=1), distances[:, 1:]
-    return index[:, 1 : NEIGHBOURS + 1], (steps > NEAR_TIE * sizes).all(axis=1)
+    certain = np.all(steps > NEAR_TIE * sizes, axis=1)
+    return index[:, 1 : NEIGHBOURS + 1], certain
 
 
 def nearest_in_order(points: MarkedPoints, rows: NDArray[np.intp]) -> NDArray[np.intp]:

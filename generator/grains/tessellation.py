@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -109,9 +110,9 @@ class Tessellation:
         A thousand units in the last place of the largest score that points within
         ``extent`` of any seed can have.
         """
-        factors = np.abs(self.table[:, 3:9]).T
-        largest = float(sum(factors).max())
-        return rounding_slack(largest, float(np.abs(self.offsets).max()), extent, self.squared)
+        sums = absolute_sum(self.table[:, 3:9].T)
+        largest = float(np.abs(self.offsets).max())
+        return rounding_slack(float(sums.max()), largest, extent, self.squared)
 
     def scores(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """f_i(x) at each point, (..., n) float, written as in Eq. (8): small cases only."""
@@ -220,17 +221,21 @@ class Tessellation:
         """
         grid = BoxGrid.around(shell, resolution)
         slack = self.slack(farthest(self.seeds, -grid.lower))
-        rules = self.squared, slack, shell.table, shell.max_degree
-        cells = grid.lower, grid.cell, 2**grid.levels
-        lists = candidate_kernels.candidate_cells(
-            grid.lower, grid.cell, grid.levels, self.table, *rules
+        edge, shape = 2**grid.levels, (shell.table, shell.max_degree)
+        start, members = candidate_kernels.candidate_cells(
+            grid.lower, grid.cell, grid.levels, self.table, self.squared, slack, *shape
         )
         inside = self.seeds[shell.contains(self.seeds)]
         owners = np.empty(len(inside), np.int32)
-        candidate_kernels.best_in_cells(inside, *cells, *lists, self.table, self.squared, owners)
+        candidate_kernels.best_in_cells(
+            inside, grid.lower, grid.cell, edge, start, members, self.table, self.squared, owners
+        )
         marked = np.zeros(len(self), np.bool_)
         marked[owners] = True
-        reach_kernels.mark_reachable(*cells, *lists, BOX_LEVELS, self.table, *rules, marked)
+        reach_kernels.mark_reachable(
+            grid.lower, grid.cell, edge, start, members, BOX_LEVELS, self.table, self.squared,
+            slack, *shape, marked,
+        )  # fmt: skip
         return np.flatnonzero(marked)
 
 
@@ -255,6 +260,11 @@ class BoxGrid(NamedTuple):
 def farthest(seeds: NDArray[np.float64], half_width: float) -> float:
     """Largest distance between a seed and a point of a cube round the origin, at least."""
     return float(np.sqrt(3.0) * half_width + np.linalg.norm(seeds, axis=1).max())
+
+
+def absolute_sum(columns: Iterable[Any]) -> Any:
+    """Sum of absolute values, one column after the other: arrays or tensors."""
+    return reduce(operator.add, map(abs, columns))
 
 
 def rounding_slack(

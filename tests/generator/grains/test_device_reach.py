@@ -44,17 +44,16 @@ def found_and_expected(cases, device):
     return found, [gbpd.reachable(shell, resolution) for gbpd, shell, resolution in cases]
 
 
-@pytest.mark.parametrize("metric", ["norm", "squared"])
-def test_reachable_grains_of_a_batch_are_those_of_the_processor(metric, device):
+def test_reachable_grains_of_a_batch_are_those_of_the_processor(device):
     cases = [
-        (random_tessellation(60, "wild", metric, seed=1), Shell.sphere(2.0), 0.5),
-        (random_tessellation(150, "long", metric), lobed_shell(), 2.6),
-        (random_tessellation(40, "mild", metric), Shell.sphere(3.0), 0.4),  # one level deeper
+        (random_tessellation(60, "wild", seed=1), Shell.sphere(1.0), 0.3),
+        (random_tessellation(40, "mild", half=4.0), Shell.sphere(1.0), 0.24),  # one level deeper
     ]
+    assert [BoxGrid.around(shell, r).levels for _, shell, r in cases] == [0, 1]
     found, expected = found_and_expected(cases, device)
     for own, processor in zip(found, expected, strict=True):
         np.testing.assert_array_equal(own, processor)
-    assert all(0 < len(own) < len(case[0]) for own, case in zip(found, cases, strict=True))
+    assert 2 < sum(map(len, found)) < 100
 
 
 @pytest.mark.slow
@@ -62,8 +61,8 @@ def test_reachable_grains_of_a_batch_are_those_of_the_processor(metric, device):
 @pytest.mark.parametrize("family", ["mild", "long", "wild"])
 def test_reachable_grains_in_finer_boxes_are_those_of_the_processor(family, metric, device):
     cases = [
-        (random_tessellation(300, family, metric, seed=k), shell, resolution)
-        for k, (shell, resolution) in enumerate([(lobed_shell(), 1.2), (Shell.sphere(4.0), 0.4)])
+        (random_tessellation(150, family, metric, seed=k), shell, resolution)
+        for k, (shell, resolution) in enumerate([(lobed_shell(), 2.6), (Shell.sphere(4.0), 0.6)])
     ]
     found, expected = found_and_expected(cases, device)
     for own, processor in zip(found, expected, strict=True):
