@@ -109,7 +109,8 @@ class MarkerNet:
         index, certain = nearest(points, rows, tree)
         inputs = self.inputs(points, rows, index)
         layers = self.layers(inputs)
-        largest = [np.abs(layer).max(axis=0) for layer in (inputs, *layers[:-1])]
+        hidden = [layer.max(axis=0) for layer in layers[:-1]]  # of ReLU, never negative
+        largest = [np.abs(inputs).max(axis=0), *hidden]
         output = squashed(layers[-1])
         return output, index, certain, ~certain | self.undecided(output, largest, factors)
 
