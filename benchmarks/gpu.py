@@ -7,6 +7,7 @@ in the table, and the others run all the same. ``--parts`` takes some of them:
 * ``labels``: labels of the kernels against the compiled ones and brute force, to the bit;
 * ``times``: grids of 256^3 and 512^3, particles of 8 and 27 um, against one core and all cores;
 * ``batch``: 64 particles of 8 um in one set of launches, their moments too;
+* ``recipes``: particles made on the device, which must be those of the processor, and 64 at once;
 * ``files``: voxel files and tables of grains, which must be the same bytes as the processor's;
 * ``stream``: cubes of 64^3 a second of `cg.VolumeStream`;
 * ``training``: steps a second of `fit grains`.
@@ -308,6 +309,40 @@ def batch(bench: Bench) -> Iterator[Result]:
         )  # fmt: skip
 
 
+def recipes(bench: Bench) -> Iterator[Result]:
+    """Particles made on the device against those of the processor, and their time."""
+    from cathodegrain.generator.generate import generate_particles
+    from cathodegrain.generator.model_card import ModelCard
+
+    if not bench.has_gpu:
+        return
+    differing = 0
+    for name in ("nmc811", "nmc811-radial"):
+        for metric in ("norm", "squared"):
+            changes = {"grains.metric": metric, "grains.elongation": 1.3}
+            model = ModelCard.load(name).with_parameters(changes)
+            made = [
+                generate_particles(model, SEED, range(10), device=device)
+                for device in (bench.device, "cpu")
+            ]
+            differing += sum(_digest(a) != _digest(b) for a, b in zip(*made, strict=True))
+    yield equal("recipes", differing, 40, "particles")
+    model, n = ModelCard.load("nmc811").with_parameters({"shell.diameter_um": 8.0}), 64
+    one = cpu_seconds(lambda: generate_particles(model, SEED, range(n)))
+    own = bench.seconds(lambda: generate_particles(model, SEED, range(n), device=bench.device))
+    yield Result(
+        name=f"{n} recipes of 8 um: times one core", value=one / own,
+        details=f"one core {one / n:.3g} s each, device and one core {own / n:.3g} s",
+    )  # fmt: skip
+
+
+def _digest(particle: Any) -> bytes:
+    """Everything of a recipe that a device computes."""
+    t = particle.tessellation
+    arrays = t.seeds, t.matrices, t.offsets, particle.diagonals, particle.origin
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+
+
 def files(bench: Bench) -> Iterator[Result]:
     """Products written from the device against those of the processor, byte by byte."""
     import cathodegrain as cg
@@ -368,7 +403,8 @@ def training(bench: Bench) -> Iterator[Result]:
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
-    part.__name__: part for part in (bandwidth, labels, times, batch, files, stream, training)
+    part.__name__: part
+    for part in (bandwidth, labels, times, batch, recipes, files, stream, training)
 }
 
 
