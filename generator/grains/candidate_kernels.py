@@ -6,9 +6,8 @@ list. So a list depends on the grains and on the grid and on nothing else, least
 order in which cells are visited. A grain that is best at some point of a box is on the box's
 list.
 
-The eight parts of a box share its list: its rows of the grain table are packed once, in blocks
-of ``LANES`` grains with one number of all grains beside the other, which makes a box as fast
-as two of those that look up every grain.
+The eight parts of a box share its list, whose rows of the grain table are packed once: in blocks
+of ``LANES`` grains, one number of all of them beside the other, which halves the time.
 """
 
 from __future__ import annotations

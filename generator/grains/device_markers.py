@@ -1,4 +1,4 @@
-"""Markers of many particles on a torch device: those of `MarkerLaw.rounded_markers`, to the bit.
+"""Markers of many particles on a torch device: those of `CardLaw.rounded_markers`, to the bit.
 
 Neighbours are found among bins of seeds, by distances in float64; inputs of the net have the bits
 of a processor's (`radial_frame`). Layers are float64 products of the device, which adds in an
@@ -76,29 +76,43 @@ def _net_output(
 ) -> Tensor:
     """Network output (n, 4) of all rows, such that its rounding is that of a processor."""
     bins = Bins.of(windows, intensity, device)
-    weights = [torch.from_numpy(w).to(device) for w in net.weights]
-    biases = [torch.from_numpy(b).to(device) for b in net.biases]
     noise = _put([w.points.noise for w in windows], device)
+    layers = [
+        (torch.from_numpy(weight).to(device), torch.from_numpy(bias).to(device))
+        for weight, bias in zip(net.weights, net.biases, strict=True)
+    ]
     output = torch.empty((len(bins.rows), 4), dtype=torch.float64, device=device)
     for start in range(0, len(output), BLOCK):
         part = slice(start, start + BLOCK)
         index, certain = bins.nearest(part)
-        others, own = bins.seeds[index], bins.seeds[bins.rows[part], None]
-        first, second, third = (_columns(torch.stack(row, 1)[part, None]) for row in frame)
-        inputs = net_inputs(
-            (first, second, third), _columns(others - own), noise[index],
-            net.displacement_scale, net.noise_centre, torch,
-        )  # fmt: skip
-        layers = _layers(inputs, weights, biases)
-        found = output[part] = _squashed(layers[-1])
-        largest = [layer.abs().amax(0).cpu().numpy() for layer in layers[:-1]]
-        scale = np.concatenate([factors.offsets, factors.diagonals[0]])
-        difference = torch.from_numpy(2 * net.evaluation_error(largest) * scale).to(device)
-        doubtful = undecided(_numbers(net, found, factors), difference, torch).any(1) | ~certain
+        found = _layers(_inputs(net, bins, noise, frame, part, index), layers)
+        output[part] = _squashed(found[-1])
+        doubtful = _undecided(net, output[part], found[:-1], factors) | ~certain
         rows = doubtful.nonzero()[:, 0]
-        decided = _decided(net, windows, bins, start + rows, index[rows], certain[rows])
-        output[start + rows] = decided.to(device)
+        output[start + rows] = _decided(
+            net, windows, bins, start + rows, index[rows], certain[rows]
+        )
     return output
+
+
+def _inputs(
+    net: MarkerNet, bins: Bins, noise: Tensor, frame: Frame, part: slice, index: Tensor
+) -> Tensor:
+    """Inputs (n, 60) of some of the rows, whose neighbours are ``index`` (n, kappa)."""
+    displacement = bins.seeds[index] - bins.seeds[bins.rows[part], None]
+    first, second, third = (_columns(torch.stack(row, 1)[part, None]) for row in frame)
+    return net_inputs(
+        (first, second, third), _columns(displacement), noise[index],
+        net.displacement_scale, net.noise_centre, torch,
+    )  # fmt: skip
+
+
+def _undecided(net: MarkerNet, output: Tensor, layers: list[Tensor], factors: Markers) -> Tensor:
+    """As `MarkerNet.undecided`; ``layers`` are the inputs of each layer."""
+    largest = [layer.abs().amax(0).cpu().numpy() for layer in layers]
+    scale = np.concatenate([factors.offsets, factors.diagonals[0]])
+    difference = torch.from_numpy(2 * net.evaluation_error(largest) * scale).to(output.device)
+    return undecided(_numbers(net, output, factors), difference, torch).any(1)
 
 
 def _decided(
@@ -110,11 +124,8 @@ def _decided(
     certain: Tensor,
 ) -> Tensor:
     """Outputs (k, 4) of some of the rows by the processor."""
-    rows, others, known = (
-        bins.rows[places].cpu().numpy(),
-        index.cpu().numpy(),
-        certain.cpu().numpy(),
-    )
+    columns = bins.rows[places], index, certain
+    rows, others, known = (column.cpu().numpy() for column in columns)
     output = np.empty((len(rows), 4))
     for window, first, end in zip(windows, bins.first, bins.first[1:], strict=False):
         own = (rows >= first) & (rows < end)
@@ -122,7 +133,7 @@ def _decided(
             output[own] = net.decided(
                 window.points, rows[own] - first, others[own] - first, known[own]
             )
-    return torch.from_numpy(output)
+    return torch.from_numpy(output).to(places.device)
 
 
 def _numbers(net: MarkerNet, output: Tensor, factors: Markers) -> Tensor:
@@ -132,12 +143,12 @@ def _numbers(net: MarkerNet, output: Tensor, factors: Markers) -> Tensor:
     return torch.maximum(output, least.to(output.device)) * scale.to(output.device)
 
 
-def _layers(inputs: Tensor, weights: list[Tensor], biases: list[Tensor]) -> list[Tensor]:
+def _layers(inputs: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
     """Inputs (n, 60) and outputs of each layer, the last one before the sigmoids."""
     found = [inputs]
-    for k, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+    for k, (weight, bias) in enumerate(layers):
         output = torch.nn.functional.linear(found[-1], weight, bias)
-        found.append(output if k == len(weights) - 1 else output.relu())
+        found.append(output if k == len(layers) - 1 else output.relu())
     return found
 
 

@@ -187,7 +187,7 @@ class MarkerNet:
         largest
             Largest absolute values of the inputs of each layer, (n_in,) each.
         """
-        error = 8 * UNIT * largest[0]  # sines and cosines
+        error = np.full(len(largest[0]), 8 * UNIT * largest[0].max())  # sines and cosines
         for weight, bias, inputs in zip(self.weights, self.biases, largest, strict=True):
             size = np.abs(weight)
             error = size @ error + (len(inputs) + 2) * UNIT * (size @ inputs + np.abs(bias))
