@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import candidate_kernels, gbpd_kernels, reach_kernels
 from .candidates import CandidateCells
+from .radial_frame import UPPER
 
 if TYPE_CHECKING:
     from ..shell.shell import Shell
@@ -211,9 +212,8 @@ class Tessellation:
           three times more down to the smallest boxes;
         * the list of the large cube is what `gbpd_kernels.cull` leaves of all grains, the list
           of a box what it leaves of its parent's list;
-        * a grain is reachable if it is on the list of a smallest box that
-          `gbpd_kernels.shell_state` does not prove to lie outside the shell, nor any of its
-          ancestors.
+        * a grain is reachable if it is on the list of a smallest box, and neither that box nor
+          one around it is proven to lie outside the shell (`gbpd_kernels.shell_state`).
 
         A finer resolution leaves out more. Memory: four bytes for every pair of a cell and a
         grain on its list, about a hundred for each grain, and 112 bytes for each grain of
@@ -295,8 +295,7 @@ def upper_factors(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     m = np.asarray(matrices)
     asymmetric = (m != m.transpose(0, 2, 1)).any(axis=(1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        entries = [m[:, j, k] for j, k in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))]
-        factors = np.column_stack(cholesky(entries))
+        factors = np.column_stack(cholesky([m[:, j, k] for j, k in UPPER]))
         diagonal = factors[:, [0, 3, 5]]
         bad = asymmetric | ~(np.isfinite(factors).all(axis=1) & (diagonal > 0).all(axis=1))
     if bad.any():
