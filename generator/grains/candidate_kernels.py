@@ -49,7 +49,7 @@ def candidate_cells(lower, cell, levels, grains, squared, slack, shell, degree):
         half[:] = cell / 2 * (1 << (levels - level))
         pool = _with_room(pool, end, 8 * (end - begin))
         source, free = pool[begin:end], end
-        _pack(source, grains, packed)
+        pack(source, grains, packed)
         for octant in range(8 if level > 0 else 1):
             i = 2 * i0 + ((octant >> 2) & 1)
             j = 2 * j0 + ((octant >> 1) & 1)
@@ -61,7 +61,7 @@ def candidate_cells(lower, cell, levels, grains, squared, slack, shell, degree):
                 state = shell_state(centre, half, shell, degree)
                 if state == OUTSIDE:
                     continue
-            n = _cull_packed(packed, source, pool[free:], centre, half, grains, squared, slack)
+            n = cull_packed(packed, source, pool[free:], centre, half, grains, squared, slack)
             if level < levels:
                 stack[top] = (level, i, j, k, state, free, free + n)
                 top += 1
@@ -97,7 +97,7 @@ def _in_order_of_cells(first, count, found, used):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _pack(source, grains, packed):  # type: ignore[no-untyped-def]
+def pack(source, grains, packed):  # type: ignore[no-untyped-def]
     """Write the rows ``source`` of the grain table to blocks; the last grain fills up."""
     n = source.size
     for block in range((n + LANES - 1) // LANES):
@@ -108,7 +108,7 @@ def _pack(source, grains, packed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cull_packed(packed, source, target, centre, half, grains, squared, slack):  # type: ignore[no-untyped-def]
+def cull_packed(packed, source, target, centre, half, grains, squared, slack):  # type: ignore[no-untyped-def]
     """`gbpd_kernels.cull` of packed grains: the same operations, the same grains."""
     n = source.size
     blocks = (n + LANES - 1) // LANES

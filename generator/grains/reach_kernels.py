@@ -16,7 +16,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .gbpd_kernels import MIXED, OUTSIDE, cull, shell_state
+from .candidate_kernels import BLOCK, LANES, cull_packed, pack
+from .gbpd_kernels import MIXED, OUTSIDE, shell_state
 
 
 @njit(cache=True, nogil=True)
@@ -28,62 +29,62 @@ def mark_reachable(  # type: ignore[no-untyped-def]
     The cells are those of `candidate_kernels.candidate_cells`, each divided into
     (2^levels)^3 boxes. ``marked`` (n,) bool is read and written.
     """
-    lists, counts, work = _scratch(start, levels)
-    stack = np.empty((8 * levels + 8, 5), np.int64)  # level, i, j, k, state of the parent
+    longest = np.int64(1)
+    for c in range(start.size - 1):
+        longest = max(longest, start[c + 1] - start[c])
+    pool = np.empty((8 * levels + 1) * longest, np.int32)  # lists, each after its parent's
+    packed = np.empty((longest + LANES - 1) // LANES * BLOCK)
+    stack = np.empty((8 * levels + 8, 7), np.int64)  # level, i, j, k, state, begin, end
     centre, half = np.empty(3), np.full(3, cell / 2)
     for i in range(n_edge):
         for j in range(n_edge):
             for k in range(n_edge):
                 c = (i * n_edge + j) * n_edge + k
                 n = start[c + 1] - start[c]
-                if _any_unmarked(members[start[c] : start[c + 1]], n, marked):
-                    lists[0, :n], counts[0] = members[start[c] : start[c + 1]], n
+                if _any_unmarked(members[start[c] : start[c + 1]], marked):
+                    pool[:n] = members[start[c] : start[c + 1]]
                     _centre(centre, lower, half, i, j, k)
-                    state = shell_state(centre, half, shell, degree)
-                    top = _push_parts(stack, 0, 0, i, j, k, state)
+                    stack[0] = (0, i, j, k, shell_state(centre, half, shell, degree), 0, n)
                     _mark_in_cell(
-                        lower, cell, levels, grains, squared, slack, shell, degree, lists, counts,
-                        work, stack, top, marked,
+                        lower, cell, levels, grains, squared, slack, shell, degree, pool, packed,
+                        stack, marked,
                     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def _scratch(start, levels):  # type: ignore[no-untyped-def]
-    """Candidate lists of each level, their lengths, and scratch, for a walk down any cell."""
-    longest = np.int64(1)
-    for c in range(start.size - 1):
-        longest = max(longest, start[c + 1] - start[c])
-    return (
-        np.empty((levels + 1, longest), np.int32),
-        np.empty(levels + 1, np.int64),
-        np.empty((4, longest)),
-    )
-
-
-@njit(cache=True, nogil=True)
 def _mark_in_cell(  # type: ignore[no-untyped-def]
-    lower, cell, levels, grains, squared, slack, shell, degree, lists, counts, work, stack, top,
-    marked,
-):  # fmt: skip
-    """Walk through the boxes on the stack, parts of one cell whose list is ``lists[0]``."""
+    lower, cell, levels, grains, squared, slack, shell, degree, pool, packed, stack, marked
+):
+    """Divide the cell at the bottom of the stack as long as a list has grains to be found."""
     centre, half = np.empty(3), np.empty(3)
+    top = 1
     while top > 0:
         top -= 1
-        level, i, j, k, state = stack[top]
+        level, i, j, k, state0, begin, end = stack[top]
+        source, free = pool[begin:end], end
+        if not _any_unmarked(source, marked):
+            continue
+        level += 1
         half[:] = cell / 2 / (1 << level)
-        _centre(centre, lower, half, i, j, k)
-        if state == MIXED:
-            state = shell_state(centre, half, shell, degree)
-            if state == OUTSIDE:
-                continue
-        n = cull(lists[level - 1], counts[level - 1], lists[level], centre, half, grains, squared,
-                 slack, work)  # fmt: skip
-        counts[level] = n
-        if level == levels:
-            for t in range(n):
-                marked[lists[level, t]] = True
-        elif _any_unmarked(lists[level], n, marked):
-            top = _push_parts(stack, top, level, i, j, k, state)
+        pack(source, grains, packed)
+        for octant in range(8):
+            ii = 2 * i + ((octant >> 2) & 1)
+            jj = 2 * j + ((octant >> 1) & 1)
+            kk = 2 * k + (octant & 1)
+            _centre(centre, lower, half, ii, jj, kk)
+            state = state0
+            if state == MIXED:
+                state = shell_state(centre, half, shell, degree)
+                if state == OUTSIDE:
+                    continue
+            n = cull_packed(packed, source, pool[free:], centre, half, grains, squared, slack)
+            if level == levels:
+                for t in range(n):
+                    marked[pool[free + t]] = True
+            else:
+                stack[top] = (level, ii, jj, kk, state, free, free + n)
+                top += 1
+                free += n
 
 
 @njit(cache=True, nogil=True)
@@ -94,21 +95,8 @@ def _centre(out, lower, half, i, j, k):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _push_parts(stack, top, level, i, j, k, state):  # type: ignore[no-untyped-def]
-    """Put the eight parts of a box on the stack; its new height."""
-    for octant in range(8):
-        stack[top, 0] = level + 1
-        stack[top, 1] = 2 * i + ((octant >> 2) & 1)
-        stack[top, 2] = 2 * j + ((octant >> 1) & 1)
-        stack[top, 3] = 2 * k + (octant & 1)
-        stack[top, 4] = state
-        top += 1
-    return top
-
-
-@njit(cache=True, nogil=True)
-def _any_unmarked(members, n, marked):  # type: ignore[no-untyped-def]
+def _any_unmarked(members, marked):  # type: ignore[no-untyped-def]
     t = 0
-    while t < n and marked[members[t]]:
+    while t < members.size and marked[members[t]]:
         t += 1
-    return t < n
+    return t < members.size

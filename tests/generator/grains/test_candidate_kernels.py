@@ -4,9 +4,9 @@ import pytest
 from cathodegrain.generator.grains.candidate_kernels import (
     BLOCK,
     LANES,
-    _cull_packed,
-    _pack,
     candidate_cells,
+    cull_packed,
+    pack,
 )
 from tessellations import (
     FAMILIES,
@@ -34,8 +34,8 @@ def test_packed_grains_are_culled_as_others_are(family, metric, rng):
             centre, half = rng.uniform(-16, 16, 3), np.full(3, edge / 2)
             packed = np.full((n + LANES - 1) // LANES * BLOCK, np.nan)
             target = np.empty(n, np.int32)
-            _pack(source, gbpd.table, packed)
-            kept = _cull_packed(
+            pack(source, gbpd.table, packed)
+            kept = cull_packed(
                 packed, source, target, centre, half, gbpd.table, gbpd.squared, slack
             )
             expected = left_by_cull(gbpd, source, centre, half, slack)
