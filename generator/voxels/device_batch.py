@@ -72,7 +72,9 @@ def _tiles(window: Window, edge: int) -> int:
     return math.prod(-(-n // edge) for n in window.shape)
 
 
-def parts(windows: Sequence[Window], budget: float) -> Iterator[list[tuple[int, Window]]]:
+def parts(
+    windows: Sequence[Window], levels: Levels, budget: float
+) -> Iterator[list[tuple[int, Window]]]:
     """Batches whose lists take at most ``budget`` bytes, of pieces (number of a window, layers).
 
     A window that is too large alone is cut into layers of tiles of the first level.
@@ -83,20 +85,21 @@ def parts(windows: Sequence[Window], budget: float) -> Iterator[list[tuple[int, 
         If one layer of tiles is too large.
     """
     batch: list[tuple[int, Window]] = []
+    used = 0
     for number, window in enumerate(windows):
-        for piece in _pieces(window, budget):
-            grown = [*batch, (number, piece)]
-            if batch and _needed([part for _, part in grown]) > budget:
+        for piece in _pieces(window, levels, budget):
+            needed = levels.list_bytes(piece)
+            if batch and used + needed > budget:
                 yield batch
-                grown = grown[-1:]
-            batch = grown
+                batch, used = [], 0
+            batch.append((number, piece))
+            used += needed
     if batch:
         yield batch
 
 
-def _pieces(window: Window, budget: float) -> Iterator[Window]:
-    levels, nz = Levels.of([window]), window.shape[0]
-    edge = levels.edges[0]
+def _pieces(window: Window, levels: Levels, budget: float) -> Iterator[Window]:
+    edge, nz = levels.edges[0], window.shape[0]
     layer = levels.list_bytes(window.layers(0, min(edge, nz)))
     if layer > budget:
         msg = (
@@ -109,21 +112,16 @@ def _pieces(window: Window, budget: float) -> Iterator[Window]:
         yield window.layers(start, min(start + depth, nz))
 
 
-def _needed(windows: Sequence[Window]) -> int:
-    levels = Levels.of(windows)
-    return sum(levels.list_bytes(window) for window in windows)
-
-
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Windows on a device, all of one metric: what the kernels read, and sizes on the host.
 
     Parameters
     ----------
-    integers, numbers : (b, 12) int64, (b, 4) float64
+    integers, numbers : (b, 13) int64, (b, 4) float64
         Rows of the windows, as `gbpd_triton` says.
     axes, table, shells : (a,), (g, 10), (c,) float64
-        Padded axes, grain tables and coefficients of all windows, one after the other.
+        Padded axes, grain tables and shell tables, one after the other.
     windows
         As they were given.
     levels
@@ -157,9 +155,13 @@ class Lists(NamedTuple):
 
 
 def packed(
-    windows: Sequence[Window], places: Sequence[int], device: str, margin: float = 0.0
+    windows: Sequence[Window],
+    places: Sequence[int],
+    levels: Levels,
+    device: str,
+    margin: float = 0.0,
 ) -> Batch:
-    """Windows of one metric on a device.
+    """Windows of one metric on a device; those of one particle share its tables.
 
     Parameters
     ----------
@@ -168,47 +170,61 @@ def packed(
     margin
         Of scores, within which second best grains are wanted too.
     """
-    levels = Levels.of(windows)
-    padded = [
-        np.pad(axis, (0, -len(axis) % levels.edges[0]), mode="edge")
-        for window in windows
-        for axis in window.axes
-    ]
-    shells = [window.shell[SHELL_HEADER:] for window in windows]
-    tables = [window.table for window in windows]
+    padded = [_padded(axis, levels.edges[0]) for window in windows for axis in window.axes]
+    axes, coordinates = _joined(padded)
+    table, rows = _joined([window.table for window in windows])
+    shells, numbers = _joined([window.shell for window in windows])
 
     def put(values: Any, kind: Any) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, kind)).to(device)
 
     return Batch(
-        integers=put(_integers(windows, places, _starts(padded), _starts(shells)), np.int64),
+        integers=put(_integers(windows, places, coordinates, rows, numbers), np.int64),
         numbers=put([_numbers(window, margin) for window in windows], np.float64),
-        axes=put(np.concatenate(padded), np.float64),
-        table=put(np.concatenate(tables), np.float64),
-        shells=put(np.concatenate([*shells, np.zeros(1)]), np.float64),  # never of no length
+        axes=put(axes, np.float64),
+        table=put(table, np.float64),
+        shells=put(np.append(shells, 0.0), np.float64),  # never of no length
         windows=tuple(windows),
         levels=levels,
         squared=windows[0].squared,
     )
 
 
+def _padded(axis: NDArray[np.float64], edge: int) -> NDArray[np.float64]:
+    """Axis of whole tiles, the last coordinate repeated."""
+    return np.concatenate([axis, np.full(-len(axis) % edge, axis[-1])])
+
+
+def _joined(
+    arrays: Sequence[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Arrays one after the other, each once, and where each begins."""
+    starts: dict[int, int] = {}
+    different, end = [], 0
+    for array in arrays:
+        if id(array) not in starts:
+            starts[id(array)] = end
+            different.append(array)
+            end += len(array)
+    return np.concatenate(different), [starts[id(array)] for array in arrays]
+
+
 def _integers(
-    windows: Sequence[Window], places: Sequence[int], axes: list[int], shells: list[int]
+    windows: Sequence[Window],
+    places: Sequence[int],
+    axes: Sequence[int],
+    rows: Sequence[int],
+    shells: Sequence[int],
 ) -> list[list[int]]:
-    grains = _starts([window.table for window in windows])
-    rows = []
+    sums = [0, *accumulate(window.n_grains for window in windows)]
+    integers = []
     for b, (window, place) in enumerate(zip(windows, places, strict=True)):
         nz, ny, nx = window.shape
-        rows.append(
-            [grains[b], window.n_grains, *axes[3 * b : 3 * b + 3], nx, ny, nz, place, shells[b],
-             window.degree, window.below]
+        integers.append(
+            [rows[b], window.n_grains, *axes[3 * b : 3 * b + 3], nx, ny, nz, place,
+             shells[b] + SHELL_HEADER, window.degree, window.below, sums[b]]
         )  # fmt: skip
-    return rows
-
-
-def _starts(arrays: Sequence[NDArray[np.float64]]) -> list[int]:
-    """Where each begins when all are joined."""
-    return [0, *accumulate(map(len, arrays))][:-1]
+    return integers
 
 
 def _numbers(window: Window, margin: float) -> list[float]:
@@ -291,7 +307,7 @@ def mark_boundary(
 ) -> None:
     """Write ``flags`` (voxels,) int8 of whole windows, and ``exposed`` (grains,) int8."""
     nothing = [0] * (3 * len(windows))
-    rows = np.array(_integers(windows, places, nothing, nothing), np.int64)
+    rows = np.array(_integers(windows, places, nothing, nothing, nothing), np.int64)
     voxels = max(window.n_voxels for window in windows)
     kernels.boundary[-(-voxels // LANES), len(windows)](
         torch.from_numpy(rows).to(labels.device), labels, flags, exposed, LANES=LANES

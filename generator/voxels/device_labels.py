@@ -18,6 +18,7 @@ from ..errors import DeviceError
 from ..machine import readable_bytes
 from .device_batch import (
     Batch,
+    Levels,
     add_moments,
     current,
     descend,
@@ -187,22 +188,31 @@ def _label_windows(
         None if margin is None else torch.zeros(voxels, dtype=torch.float32, device=device),
         torch.zeros((grains, 10), dtype=torch.int64, device=device) if moments else None,
     )
-    places = places_of(windows)
-    rows = [0, *accumulate(window.n_grains for window in windows)]
     for squared in (False, True):
         alike = [n for n, window in enumerate(windows) if window.squared == squared]
-        for batch in parts([windows[n] for n in alike], LISTS_PART * free_bytes(device)):
-            numbers = [alike[n] for n, _ in batch]
-            pieces = [piece for _, piece in batch]
-            begin = [
-                places[n] + (piece.below - windows[n].below) * math.prod(piece.shape[1:])
-                for n, piece in zip(numbers, pieces, strict=True)
-            ]
-            sums = _label_batch(packed(pieces, begin, device, margin or 0.0), labelled, margin)
-            if sums is not None and labelled.sums is not None:
-                for n, own in zip(numbers, sums, strict=True):
-                    labelled.sums[rows[n] : rows[n + 1]] += own
+        if alike:
+            _label_alike(labelled, alike, device, margin)
     return labelled
+
+
+def _label_alike(
+    labelled: Labelled, alike: Sequence[int], device: str, margin: float | None
+) -> None:
+    """Label the windows of these numbers, all of one metric."""
+    windows = [labelled.windows[n] for n in alike]
+    levels = Levels.of(windows)
+    places = [places_of(labelled.windows)[n] for n in alike]
+    rows = [0, *accumulate(window.n_grains for window in labelled.windows)]
+    for batch in parts(windows, levels, LISTS_PART * free_bytes(device)):
+        pieces = [piece for _, piece in batch]
+        begin = [
+            places[n] + (piece.below - windows[n].below) * math.prod(piece.shape[1:])
+            for n, piece in batch
+        ]
+        sums = _label_batch(packed(pieces, begin, levels, device, margin or 0.0), labelled, margin)
+        if sums is not None and labelled.sums is not None:
+            for (n, _), own in zip(batch, sums, strict=True):
+                labelled.sums[rows[alike[n]] : rows[alike[n] + 1]] += own
 
 
 def _label_batch(batch: Batch, labelled: Labelled, margin: float | None) -> list[Tensor] | None:
@@ -211,9 +221,10 @@ def _label_batch(batch: Batch, labelled: Labelled, margin: float | None) -> list
     label(batch, lists, labelled.labels, labelled.gaps, margin or 0.0)
     if labelled.sums is None:
         return None
-    sums = torch.zeros((len(batch.table), 10), dtype=torch.int64, device=batch.table.device)
+    grains = [window.n_grains for window in batch.windows]
+    sums = torch.zeros((sum(grains), 10), dtype=torch.int64, device=batch.table.device)
     add_moments(batch, lists, labelled.labels, sums)
-    return list(sums.split([window.n_grains for window in batch.windows]))
+    return list(sums.split(grains))
 
 
 def _require_memory(needed: float, free: float, device: str) -> None:

@@ -18,9 +18,9 @@ All windows share each launch: grid (tiles of the largest window, windows). Scor
 
 The rows of a batch, one for each window:
 
-* integers (12): 0 first grain, 1 grains, 2 to 4 first coordinate of x, y, z, 5 to 7 nx, ny, nz,
-  8 first voxel, 9 first number of the shell, 10 its degree or -1, 11 layers below the window
-  (which `moments` counts z from);
+* integers (13): 0 first row of its grain table, 1 grains, 2 to 4 first coordinate of x, y, z,
+  5 to 7 nx, ny, nz, 8 first voxel, 9 first coefficient of its shell, 10 the degree or -1, 11 layers
+  below the window (which `moments` counts z from), 12 first row of its sums;
 * numbers (4): 0 slack, 1 and 2 lower and upper bound of X, 3 bound of its gradient.
 
 Axes are padded to whole tiles of the first level by repeating their last coordinate. Lists are
@@ -75,7 +75,7 @@ def cull(
     has its window for a parent, whose list is all grains.
     """
     b = tl.program_id(1)
-    row = integers + b * 12
+    row = integers + b * 13
     ti, tj, tk, exists = _tile(row, EDGE)
     if exists:
         parent = b.to(tl.int64)
@@ -134,7 +134,7 @@ def label(
     Voxels outside the shell are left as they are, 0.
     """
     b = tl.program_id(1)
-    row = integers + b * 12
+    row = integers + b * 13
     ti, tj, tk, exists = _tile(row, EDGE)
     own = -1
     t = tl.load(own_first + b) + tl.program_id(0)
@@ -196,7 +196,7 @@ def moments(
 ):  # fmt: skip
     """Add voxels and sums of x, y, z, xx, yy, zz, xy, xz, yz of each grain, (grains, 10) int64."""
     b = tl.program_id(1)
-    row = integers + b * 12
+    row = integers + b * 13
     ti, tj, tk, exists = _tile(row, EDGE)
     own_state = -1
     t = tl.load(own_first + b) + tl.program_id(0)
@@ -220,7 +220,7 @@ def moments(
                 sx = tl.sum(own * dx, 0).to(tl.int64)
                 sy = tl.sum(own * dy, 0).to(tl.int64)
                 sz = tl.sum(own * dz, 0).to(tl.int64)
-                p = sums + (tl.load(row) + g.to(tl.int64)) * 10
+                p = sums + (tl.load(row + 12) + g.to(tl.int64)) * 10
                 tl.atomic_add(p, n)
                 tl.atomic_add(p + 1, sx + n * i)
                 tl.atomic_add(p + 2, sy + n * j)
@@ -240,7 +240,7 @@ def boundary(integers, labels, flags, exposed, LANES: tl.constexpr):
     ``exposed`` (grains,) int8 receives 1 for each grain with a face neighbour of label 0.
     """
     b = tl.program_id(1)
-    row = integers + b * 12
+    row = integers + b * 13
     nx, ny, nz = tl.load(row + 5), tl.load(row + 6), tl.load(row + 7)
     place = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
     there = place < nx * ny * nz
@@ -257,4 +257,4 @@ def boundary(integers, labels, flags, exposed, LANES: tl.constexpr):
     differs |= (own != back) | (own != below) | (own != above)
     tl.store(flags + tl.load(row + 8) + place, (differs & (own > 0)).to(tl.int8), there)
     meets = (left == 0) | (right == 0) | (front == 0) | (back == 0) | (below == 0) | (above == 0)
-    tl.store(exposed + tl.load(row) + own - 1, 1, there & meets & (own > 0))
+    tl.store(exposed + tl.load(row + 12) + own - 1, 1, there & meets & (own > 0))

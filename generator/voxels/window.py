@@ -79,7 +79,7 @@ class Window(NamedTuple):
     def grain_width(self) -> float:
         """Mean width of a grain, voxels, at least 1."""
         steps = [(a[-1] - a[0]) / (len(a) - 1) for a in self.axes if len(a) > 1]
-        return max(1.0, self.grain_um / float(np.mean(steps))) if steps else 1.0
+        return max(1.0, self.grain_um * len(steps) / float(sum(steps))) if steps else 1.0
 
     def layers(self, start: int, stop: int) -> Window:
         """Some of the layers."""

@@ -132,10 +132,11 @@ def test_what_does_not_fit_is_labelled_in_layers_and_measured_as_a_whole(
         Case(random_tessellation(20, "long"), None, cube(8)),
     ]
     windows = [Window.of(*case) for case in cases]
-    one_layer = device_batch.Levels.of(windows[:1]).list_bytes(windows[0].layers(0, 8))
+    levels = device_batch.Levels.of(windows)
+    one_layer = levels.list_bytes(windows[0].layers(0, 8))
     monkeypatch.setattr(device_labels, "free_bytes", lambda device: 1e6)
     monkeypatch.setattr(device_labels, "LISTS_PART", 1.25e-6 * one_layer)
-    cut = list(device_batch.parts(windows, 1.25 * one_layer))
+    cut = list(device_batch.parts(windows, levels, 1.25 * one_layer))
     assert [piece.below for batch in cut for n, piece in batch if n == 0] == [0, 8, 16, 24, 32]
     assert differing(cases, device) == [0, 0]
     sums, _ = moments_of(labelled(cases, device, moments=True))
@@ -197,6 +198,35 @@ def test_gaps_are_second_best_scores_less_the_best(margin, metric, bumpy, device
     assert gaps.dtype == np.float32
     assert np.allclose(gaps, wanted, rtol=1e-6, atol=1e-6 * np.abs(scores).max())
     assert (found.volumes()[0].cpu().numpy() == expected(case)).all()
+
+
+def test_windows_of_one_particle_share_its_tables_and_keep_their_own_sums(bumpy, device):
+    gbpd = random_tessellation(30, "mild")
+    cases = [
+        Case(gbpd, bumpy, ragged(5, 6, 4)),
+        Case(random_tessellation(3, "wild"), bumpy, cube(4)),
+        Case(gbpd, bumpy, ragged(5, 6, 4, seed=3)),
+    ]
+    windows = [Window.of(*case) for case in cases]
+    levels = device_batch.Levels.of(windows)
+    assert len(device_batch.packed(windows, [0, 120, 184], levels, device).table) == 33
+    found = labelled(cases, device, moments=True)
+    assert differing(cases, device) == [0, 0, 0]
+    sums, exposed = moments_of(found)
+    for case, own, meets in zip(cases, sums, exposed, strict=True):
+        labels = expected(case)
+        assert (own == slow_sums(labels, len(case.tessellation))).all()
+        assert (meets == slow_exposed(labels, len(case.tessellation))).all()
+
+
+def slow_exposed(labels, n):
+    """Grains with a face neighbour 0; beyond the array all is 0."""
+    padded, inner = np.pad(labels, 1), slice(1, -1)
+    meets = np.zeros(labels.shape, bool)
+    for axis in range(3):
+        for step in (1, -1):
+            meets |= np.roll(padded, step, axis)[inner, inner, inner] == 0
+    return np.isin(np.arange(1, n + 1), labels[meets])
 
 
 def test_a_single_grain_is_nowhere_near_another(device):
