@@ -43,7 +43,17 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Pyt
     from .generator.errors import CathodegrainError
     from .generator.model_card import ModelCard
     from .generator.particle import Particle
-    from .making import generate, info, load, models, parameters, regenerate, save, validate
+    from .making import (
+        generate,
+        generate_particles,
+        info,
+        load,
+        models,
+        parameters,
+        regenerate,
+        save,
+        validate,
+    )
     from .measuring import draw_sections, read_section
 
     __version__: str
@@ -78,6 +88,7 @@ _HOME = {
     "draw_sections": "measuring",
     "read_section": "measuring",
     "generate": "making",
+    "generate_particles": "making",
     "info": "making",
     "load": "making",
     "models": "making",
@@ -101,6 +112,7 @@ __all__ = [
     "fit_shell",
     "formats",
     "generate",
+    "generate_particles",
     "index_dataset",
     "info",
     "interfaces",

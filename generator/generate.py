@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -75,18 +75,26 @@ def generate_particles(
     DeviceError
         If the device is not there, not usable, or its memory does not suffice.
     """
+    return list(particles_in_turn(card, seed, indices, device=device))
+
+
+def particles_in_turn(
+    card: ModelCard, seed: int, indices: Iterable[int], *, device: str = "cpu"
+) -> Iterator[Particle]:
+    """Particles of `generate_particles`, given as soon as they are there."""
     place = devices.device_named(device)
     if not place.is_gpu:
-        return [_build(card, seed, index) for index in indices]
-    particles: list[Particle] = []
+        yield from (_build(card, seed, index) for index in indices)
+        return
     batch: list[_Drawn] = []
     for index in indices:
         drawn = _drawn(card, seed, index)
         if batch and sum(len(d.near) for d in [*batch, drawn]) > MOST_AT_ONCE:
-            particles += _filled_on(place.name, batch)
+            yield from _filled_on(place.name, batch)
             batch = []
         batch.append(drawn)
-    return particles + (_filled_on(place.name, batch) if batch else [])
+    if batch:
+        yield from _filled_on(place.name, batch)
 
 
 def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:

@@ -45,7 +45,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON fo
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]
 Device = Annotated[
-    str, Parameter(help="Where voxels are labelled, alike: cpu, cuda, cuda:N or auto.")
+    str, Parameter(help="Where grains and voxels are computed, alike: cpu, cuda, cuda:N or auto.")
 ]
 REPLACED = "choose another --out, or --overwrite to replace"
 

@@ -35,7 +35,7 @@ def generate(
 ) -> None:
     """Draw particles and write their recipes, and further products if asked."""
     from ...generator.errors import GenerationError
-    from ...generator.generate import generate_particle
+    from ...generator.generate import particles_in_turn
     from ...generator.model_card import ModelCard
     from ..datasets.config import MOST
 
@@ -45,8 +45,9 @@ def generate(
     if not 1 <= count <= MOST["count"]:
         msg = f"--count is {count}, expected 1 to {MOST['count']:.4g}"
         raise GenerationError(msg)
-    for index in _tracked(range(first, first + count), "particles"):
-        particle = generate_particle(card, seed, index)
+    indices = range(first, first + count)
+    drawn = particles_in_turn(card, seed, indices, device=options.device)
+    for particle in _tracked(drawn, count, "particles"):
         if dry_run:
             tell(plan_rows(particle, out, names, options), json_output)
         else:
@@ -179,12 +180,11 @@ def _write(
     tell(rows | write_products(folder, names, options, overwrite), json_output)
 
 
-def _tracked(items: Any, what: str) -> Any:
+def _tracked(items: Any, count: int, what: str) -> Any:
     """Iterate with a progress bar if standard error is a terminal and there is more than one."""
-    items = list(items)
-    if len(items) < 2 or not sys.stderr.isatty():
+    if count < 2 or not sys.stderr.isatty():
         return items
     from rich.console import Console
     from rich.progress import track
 
-    return track(items, description=what, console=Console(stderr=True))
+    return track(items, description=what, total=count, console=Console(stderr=True))

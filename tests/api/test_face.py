@@ -134,6 +134,14 @@ def test_python_and_the_command_line_make_the_same_recipe(particle, tmp_path):
         cg.save(particle, tmp_path / "one.h5")
 
 
+def test_several_particles_are_those_that_are_made_one_by_one(particle):
+    several = cg.generate_particles("nmc811-radial", seed=7, indices=[3, 0], parameters=SMALL)
+    assert [one.id for one in several] == ["p000003", "p000000"]
+    np.testing.assert_array_equal(several[1].tessellation.table, particle.tessellation.table)
+    with pytest.raises(cg.CathodegrainError, match="device is 'gpu', expected cpu, cuda"):
+        cg.generate_particles("no-such-model", indices=[0], device="gpu")
+
+
 def test_voxels_in_memory_are_those_of_the_file(particle, tmp_path):
     folder = cg.save(particle, tmp_path)
     path = cg.export(folder, "voxels", pitch_um=0.08)

@@ -7,13 +7,16 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ....generator.errors import DatasetError
-from ....generator.generate import generate_particle
+from ....generator.generate import generate_particle, particles_in_turn
 from ....generator.particle import Particle
 from ..making.engines import end_with_parent, one_thread, spawned
 from .changes import DrawnCards
+from .order import in_groups
 
 
 class Drawn(NamedTuple):
@@ -24,7 +27,7 @@ class Drawn(NamedTuple):
 
 
 def particles(
-    cards: DrawnCards, numbers: Iterator[int], processes: int, ahead: int
+    cards: DrawnCards, numbers: Iterator[int], processes: int, ahead: int, device: str = "cpu"
 ) -> Generator[Drawn, None, None]:
     """Particles of these numbers, in their order.
 
@@ -35,6 +38,8 @@ def particles(
         forgotten, and with this process, however it ends.
     ahead
         Particles that are drawn before they are asked for, at most.
+    device
+        Where this process computes their grains. Those of one card share launches on a GPU.
 
     Raises
     ------
@@ -44,9 +49,8 @@ def particles(
         If a process is killed.
     """
     if processes == 0:
-        for number in numbers:
-            values = cards.values(number)
-            yield Drawn(generate_particle(cards.changed(values), cards.seed, number), values)
+        for group in in_groups(numbers, ahead):
+            yield from _drawn(cards, group, device)
         return
     waiting: deque[tuple[Future[Particle], dict[str, Any]]] = deque()
     with spawned(processes, _start) as pool:
@@ -68,6 +72,15 @@ def particles(
                 "suffice, or the program lacks if __name__ == '__main__': around what it does"
             )
             raise DatasetError(msg) from error
+
+
+def _drawn(cards: DrawnCards, numbers: list[int], device: str) -> Iterator[Drawn]:
+    drawn = [(number, cards.values(number)) for number in numbers]
+    for values, alike in groupby(drawn, itemgetter(1)):
+        card = cards.changed(values)
+        indices = [number for number, _ in alike]
+        for particle in particles_in_turn(card, cards.seed, indices, device=device):
+            yield Drawn(particle, values)
 
 
 def _first(waiting: deque[tuple[Future[Particle], dict[str, Any]]]) -> Drawn:

@@ -180,7 +180,7 @@ class VolumeStream(Base):
     def _of_share(self, share: Share, threads: int | None) -> Iterator[Item]:
         ahead = max(self.mix, 2 * self.processes)
         numbers = share.particles()
-        with closing(particles(self._cards, numbers, self.processes, ahead)) as drawn:
+        with closing(particles(self._cards, numbers, self.processes, ahead, self.device)) as drawn:
             for group in in_groups(drawn, self.mix):
                 of_number = {one.particle.provenance.index: one for one in group}
                 places = ((of_number[n], k) for n, k in share.items(list(of_number)))

@@ -90,7 +90,7 @@ def test_bad_input_names_the_value(intensity, half_width):
 def test_stage_names_keep_their_positions():
     # a change here changes every published particle
     assert STAGES[:6] == ("shell", "points", "noise", "angles", "orientations", "markers")
-    assert STAGES[6:] == ("fit", "section", "phantom")
+    assert STAGES[6:] == ("fit", "section", "phantom", "changes", "crops")
 
 
 def test_streams_reproduce_the_published_numbers():
