@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +82,25 @@ def device_named(name: str, *, kernels: bool = True) -> Device:
         msg = f"device {name}: {problem}"
         raise DeviceError(msg)
     return Device(f"cuda:{int(match[1] or 0)}")
+
+
+@contextmanager
+def current(device: str, advice: str) -> Iterator[None]:
+    """Make a device of torch the one that kernels are launched on.
+
+    Raises
+    ------
+    DeviceError
+        If its memory is full; ``advice`` says what to do besides taking the processor.
+    """
+    import torch
+
+    try:
+        with nullcontext() if device == "cpu" else torch.cuda.device(device):
+            yield
+    except torch.cuda.OutOfMemoryError as error:
+        msg = f"device {device}: its memory is full ({error}); {advice}, or take cpu"
+        raise DeviceError(msg) from error
 
 
 def _automatic(kernels: bool) -> Device:

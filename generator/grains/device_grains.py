@@ -6,8 +6,7 @@ arithmetic that IEEE 754 defines (`radial_frame`, `tessellation.cholesky`, `reac
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import DeviceError
+from ..devices import current
 from ..shell.shell import Shell
 from .device_markers import DeviceMarkers, Window, rounded_markers
 from .device_reach import ReachBatch, reachable
@@ -80,7 +79,7 @@ def reached_grains(
     DeviceError
         If the memory of the device does not suffice.
     """
-    with _current(device):
+    with current(device, "make smaller particles"):
         markers = rounded_markers(model.law, windows, model.intensity, model.factors, device)
         d1, d2, d3 = markers.diagonals.T
         entries = torch.stack(matrix_entries(markers.frame, (d1, d2, d3), torch), 1)
@@ -144,14 +143,3 @@ def _reached(
         drawn = Markers(columns[own, :3], columns[own, 3])
         found.append(ReachedGrains(places[own] - span.start, drawn, symmetric(columns[own, 4:])))
     return found
-
-
-@contextlib.contextmanager
-def _current(device: str) -> Iterator[None]:
-    """Make a device the one that kernels are launched on; say in words that its memory is full."""
-    try:
-        with torch.cuda.device(device) if device != "cpu" else contextlib.nullcontext():
-            yield
-    except torch.OutOfMemoryError as error:
-        msg = f"device {device}: its memory is full ({error}); make smaller particles, or take cpu"
-        raise DeviceError(msg) from error

@@ -8,7 +8,6 @@ of the larger tile around it, so that memory is known beforehand.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -321,14 +320,3 @@ def free_bytes(device: str) -> float:
     free, _ = torch.cuda.mem_get_info(device)
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return float(free + kept)
-
-
-@contextlib.contextmanager
-def current(device: str) -> Iterator[None]:
-    """Make a device the one that kernels are launched on; say in words that its memory is full."""
-    try:
-        with torch.cuda.device(device) if device != "cpu" else contextlib.nullcontext():
-            yield
-    except torch.OutOfMemoryError as error:
-        msg = f"device {device}: its memory is full ({error}); take a larger pitch, or cpu"
-        raise DeviceError(msg) from error

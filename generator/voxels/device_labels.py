@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..devices import Device
+from ..devices import Device, current
 from ..errors import DeviceError
 from ..machine import readable_bytes
 from .device_batch import (
     Batch,
     Levels,
     add_moments,
-    current,
     descend,
     free_bytes,
     label,
@@ -36,6 +35,7 @@ from .window import Window
 if TYPE_CHECKING:
     from ..particle import Particle
 
+ADVICE = "take a larger pitch"
 LISTS_PART = 0.5  # of the memory that labels leave, at most, goes to lists of candidates
 
 
@@ -146,7 +146,7 @@ class Labelled:
         flags = torch.empty(len(self.labels), dtype=torch.int8, device=device)
         grains = [window.n_grains for window in self.windows]
         exposed = torch.zeros(sum(grains), dtype=torch.int8, device=device)
-        with current(device):
+        with current(device, ADVICE):
             mark_boundary(self.windows, places_of(self.windows), self.labels, flags, exposed)
         return self._split(flags), list(exposed.split(grains))
 
@@ -173,7 +173,7 @@ def label_windows(
     DeviceError
         If the device's memory does not suffice.
     """
-    with current(device):
+    with current(device, ADVICE):
         return _label_windows(tuple(windows), device, margin, moments)
 
 

@@ -99,3 +99,12 @@ def test_auto_takes_a_gpu_that_is_usable_and_else_says_why_not(computer):
     )
     computer(absent=["torch"])
     assert str(device_named("auto")) == "cpu (torch is not installed)"
+
+
+def test_a_full_memory_is_told_with_what_to_do():
+    torch = pytest.importorskip("torch")
+    with (
+        pytest.raises(DeviceError, match=r"its memory is full \(so many\); be modest, or take cpu"),
+        devices.current("cpu", "be modest"),
+    ):
+        raise torch.cuda.OutOfMemoryError("so many")
