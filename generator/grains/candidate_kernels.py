@@ -19,7 +19,7 @@ from numba import njit
 
 from .gbpd_kernels import INSIDE, MIXED, OUTSIDE, score, shell_state
 
-LANES = 32  # grains of a block
+LANES = 16  # grains of a block
 SCORE, GX, GY, GZ = 10 * LANES, 11 * LANES, 12 * LANES, 13 * LANES  # after the grain table
 BLOCK = 14 * LANES
 
@@ -47,7 +47,7 @@ def candidate_cells(lower, cell, levels, grains, squared, slack, shell, degree):
         level, i0, j0, k0, state0, begin, end = stack[top]
         level += 1
         half[:] = cell / 2 * (1 << (levels - level))
-        pool = _with_room(pool, end, 8 * (end - begin))
+        pool = with_room(pool, end, 8 * (end - begin))
         source, free = pool[begin:end], end
         pack(source, grains, packed)
         for octant in range(8 if level > 0 else 1):
@@ -67,16 +67,16 @@ def candidate_cells(lower, cell, levels, grains, squared, slack, shell, degree):
                 top += 1
                 free += n
             else:
-                found = _with_room(found, used, n)
+                found = with_room(found, used, n)
                 c = (i * n_edge + j) * n_edge + k
                 first[c], count[c] = used, n
                 found[used : used + n] = pool[free : free + n]
                 used += n
-    return _in_order_of_cells(first, count, found, used)
+    return in_order_of_cells(first, count, found, used)
 
 
 @njit(cache=True, nogil=True)
-def _with_room(array, used, more):  # type: ignore[no-untyped-def]
+def with_room(array, used, more):  # type: ignore[no-untyped-def]
     """``array``, or a longer copy of its first ``used`` entries, with room for ``more``."""
     if used + more <= array.size:
         return array
@@ -86,8 +86,8 @@ def _with_room(array, used, more):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _in_order_of_cells(first, count, found, used):  # type: ignore[no-untyped-def]
-    """``start`` and ``members`` of `candidate_cells`."""
+def in_order_of_cells(first, count, found, used):  # type: ignore[no-untyped-def]
+    """``start`` and ``members`` as `candidate_cells` returns them, of lists found in any order."""
     start = np.zeros(count.size + 1, np.int64)
     members = np.empty(used, np.int32)
     for c in range(count.size):

@@ -1,4 +1,4 @@
-r"""Compiled kernels of the exact GBPD labelling: an octree with convex-dominance culling.
+r"""Compiled kernels of the exact GBPD: scores, convex dominance on boxes, which side of a shell.
 
 Scores f_i(x) = |x - s_i|_{M_i} - r_i ("norm") and |x - s_i|^2_{M_i} - r_i ("squared") are
 convex in x. On a box with centre c and corners v_k,
@@ -11,16 +11,15 @@ So grain i is worse than grain j by more than ``slack`` on the whole box if
 .. math:: f_i(c) + \min_k \left[ g_i \cdot (v_k - c) - f_j(v_k) \right] > slack,
 
 since linear minus multilinear is multilinear and takes its minimum at a corner. Grains
-that are dominated by the best grain at the centre are dropped on the way down; a box
-with one grain left is filled, a box of 4^3 voxels is evaluated. ``slack`` covers rounding
-errors: it keeps more candidates and can never change a label.
+that are dominated by the best grain at the centre are dropped. ``slack`` covers rounding
+errors: it keeps more candidates and can never change which grain is best.
 
 The shell |x| = X(x/|x|) is decided on the way by the gradient of g(x) = |x| - X(x/|x|):
 |grad g|^2 <= 1 + (G/r)^2 at the distance r from the origin, G bounding the gradient of X
 on the sphere.
 
 Every score is evaluated in one order of operations, without fused multiply-add, here, in
-`brute_force` and in the torch version: equal inputs give equal bits, ties go to the
+`label_kernels` and in the torch version: equal inputs give equal bits, ties go to the
 lowest index.
 
 A *grain table* is an (n, 10) float array with the columns s_x, s_y, s_z, the upper
@@ -36,10 +35,8 @@ import math
 import numpy as np
 from numba import njit
 
-from ..shell.spherical_harmonics import radii_at, radius_at
+from ..shell.spherical_harmonics import radius_at
 
-LEAF = 4  # edge of the boxes that are evaluated voxel by voxel
-LANES = LEAF**3
 OUTSIDE, MIXED, INSIDE = -1, 0, 1
 SHELL_HEADER = 3  # lower bound, upper bound, gradient bound
 
@@ -182,157 +179,6 @@ def shell_state(centre, half, shell, degree):  # type: ignore[no-untyped-def]
     if level - spread > 0.0:
         return OUTSIDE
     return MIXED
-
-
-@njit(cache=True, nogil=True)
-def inside_shell(points, n, shell, degree, radii, inside):  # type: ignore[no-untyped-def]
-    """Write |x| <= X(x/|x|) of ``points[:n]`` to ``inside``; return how many are."""
-    radii_at(points[:n], shell[SHELL_HEADER:], degree, radii[:n])
-    count = 0
-    for t in range(n):
-        x, y, z = points[t, 0], points[t, 1], points[t, 2]
-        distance = math.sqrt(x * x + y * y + z * z)
-        inside[t] = distance == 0.0 or distance <= radii[t]
-        count += inside[t]
-    return count
-
-
-@njit(cache=True, nogil=True)
-def best_of_lanes(candidates, n, points, grains, squared, best, label):  # type: ignore[no-untyped-def]
-    """Best grain of ``candidates[:n]``, ascending, at each of the LANES points (3, LANES)."""
-    for t in range(LANES):
-        best[t] = np.inf
-        label[t] = -1
-    for c in range(n):
-        i = candidates[c]  # int32: one lane of labels is as wide as half a score
-        s0, s1, s2 = grains[i, 0], grains[i, 1], grains[i, 2]
-        a, b, d = grains[i, 3], grains[i, 4], grains[i, 5]
-        e, f, g = grains[i, 6], grains[i, 7], grains[i, 8]
-        r = grains[i, 9]
-        if squared:
-            for t in range(LANES):
-                dx, dy, dz = points[0, t] - s0, points[1, t] - s1, points[2, t] - s2
-                u0 = a * dx + (b * dy + d * dz)
-                u1 = e * dy + f * dz
-                u2 = g * dz
-                v = u0 * u0 + (u1 * u1 + u2 * u2) - r
-                better = v < best[t]
-                best[t] = v if better else best[t]
-                label[t] = i if better else label[t]
-        else:
-            for t in range(LANES):
-                dx, dy, dz = points[0, t] - s0, points[1, t] - s1, points[2, t] - s2
-                u0 = a * dx + (b * dy + d * dz)
-                u1 = e * dy + f * dz
-                u2 = g * dz
-                v = math.sqrt(u0 * u0 + (u1 * u1 + u2 * u2)) - r
-                better = v < best[t]
-                best[t] = v if better else best[t]
-                label[t] = i if better else label[t]
-
-
-@njit(cache=True, nogil=True)
-def _hull(x, y, z, k, j, i, size, centre, half):  # type: ignore[no-untyped-def]
-    """Write centre and half widths of the hull of a block's voxel centres."""
-    for a, axis, start in ((0, x, i), (1, y, j), (2, z, k)):
-        first, last = axis[start], axis[min(start + size, axis.size) - 1]
-        centre[a] = (first + last) / 2
-        half[a] = (last - first) / 2
-
-
-@njit(cache=True, nogil=True)
-def label_block(x, y, z, k0, j0, i0, edge, grains, squared, slack, shell, degree, out):  # type: ignore[no-untyped-def]
-    """Label the block of ``edge``^3 voxels at (k0, j0, i0) of ``out`` (nz, ny, nx).
-
-    ``out`` receives the index of the grain plus one, and 0 outside the shell. ``edge`` is
-    LEAF times a power of two; the block may stick out of the grid.
-    """
-    nz, ny, nx = out.shape
-    centre, half = np.empty(3), np.empty(3)
-    _hull(x, y, z, k0, j0, i0, edge, centre, half)
-    has_shell = shell.size > 0
-    if has_shell and shell_state(centre, half, shell, degree) == OUTSIDE:
-        out[k0 : k0 + edge, j0 : j0 + edge, i0 : i0 + edge] = 0
-        return
-    roots = root_candidates(centre, half, grains, squared, slack)
-    depth = 1
-    while (edge >> (depth - 1)) > LEAF:
-        depth += 1
-    lists = np.empty((depth + 1, roots.size), np.int32)  # candidates of each level
-    counts = np.zeros(depth + 1, np.int64)
-    lists[0], counts[0] = roots, roots.size
-    work = np.empty((4, roots.size))
-    scratch = (
-        np.empty((3, LANES)), np.empty((LANES, 3)), np.empty(LANES), np.empty(LANES, np.int32),
-        np.empty(LANES), np.ones(LANES, np.bool_),
-    )  # fmt: skip
-    stack = np.empty((8 * depth + 8, 5), np.int64)  # level, k, j, i, shell state of the parent
-    stack[0] = (1, k0, j0, i0, MIXED if has_shell else INSIDE)
-    top = 1
-    while top > 0:
-        top -= 1
-        level, k, j, i, state = stack[top]
-        size = edge >> (level - 1)
-        k1, j1, i1 = min(k + size, nz), min(j + size, ny), min(i + size, nx)
-        _hull(x, y, z, k, j, i, size, centre, half)
-        if state == MIXED:
-            state = shell_state(centre, half, shell, degree)
-            if state == OUTSIDE:
-                out[k:k1, j:j1, i:i1] = 0
-                continue
-        n = cull(
-            lists[level - 1], counts[level - 1], lists[level], centre, half, grains, squared,
-            slack, work,
-        )  # fmt: skip
-        counts[level] = n
-        if n == 1 and state == INSIDE:
-            out[k:k1, j:j1, i:i1] = lists[level, 0] + 1
-        elif size == LEAF:
-            _label_leaf(
-                x, y, z, k, j, i, lists[level], n, grains, squared, state, shell, degree,
-                scratch, out,
-            )  # fmt: skip
-        else:
-            size //= 2
-            for octant in range(8):
-                kk = k + (size if octant & 4 else 0)
-                jj = j + (size if octant & 2 else 0)
-                ii = i + (size if octant & 1 else 0)
-                if kk < nz and jj < ny and ii < nx:
-                    stack[top] = (level + 1, kk, jj, ii, state)
-                    top += 1
-
-
-@njit(cache=True, nogil=True)
-def _label_leaf(  # type: ignore[no-untyped-def]
-    x, y, z, k, j, i, candidates, n, grains, squared, state, shell, degree, scratch, out
-):  # fmt: skip
-    """Evaluate the candidates at each of the LEAF^3 voxels at (k, j, i)."""
-    nz, ny, nx = out.shape
-    points, rows, best, label, radii, inside = scratch
-    t = 0
-    for dk in range(LEAF):
-        pz = z[min(k + dk, nz - 1)]  # lanes beyond the grid repeat its last voxel
-        for dj in range(LEAF):
-            py = y[min(j + dj, ny - 1)]
-            for di in range(LEAF):
-                points[0, t], points[1, t], points[2, t] = x[min(i + di, nx - 1)], py, pz
-                t += 1
-    if state == MIXED:
-        for t in range(LANES):
-            rows[t, 0], rows[t, 1], rows[t, 2] = points[0, t], points[1, t], points[2, t]
-        if inside_shell(rows, LANES, shell, degree, radii, inside) == 0:
-            out[k : min(k + LEAF, nz), j : min(j + LEAF, ny), i : min(i + LEAF, nx)] = 0
-            return
-    best_of_lanes(candidates, n, points, grains, squared, best, label)
-    if state == MIXED:
-        for t in range(LANES):
-            label[t] = label[t] if inside[t] else -1
-    for kk in range(k, min(k + LEAF, nz)):
-        for jj in range(j, min(j + LEAF, ny)):
-            t = ((kk - k) * LEAF + (jj - j)) * LEAF
-            for ii in range(i, min(i + LEAF, nx)):
-                out[kk, jj, ii] = label[t + ii - i] + 1
 
 
 @njit(cache=True, nogil=True)

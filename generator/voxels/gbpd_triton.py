@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs
-r"""GPU kernels of the exact GBPD labelling: the algorithm of `gbpd_kernels`, level by level.
+r"""GPU kernels of the exact GBPD labelling: the algorithm of `label_kernels`, level by level.
 
 A *batch* holds windows of voxels of one or more particles, of one metric. What a program of each
 kernel does:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..grains import gbpd_kernels
 from ..grains.tessellation import Tessellation
 from ..machine import run_all
+from . import label_kernels
 from .grid import Grid
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def label_grid(particle: Particle, grid: Grid, *, threads: int | None = None) ->
     """Grain id at every voxel centre, (nz, ny, nx) int32; 0 outside the shell.
 
     Equal to evaluating every grain at every voxel, to the bit, ties to the lowest id
-    (`gbpd_kernels` has the algorithm). Memory beyond the result is a
+    (`label_kernels` has the algorithm). Memory beyond the result is a
     few megabytes for each thread.
 
     Parameters
@@ -94,14 +95,16 @@ def label_axes(
     slack = tessellation.slack(extent(tessellation, (x, y, z)))
     edge = block_edge(result.shape)
 
-    def label(corner: tuple[int, ...]) -> None:
-        k, j, i = corner
-        gbpd_kernels.label_block(
-            x, y, z, k, j, i, edge, tessellation.table, tessellation.squared, slack,
-            table, degree, result,
-        )  # fmt: skip
+    more = (tessellation.table, tessellation.squared, slack, table, degree)
+    start, members = label_kernels.block_lists(x, y, z, edge, *more)
 
-    run_all(label, product(*(range(0, n, edge) for n in result.shape)), threads)
+    def label(block: tuple[int, ...]) -> None:
+        b, k, j, i = block
+        roots = members[start[b] : start[b + 1]]
+        label_kernels.label_block(x, y, z, k, j, i, edge, roots, *more, result)
+
+    corners = product(*(range(0, n, edge) for n in result.shape))
+    run_all(label, ((b, *corner) for b, corner in enumerate(corners)), threads)
     return result
 
 

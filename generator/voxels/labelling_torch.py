@@ -1,6 +1,6 @@
 r"""Voxel labels on torch tensors, processor or GPU: `labelling.label_axes` to the bit.
 
-The octree with convex-dominance culling of `gbpd_kernels`, all blocks of a level at once:
+The octree with convex-dominance culling of `label_kernels`, all blocks of a level at once:
 their candidates form flat arrays of (block, grain) pairs, one ascending list after the
 other. Blocks with one candidate are filled, leaves of 4^3 voxels are evaluated rank by
 rank. Each operation is an elementwise kernel of its own, so that nothing is contracted to
@@ -34,8 +34,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..grains.gbpd_kernels import LANES, LEAF
 from ..grains.tessellation import Tessellation
+from .label_kernels import LEAF, VOXELS
 from .labelling import block_edge, extent
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class _Layer:
     shell: Shell | None
     mixed: bool
     budget: int  # pairs
-    cells: Tensor  # (z, y, x, LANES) int32, labels leaf by leaf, filled on the way
+    cells: Tensor  # (z, y, x, VOXELS) int32, labels leaf by leaf, filled on the way
 
 
 class _Blocks(NamedTuple):
@@ -154,7 +154,7 @@ def _layer(
         shell=shell,
         mixed=precision == "mixed",
         budget=budget,
-        cells=torch.zeros((*leaves, LANES), dtype=torch.int32, device=device),
+        cells=torch.zeros((*leaves, VOXELS), dtype=torch.int32, device=device),
     )
 
 
@@ -211,7 +211,7 @@ def _fill(layer: _Layer, corner: Tensor, seeds: Tensor, edge: int) -> None:
     """Give all voxels of each block the label of its only grain."""
     n = edge // LEAF
     zb, yb, xb, _ = layer.cells.shape
-    cells = layer.cells.view(zb // n, n, yb // n, n, xb // n, n, LANES)
+    cells = layer.cells.view(zb // n, n, yb // n, n, xb // n, n, VOXELS)
     x, y, z = corner // edge
     labels = (seeds + 1).int()[:, None, None, None, None]
     cells.permute(0, 2, 4, 1, 3, 5, 6)[z, y, x] = labels
@@ -344,7 +344,7 @@ def _evaluate(layer: _Layer, blocks: _Blocks, rows: Tensor) -> None:
     best = _best_in_mixed_precision if layer.mixed else _best_in_float64
     _, yb, xb, _ = layer.cells.shape
     steps = torch.arange(LEAF, device=rows.device)[:, None]
-    for part in torch.split(rows, max(1, room // LANES)):
+    for part in torch.split(rows, max(1, room // VOXELS)):
         leaves = blocks.take(part)
         x, y, z = (a[i + steps] for a, i in zip(layer.axes, leaves.corner, strict=True))
         points = (x[None, None], y[None, :, None], z[:, None, None])  # broadcast (4, 4, 4, B)
@@ -352,7 +352,7 @@ def _evaluate(layer: _Layer, blocks: _Blocks, rows: Tensor) -> None:
         labels *= _inside(layer, leaves.cut, points)
         i, j, k = leaves.corner // LEAF
         cell = (k * yb + j) * xb + i
-        layer.cells.view(-1, LANES).index_copy_(0, cell, labels.view(LANES, -1).T)
+        layer.cells.view(-1, VOXELS).index_copy_(0, cell, labels.view(VOXELS, -1).T)
 
 
 def _best_in_float64(layer: _Layer, leaves: _Blocks, points: Points) -> Tensor:
