@@ -1,4 +1,7 @@
-"""The promises: a recipe gives the same labels anywhere, a card the same recipe on any CPU."""
+"""The promises: a recipe gives the same labels anywhere, a card the same recipe on any CPU.
+
+A table of grains has the same bytes on any CPU.
+"""
 
 import hashlib
 import json
@@ -74,13 +77,15 @@ def test_other_particles_have_another_number_of_draws_and_an_entry_in_the_change
 
 
 SCRIPT = """
-import json, sys
+import json, tempfile
 from functools import partial
+from pathlib import Path
 import numpy as np
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
 from cathodegrain.generator.grains.marker_net import MarkerNet
 from cathodegrain.generator.generate import generate_particle
+from cathodegrain.exporters.products import grain_table
 from test_reproducibility import CASES, GOLDEN, digest, hashes
 found = {}
 for model in GOLDEN:
@@ -89,6 +94,10 @@ for model in GOLDEN:
         name: hashes(generate_particle(card.with_parameters(changes), 7, index))
         for name, (index, changes) in CASES.items()
     }
+with tempfile.TemporaryDirectory() as folder:
+    table = Path(folder) / "grain_table.h5"
+    grain_table.write(generate_particle(card, 7, 0), table, pitch_um=0.1)
+    found["table of grains"] = digest(np.frombuffer(table.read_bytes(), np.uint8))
 shells = [card.shell.sample(partial(stream, 7, k, "shell")).shell for k in range(20)]
 found["bounds of shells"] = digest(*(shell.table[:3] for shell in shells))
 rng = np.random.default_rng(0)
@@ -128,7 +137,7 @@ def run(environment, tmp_path):
 
 
 @pytest.mark.slow
-def test_recipes_do_not_depend_on_the_kernels_of_the_cpu(tmp_path):
+def test_recipes_and_tables_do_not_depend_on_the_kernels_of_the_cpu(tmp_path):
     found = {name: run(kernels, tmp_path / name) for name, kernels in KERNELS.items()}
     recipes = [recipe for recipe, _ in found.values()]
     assert all(recipe == recipes[0] for recipe in recipes)

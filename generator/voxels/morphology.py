@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from . import moment_kernels
+from . import moment_kernels, shape_kernels
 from .grid import Grid
 
 MOMENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
@@ -37,7 +37,8 @@ class GrainMorphology:
     principal_lengths_um
         (n, 3) float, axes of the ellipsoid with the same second moments, longest first, um.
     long_axis
-        (n, 3) float, unit vector of the longest of them, either sign; NaN if two are equal.
+        (n, 3) float, unit vector of the longest of them; its component of the largest magnitude
+        is positive, the first of equal ones. NaN if two are equally long.
     aspect_ratio
         (n,) float, longest over shortest principal length.
     radial_angle_deg
@@ -176,8 +177,7 @@ def morphology_from_sums(
         mean = first / count[:, None]
         covariance = _matrices(second / count[:, None]) - mean[:, :, None] * mean[:, None, :]
     centroid = np.array(grid.origin) + (mean + 0.5) * grid.spacing
-    covariance = (covariance + np.eye(3) / 12) * grid.spacing**2
-    lengths, axis = _principal(covariance, count > 0)
+    lengths, axis = _principal(covariance + np.eye(3) / 12, count > 0)
     with np.errstate(invalid="ignore"):
         aspect = np.where(count > 0, lengths[:, 0], np.nan) / lengths[:, 2]
     volume = count.astype(np.float64) * grid.voxel_um3
@@ -185,8 +185,8 @@ def morphology_from_sums(
         voxel_count=count,
         volume_um3=volume,
         centroid_um=centroid,
-        equivalent_diameter_um=np.cbrt(6 * volume / np.pi),
-        principal_lengths_um=lengths,
+        equivalent_diameter_um=_ball_diameters(count) * grid.spacing,
+        principal_lengths_um=lengths * grid.spacing,
         long_axis=axis,
         aspect_ratio=aspect,
         radial_angle_deg=angle_between_lines_deg(axis, centroid - np.array(centre_um)),
@@ -214,11 +214,10 @@ def angle_between_lines_deg(
     >>> angle_between_lines_deg(np.array([[2.0, 0, 0]]), np.array([[-1.0, 0, 1.0]])).round(9)
     array([45.])
     """
-    along = np.abs(np.einsum("ij,ij->i", lines, others))
-    across = np.linalg.norm(np.cross(lines, others), axis=1)
-    angles = np.degrees(np.arctan2(across, along))
-    undefined = (along == 0) & (across == 0)
-    return np.where(undefined, np.nan, angles)
+    lines, others = (np.ascontiguousarray(vectors, np.float64) for vectors in (lines, others))
+    angles = np.empty(len(lines))
+    shape_kernels.angles_between_lines(lines, others, angles)
+    return angles
 
 
 def _checked_count(labels: NDArray[np.int32], grid: Grid, n_grains: int | None) -> int:
@@ -244,11 +243,19 @@ def _principal(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Principal lengths, longest first, and the longest axis; 0 and NaN for absent grains."""
     lengths, axis = np.zeros((len(present), 3)), np.full((len(present), 3), np.nan)
-    values, vectors = np.linalg.eigh(covariance[present])
-    lengths[present] = 2 * np.sqrt(5 * values[:, ::-1])
-    distinct = values[:, 2] - values[:, 1] > DISTINCT * values[:, 2]
-    axis[present] = np.where(distinct[:, None], vectors[:, :, 2], np.nan)
+    values, longest = np.empty((2, np.count_nonzero(present), 3))
+    shape_kernels.principal(covariance[present], values, longest)
+    lengths[present] = 2 * np.sqrt(5 * values)
+    distinct = values[:, 0] - values[:, 1] > DISTINCT * values[:, 0]
+    axis[present] = np.where(distinct[:, None], longest, np.nan)
     return lengths, axis
+
+
+def _ball_diameters(volumes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Diameters of balls of some volumes."""
+    diameters = np.empty(len(volumes))
+    shape_kernels.cube_roots(6 * volumes / np.pi, diameters)
+    return diameters
 
 
 def sphericity(mask: NDArray[np.bool_]) -> float:
