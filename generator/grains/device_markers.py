@@ -1,8 +1,9 @@
 """Markers of many particles on a torch device: those of `CardLaw.rounded_markers`, to the bit.
 
-Neighbours are found among bins of seeds, by distances in float64; inputs of the net have the bits
-of a processor's (`radial_frame`). Layers are float64 products of the device, which adds in an
-order of its own: what that may round otherwise is decided by the processor (`MarkerNet.decided`).
+Neighbours are found among bins of seeds, by squared distances with the bits of a processor's
+(`nearest_points`), and so are inputs of the net (`radial_frame`). Layers are float64 products of
+the device, which adds in an order of its own: what that may round otherwise is decided by the
+processor (`MarkerNet.decided`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from torch import Tensor
 from ..rounding import rounded, undecided
 from .marker_law import CardLaw, Markers
 from .marker_net import (
-    NEAR_TIE,
     NEIGHBOURS,
     OUTPUT_HIGH,
     OUTPUT_LOW,
     MarkerNet,
+    neighbourhoods,
     net_inputs,
 )
 from .point_process import MarkedPoints
@@ -89,9 +90,7 @@ def _net_output(
         output[part] = _squashed(found[-1])
         doubtful = _undecided(net, output[part], found[:-1], factors) | ~certain
         rows = doubtful.nonzero()[:, 0]
-        output[start + rows] = _decided(
-            net, windows, bins, start + rows, index[rows], certain[rows]
-        )
+        output[start + rows] = _decided(net, windows, bins, start + rows)
     return output
 
 
@@ -115,24 +114,15 @@ def _undecided(net: MarkerNet, output: Tensor, layers: list[Tensor], factors: Ma
     return undecided(_numbers(net, output, factors), difference, torch).any(1)
 
 
-def _decided(
-    net: MarkerNet,
-    windows: Sequence[Window],
-    bins: Bins,
-    places: Tensor,
-    index: Tensor,
-    certain: Tensor,
-) -> Tensor:
-    """Outputs (k, 4) of some of the rows by the processor."""
-    columns = bins.rows[places], index, certain
-    rows, others, known = (column.cpu().numpy() for column in columns)
+def _decided(net: MarkerNet, windows: Sequence[Window], bins: Bins, places: Tensor) -> Tensor:
+    """Outputs (k, 4) of some of the rows by the processor, which finds their neighbours itself."""
+    rows = bins.rows[places].cpu().numpy()
     output = np.empty((len(rows), 4))
     for window, first, end in zip(windows, bins.first, bins.first[1:], strict=False):
         own = (rows >= first) & (rows < end)
         if own.any():
-            output[own] = net.decided(
-                window.points, rows[own] - first, others[own] - first, known[own]
-            )
+            scaling = net.displacement_scale, net.noise_centre
+            output[own] = net.decided(neighbourhoods(window.points, *scaling, rows[own] - first))
     return torch.from_numpy(output).to(places.device)
 
 
@@ -218,7 +208,10 @@ class Bins(NamedTuple):
         return cls(seeds, rows, first, edge, low[rows], place[rows], key[rows], side, order, begin)
 
     def nearest(self, part: slice) -> tuple[Tensor, Tensor]:
-        """As `marker_net.nearest` for some of the rows; indices are of all seeds."""
+        """Neighbours (n, kappa) of some of the rows among all seeds, and whether they are certain.
+
+        Where seeds are equally far, or too few are in the bins that are searched, they are not.
+        """
         steps = torch.arange(-RINGS, RINGS + 1, device=self.key.device)
         columns = (steps[:, None] * self.side + steps).flatten() * self.side  # along z, y
         lowest = self.key[part, None] + columns - RINGS
@@ -232,11 +225,10 @@ class Bins(NamedTuple):
         square = away[..., 0] * away[..., 0] + away[..., 1] * away[..., 1]
         square = torch.where(there, square + away[..., 2] * away[..., 2], torch.inf)
         least, which = square.topk(min(NEIGHBOURS + 2, square.shape[1]), largest=False)
-        distance = least.sqrt()
-        clear = distance.diff(dim=1) > NEAR_TIE * distance[:, 1:]
-        seen = distance[:, -1] < self._covered(part)
+        clear = (least.diff(dim=1) > 0).all(1)
+        seen = least[:, -1] < self._covered(part).square()
         index = others.gather(1, which[:, 1 : NEIGHBOURS + 1])
-        return index, clear.all(1) & seen & (len(distance[0]) == NEIGHBOURS + 2)
+        return index, clear & seen & (len(least[0]) == NEIGHBOURS + 2)
 
     def _covered(self, part: slice) -> Tensor:
         """Radius of a ball round each of the rows that the searched bins hold for certain."""

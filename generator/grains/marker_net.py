@@ -9,12 +9,12 @@ D_i in [0, 50]. The evaluation is float64.
 A recipe holds rounded markers, equal on every processor and GPU, although each adds the products
 of a layer in an order of its own: `MarkerNet.evaluation_error` bounds what an order can change,
 and where a number lies so near to a rounding boundary that this could matter,
-`MarkerNet.decided` decides, which adds in one order everywhere. The same goes for seeds
-whose neighbours are too equally far for their order to be certain.
+`MarkerNet.decided` decides, which adds in one order everywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..errors import ModelCardError
+from ..nearest_points import nearest
 from ..rounding import undecided
 from .marker_law import Markers
 from .point_process import MarkedPoints
 from .radial_frame import Three, rotated, rotation_rows
 
 NEIGHBOURS = 12  # kappa
-SPARE = 8  # further neighbours among which a near tie is decided
-NEAR_TIE = 1e-12  # relative difference of two distances whose order is not taken for certain
 BLOCK = 2048  # seeds that pass at a time: their layers stay in the cache
 OUTPUT_LOW = np.array([1.0, 0.0, 0.0, 0.0])  # r, d_1, d_2, d_3
 OUTPUT_HIGH = np.array([10.0, 50.0, 50.0, 50.0])
@@ -83,42 +81,37 @@ class MarkerNet:
     def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
         """One row per point, or per one of ``rows``; needs more than kappa points."""
         rows = np.arange(len(points)) if rows is None else rows
-        tree = _tree(points)
-        output = np.concatenate(
-            [
-                self.forward(self.inputs(points, b, nearest(points, b, tree)[0]))
-                for b in _blocks(rows)
-            ]
-        )
-        return self.as_markers(output)
+        outputs = [self.forward(inputs) for inputs in self._blocks_of_inputs(points, rows)]
+        return self.as_markers(np.concatenate(outputs))
 
     def rounded_markers(
         self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers
     ) -> Markers:
         """Markers of ``rows`` times ``factors``, rounded as on every device."""
-        tree = _tree(points)
-        found = [self._outputs_and_doubts(points, b, tree, factors) for b in _blocks(rows)]
-        output, index, certain, doubtful = (np.concatenate(c) for c in zip(*found, strict=True))
-        output[doubtful] = self.decided(points, rows[doubtful], index[doubtful], certain[doubtful])
-        return self.as_markers(output).times(factors).rounded()
+        outputs = [
+            self._agreed_output(inputs, factors) for inputs in self._blocks_of_inputs(points, rows)
+        ]
+        return self.as_markers(np.concatenate(outputs)).times(factors).rounded()
 
-    def _outputs_and_doubts(
-        self, points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree, factors: Markers
-    ) -> tuple[NDArray[Any], ...]:
-        """Output (n, 4), neighbours (n, kappa), whether they are certain, whether to decide."""
-        index, certain = nearest(points, rows, tree)
-        inputs = self.inputs(points, rows, index)
+    def _blocks_of_inputs(
+        self, points: MarkedPoints, rows: NDArray[np.intp]
+    ) -> Iterator[NDArray[np.float64]]:
+        """Inputs (n, 60) of at most ``BLOCK`` of the rows at a time."""
+        index = nearest(points.seeds, rows, NEIGHBOURS)
+        for start in range(0, len(rows), BLOCK):
+            own = slice(start, start + BLOCK)
+            yield neighbourhoods(
+                points, self.displacement_scale, self.noise_centre, rows[own], index[own]
+            )
+
+    def _agreed_output(self, inputs: NDArray[np.float64], factors: Markers) -> NDArray[np.float64]:
+        """Output (n, 4) whose rounded product with ``factors`` every device agrees on."""
         layers = self.layers(inputs)
         hidden = [layer.max(axis=0) for layer in layers[:-1]]  # of ReLU, never negative
-        largest = [np.abs(inputs).max(axis=0), *hidden]
         output = squashed(layers[-1])
-        return output, index, certain, ~certain | self.undecided(output, largest, factors)
-
-    def inputs(
-        self, points: MarkedPoints, rows: NDArray[np.intp], index: NDArray[np.intp]
-    ) -> NDArray[np.float64]:
-        """Inputs (n, 60) of seeds ``rows`` whose neighbours are ``index`` (n, kappa)."""
-        return neighbourhoods(points, self.displacement_scale, self.noise_centre, rows, index)
+        doubtful = self.undecided(output, [np.abs(inputs).max(axis=0), *hidden], factors)
+        output[doubtful] = self.decided(inputs[doubtful])
+        return output
 
     def forward(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Network output (n, 4) = (r, d_1, d_2, d_3) for inputs (n, 60)."""
@@ -140,22 +133,9 @@ class MarkerNet:
         """Markers of network outputs (n, 4)."""
         return Markers(np.maximum(output[:, 1:], self.smallest_diagonal), output[:, 0])
 
-    def decided(
-        self,
-        points: MarkedPoints,
-        rows: NDArray[np.intp],
-        index: NDArray[np.intp],
-        certain: NDArray[np.bool_],
-    ) -> NDArray[np.float64]:
-        """Network output (n, 4) for ``rows`` by one order of operations on every device.
-
-        ``index`` (n, kappa) are their neighbours; those that are not ``certain`` (n,) are found
-        again.
-        """
-        index = index.copy()
-        if not certain.all():
-            index[~certain] = nearest_in_order(points, rows[~certain])
-        hidden, last = self.inputs(points, rows, index), len(self.weights) - 1
+    def decided(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Network output (n, 4) for inputs (n, 60), by one order of operations everywhere."""
+        hidden, last = inputs, len(self.weights) - 1
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             hidden = _layer_in_order(hidden, np.ascontiguousarray(weight.T), bias)
             hidden = hidden if k == last else np.maximum(hidden, 0.0)
@@ -294,7 +274,7 @@ def neighbourhoods(
         Their neighbours, nearest first, if they are known.
     """
     rows = np.arange(len(points)) if rows is None else rows
-    index = nearest(points, rows, _tree(points))[0] if index is None else index
+    index = nearest(points.seeds, rows, NEIGHBOURS) if index is None else index
     x, y, z = points.seeds[rows].T[:, :, None]
     others = points.seeds[index]  # (n, kappa, 3)
     displacement = others[..., 0] - x, others[..., 1] - y, others[..., 2] - z
@@ -315,35 +295,3 @@ def net_inputs(
     x, y, z = rotated(frame, displacement)
     columns = [x / scale, y / scale, z / scale, noise[..., 0] - centre, noise[..., 1] - centre]
     return xp.stack(columns, -1).reshape(len(noise), 5 * NEIGHBOURS)
-
-
-def nearest(
-    points: MarkedPoints, rows: NDArray[np.intp], tree: cKDTree
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """The kappa nearest seeds of ``rows``, (n, kappa), and whether their order is certain, (n,)."""
-    k = min(NEIGHBOURS + 2, len(points))  # the seed itself, and the first that is left out
-    distances, index = map(np.asarray, tree.query(points.seeds[rows], k=k))
-    steps, sizes = np.diff(distances, axis=1), distances[:, 1:]
-    certain = np.all(steps > NEAR_TIE * sizes, axis=1)
-    return index[:, 1 : NEIGHBOURS + 1], certain
-
-
-def nearest_in_order(points: MarkedPoints, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The kappa nearest seeds, (n, kappa); of two equally far ones the lower index first."""
-    k = min(NEIGHBOURS + 1 + SPARE, len(points))
-    index = np.sort(_tree(points).query(points.seeds[rows], k=k)[1], axis=1)
-    dx, dy, dz = np.moveaxis(points.seeds[index] - points.seeds[rows, None], 2, 0)
-    distance = np.where(index == rows[:, None], -1.0, dx * dx + dy * dy + dz * dz)
-    order = np.argsort(distance, axis=1, kind="stable")[:, 1 : NEIGHBOURS + 1]
-    return np.take_along_axis(index, order, axis=1)
-
-
-def _blocks(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    return [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
-
-
-def _tree(points: MarkedPoints) -> cKDTree:
-    if len(points) <= NEIGHBOURS:
-        msg = f"{len(points)} seed points, expected more than {NEIGHBOURS} for the marker net"
-        raise ValueError(msg)
-    return cKDTree(points.seeds)

@@ -11,9 +11,10 @@ torch = pytest.importorskip("torch")
 from cathodegrain.generator.grains import device_markers
 from cathodegrain.generator.grains.device_markers import Bins, Window, rounded_markers
 from cathodegrain.generator.grains.marker_law import Markers
-from cathodegrain.generator.grains.marker_net import _tree, nearest
+from cathodegrain.generator.grains.marker_net import NEIGHBOURS
 from cathodegrain.generator.grains.point_process import sample_poisson
 from cathodegrain.generator.model_card import ModelCard
+from cathodegrain.generator.nearest_points import nearest
 from cathodegrain.generator.streams import stream
 from kernel_device import KERNEL_DEVICE
 
@@ -53,12 +54,12 @@ def test_markers_do_not_depend_on_how_many_pass_at_a_time(windows, device, monke
     assert torch.equal(whole.offsets, parts.offsets)
 
 
-def test_neighbours_are_those_of_a_tree(windows, device):
+def test_neighbours_are_those_of_the_processor(windows, device):
     bins = Bins.of(windows, 0.0012, device)
     index, certain = (t.cpu().numpy() for t in bins.nearest(slice(None)))
     expected = np.concatenate(
         [
-            nearest(w.points, w.rows, _tree(w.points))[0] + first
+            nearest(w.points.seeds, w.rows, NEIGHBOURS) + first
             for w, first in zip(windows, bins.first, strict=False)
         ]
     )
@@ -74,5 +75,18 @@ def test_few_and_unevenly_spread_points_are_decided_by_the_processor(n, windows,
     law = ModelCard.load("nmc811").marker_law
     expected = law.rounded_markers(*window, ONE)
     found = rounded_markers(law, [window], 0.0012, ONE, device)
+    np.testing.assert_array_equal(found.diagonals.cpu().numpy(), expected.diagonals)
+    np.testing.assert_array_equal(found.offsets.cpu().numpy(), expected.offsets)
+
+
+def test_seeds_of_a_lattice_have_the_neighbours_of_lowest_index(windows, device):
+    axis = 8.0 * np.arange(7)
+    lattice = np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3)
+    points = replace(windows[1].points.select(np.arange(343)), seeds=lattice)
+    window = Window(points, np.arange(343))
+    law = ModelCard.load("nmc811").marker_law
+    expected = law.rounded_markers(*window, ONE)
+    found = rounded_markers(law, [window], 0.0012, ONE, device)
+    assert not Bins.of([window], 0.0012, device).nearest(slice(None))[1].any()
     np.testing.assert_array_equal(found.diagonals.cpu().numpy(), expected.diagonals)
     np.testing.assert_array_equal(found.offsets.cpu().numpy(), expected.offsets)

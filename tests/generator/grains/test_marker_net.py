@@ -11,9 +11,6 @@ from cathodegrain.generator.grains.marker_net import (
     OUTPUT_HIGH,
     OUTPUT_LOW,
     MarkerNet,
-    _tree,
-    nearest,
-    nearest_in_order,
     neighbourhoods,
 )
 from cathodegrain.generator.grains.point_process import sample_poisson
@@ -82,24 +79,10 @@ def test_markers_are_rounded_alike_whatever_an_order_of_additions_changes(
 
 
 def test_few_markers_are_in_doubt_and_the_order_decides_none_of_the_others(points, net):
+    inputs = neighbourhoods(points, 10.0, 0.5)
+    decided = net.as_markers(net.decided(inputs)).times(CHANGED).rounded()
     rows = np.arange(len(points))
-    index, certain = nearest(points, rows, _tree(points))
-    decided = net.as_markers(net.decided(points, rows, index, certain)).times(CHANGED).rounded()
     for a, b in zip(net.rounded_markers(points, rows, CHANGED), decided, strict=True):
         np.testing.assert_array_equal(a, b)
-    inputs = neighbourhoods(points, 10.0, 0.5)
     doubts = net.undecided(net.forward(inputs), largest_of(net, inputs), CHANGED)
     assert 0 < doubts.mean() < 0.02
-
-
-def test_neighbours_that_are_equally_far_are_in_doubt_and_ordered_by_index(points, rng):
-    axis = np.arange(-3.0, 4.0)
-    seeds = np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3)[rng.permutation(343)]
-    lattice = replace(points.select(np.arange(343)), seeds=seeds)
-    inner = np.flatnonzero((np.abs(seeds) < 2).all(axis=1))
-    tree = _tree(lattice)
-    assert not nearest(lattice, inner, tree)[1].any()
-    distance = ((seeds[inner, None] - seeds) ** 2).sum(axis=2)
-    expected = np.argsort(distance, axis=1, kind="stable")[:, 1:13]
-    np.testing.assert_array_equal(nearest_in_order(lattice, inner), expected)
-    assert nearest(points, np.arange(1000), _tree(points))[1].all()
