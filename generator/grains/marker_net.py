@@ -31,7 +31,7 @@ from .point_process import MarkedPoints
 from .radial_frame import Three, rotated, rotation_rows
 
 NEIGHBOURS = 12  # kappa
-BLOCK = 2048  # seeds that pass at a time: their layers stay in the cache
+BLOCK = 1024  # seeds that pass at a time: their layers stay in the cache
 OUTPUT_LOW = np.array([1.0, 0.0, 0.0, 0.0])  # r, d_1, d_2, d_3
 OUTPUT_HIGH = np.array([10.0, 50.0, 50.0, 50.0])
 UNIT = 2.0**-53  # of rounding
@@ -125,8 +125,9 @@ class MarkerNet:
         """Outputs of each layer, (n, n_out), the last one before the sigmoids."""
         found, last = [inputs], len(self.weights) - 1
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            output = found[-1] @ weight.T + bias
-            found.append(output if k == last else np.maximum(output, 0.0))
+            output = found[-1] @ weight.T
+            output += bias  # in place: new pages of memory would cost as much as the sums
+            found.append(output if k == last else np.maximum(output, 0.0, out=output))
         return found[1:]
 
     def as_markers(self, output: NDArray[np.float64]) -> Markers:
