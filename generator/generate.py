@@ -199,7 +199,7 @@ def _drawn(
         max_attempts=1000 if attempt is None else 1,
     )
     half = _affordable_half_width(drawn.shell, card)
-    points = sample_poisson(card.intensity, half, draws, _reach(drawn.shell, card))
+    points = sample_poisson(card.intensity, half, draws, _reach(drawn.shell, card), _marks(card))
     depth = drawn.shell.depth(points.seeds * card.pixel_um)
     provenance = Provenance(
         card=card,
@@ -211,6 +211,12 @@ def _drawn(
     )
     near = np.flatnonzero(depth >= -MARGIN * _seed_distance_um(card))
     return _Drawn(drawn.shell, points, near, provenance)
+
+
+def _marks(card: ModelCard) -> set[str]:
+    """Stages of the random marks that the card's models look at."""
+    oriented = card.orientations["model"] != "none"
+    return {card.marker_law.stage} | ({"orientations"} if oriented else set())
 
 
 def _seed_distance_um(card: ModelCard) -> float:

@@ -8,7 +8,7 @@ network of the paper.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,8 @@ class MarkerLaw(Protocol):
 class CardLaw(MarkerLaw, Protocol):
     """What a model card's ``grains.markers`` becomes."""
 
+    stage: ClassVar[str]  # of the random marks that it looks at
+
     def rounded_markers(
         self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers
     ) -> Markers:
@@ -103,6 +105,8 @@ class RadialMarkers:
     offset
         Law of r_i, dimensionless.
     """
+
+    stage: ClassVar[str] = "markers"
 
     transverse: Uniform
     aspect_ratio: Uniform

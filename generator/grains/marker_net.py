@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -56,6 +56,8 @@ class MarkerNet:
     source
         File that the weights came from, as the model card names it.
     """
+
+    stage: ClassVar[str] = "noise"
 
     weights: tuple[NDArray[np.float64], ...] = field(repr=False)
     biases: tuple[NDArray[np.float64], ...] = field(repr=False)

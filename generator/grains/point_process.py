@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, fields
 from itertools import product
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELL = 64  # edge of a cell of the window, pixels; [-128, 128]^3 is 4 x 4 x 4 cells
-BLOCK = 64  # points drawn at a time; not seen in the result
+BLOCK = 64  # points drawn at a time; part of every published particle
+MARKS = frozenset({"noise", "markers", "orientations"})  # stages that not every model looks at
 
 Stream = Callable[..., np.random.Generator]  # (stage, *cell) -> generator
 
@@ -19,6 +20,8 @@ Stream = Callable[..., np.random.Generator]  # (stage, *cell) -> generator
 @dataclass(frozen=True, eq=False)
 class MarkedPoints:
     """One realisation of the marked point process that the marker law sees.
+
+    Marks that were not drawn have the shape (n, 0).
 
     Parameters
     ----------
@@ -54,7 +57,11 @@ class MarkedPoints:
 
 
 def sample_poisson(
-    intensity: float, half_width: int, stream: Stream, reach: float = math.inf
+    intensity: float,
+    half_width: int,
+    stream: Stream,
+    reach: float = math.inf,
+    marks: Set[str] = MARKS,
 ) -> MarkedPoints:
     """Points of a homogeneous Poisson process in the cube W = [-half_width, half_width]^3.
 
@@ -73,6 +80,8 @@ def sample_poisson(
         ``stream(stage, i, j, k)`` gives the generator of a stage in a cell.
     reach
         Points farther than that from the origin are left out, pixels.
+    marks
+        Stages among ``MARKS`` that are drawn; the others change nothing in these.
 
     Raises
     ------
@@ -88,7 +97,7 @@ def sample_poisson(
     n = half_width // CELL
     edge = range(-n, n)
     cells = [
-        _cell_points(intensity, cell, stream)
+        _cell_points(intensity, cell, stream, marks)
         for cell in product(edge, edge, edge)
         if _distance(cell) <= reach
     ]
@@ -103,16 +112,22 @@ def _distance(cell: tuple[int, ...]) -> float:
     return CELL * math.hypot(*(max(k, -1 - k, 0) for k in cell))
 
 
-def _cell_points(intensity: float, cell: tuple[int, int, int], stream: Stream) -> MarkedPoints:
+def _cell_points(
+    intensity: float, cell: tuple[int, int, int], stream: Stream, marks: Set[str]
+) -> MarkedPoints:
     """Points of one cell, in order of arrival on the intensity axis."""
+
+    def drawn(stage: str, columns: int) -> NDArray[np.float64]:
+        return stream(stage, *cell).random((n, columns)) if stage in marks else np.empty((n, 0))
+
     unit_positions = np.concatenate(list(_arrivals(intensity, stream("points", *cell))))
     n = len(unit_positions)
     return MarkedPoints(
         seeds=CELL * (np.array(cell) + unit_positions),
-        noise=stream("noise", *cell).random((n, 2)),
+        noise=drawn("noise", 2),
         angles=np.pi * stream("angles", *cell).random(n),
-        marks=stream("markers", *cell).random((n, 4)),
-        orientation_marks=stream("orientations", *cell).random((n, 3)),
+        marks=drawn("markers", 4),
+        orientation_marks=drawn("orientations", 3),
         origin=np.column_stack([np.tile(np.array(cell), (n, 1)), np.arange(n)]).astype(np.int32),
     )
 

@@ -64,6 +64,17 @@ def test_a_smaller_intensity_keeps_a_subset_of_the_same_points():
         np.testing.assert_array_equal(getattr(few, name), getattr(many, name)[same])
 
 
+@pytest.mark.parametrize("marks", [{"noise"}, {"markers", "orientations"}, set()])
+def test_marks_that_are_not_drawn_change_no_other_number(marks):
+    names = {"noise": "noise", "markers": "marks", "orientations": "orientation_marks"}
+    everything = draw()
+    some = sample_poisson(LAMBDA, CELL, partial(stream, 1, 0), marks=marks)
+    for name in ("seeds", "angles", "origin", *(names[stage] for stage in marks)):
+        np.testing.assert_array_equal(getattr(some, name), getattr(everything, name))
+    for stage in names.keys() - marks:
+        assert getattr(some, names[stage]).shape == (len(everything), 0)
+
+
 def test_a_larger_window_moves_no_point():
     inner, outer = draw(half_width=CELL), draw(half_width=2 * CELL)
     within = (np.abs(outer.seeds) <= CELL).all(axis=1)
