@@ -25,7 +25,7 @@ from cathodegrain.exporters.datasets.making.particle_task import Outcome, Partic
 from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
-from timing import Result, machine, peak_bytes, table
+from timing import Result, in_one_thread, machine, peak_bytes, table
 
 SEED = 2026
 RECIPES_BAR = 5.0  # particles/s on two cores
@@ -237,4 +237,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    in_one_thread()  # as the processes of a build have it
     main()
