@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from .grains.candidates import CandidateCells
 from .grains.tessellation import Tessellation
@@ -19,6 +18,8 @@ from .shell.shell import Shell
 from .streams import DRAWS
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from .pictures.plotting import Axes
 
 THUMBNAIL = 180  # pixels

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow
 
 PRODUCT_COLUMNS = {"_bytes": "bytes of the product", "_sha256": "sha256 of the file of the product"}
 
@@ -25,6 +29,18 @@ class Column:
     name: str
     kind: str
     meaning: str
+
+
+def table_of(content: bytes) -> pyarrow.Table:
+    """Table of the bytes of a parquet file, read by this thread alone.
+
+    A thread of Arrow that still looks at Python's objects when the interpreter ends aborts the
+    process (apache/arrow, issue 34314).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pa.BufferReader(content), use_threads=False, pre_buffer=False)
 
 
 def read_columns(path: Path) -> list[Column]:

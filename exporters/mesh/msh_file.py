@@ -6,6 +6,8 @@ gmsh is imported in here only, when it is needed.
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,12 +68,22 @@ def gmsh_model() -> Iterator[ModuleType]:
         msg = "gmsh is in use in this process; call gmsh.finalize() first"
         raise ExportError(msg)
     gmsh.initialize([], readConfigFiles=False, run=False, interruptible=False)
+    _ignore_closed_pipes()
     try:
         gmsh.option.setNumber("General.Terminal", 0)
         gmsh.model.add("particle")
         yield gmsh
     finally:
         gmsh.finalize()
+
+
+def _ignore_closed_pipes() -> None:
+    """Undo what gmsh does to the process: to write into a closed pipe would end it, silently.
+
+    Python ignores SIGPIPE and raises BrokenPipeError. Only the main thread may set that.
+    """
+    if hasattr(signal, "SIGPIPE") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGPIPE, signal.getsignal(signal.SIGPIPE) or signal.SIG_IGN)
 
 
 def write(mesh: AnyMesh, path: str | Path) -> Path:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from . import candidate_kernels
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,8 @@ class CandidateCells:
         Only the grains on the list of a point's cell have an entry; each of the others
         weighs at most e^-margin of the winner. Points outside the cells get all grains.
         """
+        from scipy.sparse import csr_array  # slow to import
+
         rows, columns = self._pairs(np.asarray(points, dtype=np.float64))
         offset = points[rows] - self.table[columns, :3]
         u = self.table[columns, 3:9]

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from ..rounding import rounded
 
@@ -41,6 +40,8 @@ def sample_orientations(
         return None
     if model == "uniform":
         return _unit(_uniform_quaternions(marks))
+    from scipy.special import ndtri  # slow to import
+
     tilt = np.radians(spread_deg) * ndtri(np.clip(marks[:, 1], 1e-12, 1 - 1e-12))
     azimuth = 2 * np.pi * marks[:, 0]
     first, second = tangents(directions)

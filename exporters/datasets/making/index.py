@@ -33,6 +33,7 @@ from ...particles import metadata, recipe
 from ...products import grain_table
 from ...products.registry import PRODUCTS
 from .. import layout
+from ..columns import table_of
 from ..config import GRAINS, DatasetConfig
 from ..folder import Dataset, on_disk, read
 from .particle_task import is_finished
@@ -397,8 +398,7 @@ def read_particles(folder: str | Path) -> list[Row]:
     """
     path = Path(folder) / layout.PARTICLE_INDEX
     try:
-        with path.open("rb") as file:  # pyarrow takes no paths that are not UTF-8
-            rows: list[Row] = pq.read_table(file).to_pylist()
+        rows: list[Row] = table_of(path.read_bytes()).to_pylist()
     except (OSError, pa.ArrowException) as error:
         msg = f"{path} cannot be read ({error}); write it again with cathodegrain dataset index"
         raise DatasetError(msg) from error

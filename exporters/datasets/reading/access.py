@@ -7,7 +7,6 @@ address of either. Nothing is unpacked: HDF5 reads inside the shards.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from ....generator.errors import DatasetError
 from ...particles import metadata, recipe
 from ...products.registry import PRODUCTS
 from .. import layout, manifest
+from ..columns import table_of
 from ..files import Files, LocalFiles, MissingFile, read_bytes
 from ..requirements import require
 from .http_files import HttpFiles
@@ -244,10 +244,8 @@ def parsed_index(content: bytes, place: str) -> pd.DataFrame:
         If it cannot be read, or pandas or pyarrow are not installed.
     """
     require("dataset")
-    import pandas as pd
-
     try:
-        index = pd.read_parquet(io.BytesIO(content))
+        index = table_of(content).to_pandas(use_threads=False)
     except (ValueError, OSError) as error:
         msg = f"{layout.PARTICLE_INDEX} of {place} is no readable table ({error}); get it again"
         raise DatasetError(msg) from error

@@ -1,6 +1,8 @@
 import builtins
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -356,6 +358,28 @@ def test_a_gmsh_that_does_not_load_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", failing)
     with pytest.raises(ExportError, match=message):
         msh_file.load_gmsh()
+
+
+CLOSED_PIPE = """
+import os
+import subprocess
+import sys
+from cathodegrain.exporters.mesh.msh_file import gmsh_model
+with gmsh_model():
+    pass
+reader, writer = os.pipe()
+os.close(reader)
+try:
+    os.write(writer, b"x")
+except BrokenPipeError:
+    print("an error")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_closed_pipe_is_an_error_after_gmsh_too():
+    done = subprocess.run([sys.executable, "-c", CLOSED_PIPE], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "an error\n"), done.stderr
 
 
 def test_a_gmsh_in_use_is_left_alone(mesh, tmp_path):
