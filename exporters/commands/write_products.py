@@ -132,11 +132,11 @@ def write_products(
     rows: dict[str, Any] = {}
     shown: list[str] = []
     names = _for_several_sizes(names, options.sizes)
-    if not names:
-        return rows
     place = usable(options.device)
     if options.device != "cpu":
         rows["device"] = str(place)
+    if not names:
+        return rows
     with opened(folder, label=label_slab_on(place)) as found:
         for name in names:
             started = time.process_time()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DeviceError
-from ..grains.gbpd_kernels import SHELL_HEADER
+from ..grains.gbpd_kernels import INSIDE, MIXED, SHELL_HEADER
 from ..grains.score_triton import EXACT
 from ..machine import available_memory, readable_bytes
 from . import gbpd_triton as kernels
@@ -242,7 +242,7 @@ def descend(batch: Batch) -> Lists:
     torch.arange(most, dtype=torch.int32, device=device, out=members[:most])
     zeros = torch.zeros(n, dtype=torch.int64, device=device)
     has_shell = batch.integers[:, 10] >= 0
-    state = torch.where(has_shell, kernels.MIXED, kernels.INSIDE).int()
+    state = torch.where(has_shell, MIXED, INSIDE).int()
     lists = Lists(zeros, members, zeros, batch.integers[:, 1].int(), state)
     slot = most
     for edge, cap, own in zip(edges, caps, tiles, strict=True):

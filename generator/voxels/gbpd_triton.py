@@ -34,8 +34,6 @@ import triton.language as tl
 
 from ..grains.score_triton import left_on_box, radius_at, shell_state
 
-OUTSIDE, MIXED, INSIDE = -1, 0, 1  # the kernels write -1, 0, 1: globals are not constants in them
-
 
 @triton.jit
 def _tiles(row, EDGE: tl.constexpr):

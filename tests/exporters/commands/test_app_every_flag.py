@@ -399,6 +399,7 @@ def test_export_says_what_it_would_write(ran):
 
 
 @each(*made_by("--pitch 0.25 --device auto --json", "grain-table"),
+      f"generate {TOY} --out made --device auto --json",
       "dataset build configs/two.toml --out made --jobs 1 --device auto --json")  # fmt: skip
 def test_what_the_device_auto_took_is_told(ran):
     took = ran.json["device"]
