@@ -6,9 +6,7 @@ Nothing heavy is imported before a command runs.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from typing import Any, TextIO
 import cyclopts
 
 from .app import app
+from .interruption import interruptible
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     try:
         _open_closed_streams()
-        with _terminable(), _spoken_warnings():
+        with interruptible(), _spoken_warnings():
             result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
             sys.stdout.flush()  # here a reader that is gone is noticed, not at the very end
     except cyclopts.CycloptsError:
@@ -110,19 +109,6 @@ def _spoken_warnings() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = before
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, which batch systems and containers send, end a command as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":
