@@ -13,7 +13,7 @@ from ...generator.errors import ExportError
 from ...generator.machine import available_memory
 from ...generator.particle import OUTSIDE
 from ...generator.progress import Progress
-from ..certificate.certificate import SMALL_PIXELS
+from ..certificate.certificate import SMALL_PIXELS, moved_places
 from ..mesh import msh_file
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.mesher import mesh_of
@@ -174,14 +174,8 @@ def _digits(value: float) -> float:
 
 
 def _moved(facts: dict[str, Any], volume: LabelVolume) -> dict[str, Any]:
-    """Facts with the places of the worst elements in the coordinates of the volume."""
-    certificate = facts["certificate"]
-    shape = certificate["shape"]
-    worst = [
-        {**element, "centroid_um": [_digits(c) for c in element["centroid_um"] + volume.centre_um]}
-        for element in shape["worst"]
-    ]
-    return {**facts, "certificate": {**certificate, "shape": {**shape, "worst": worst}}}
+    """Facts with all places in the coordinates of the volume."""
+    return {**facts, "certificate": moved_places(facts["certificate"], volume.centre_um)}
 
 
 def _refusal(certificate: dict[str, Any]) -> str:
