@@ -1,8 +1,7 @@
-"""What every grain of a mesh holds together by: necks, contacts with itself, its surface.
+"""How the tetrahedra of each grain are joined: necks, contacts with itself, its surface.
 
-All of it is counted over tetrahedra and their faces, nothing is measured: a grain is taken
-as its tetrahedra joined over common faces. Where it touches itself in an edge or a vertex
-only, the two sides count as apart, as in the closed surfaces of `exporters/surfaces`.
+A grain is its tetrahedra, joined over common faces. Where it touches itself in an edge or a
+node only, the two sides count as apart, as in the closed surfaces of `exporters/surfaces`.
 """
 
 from __future__ import annotations
