@@ -54,7 +54,7 @@ def separated(
 
 
 def reach(points: NDArray[np.float64]) -> float:
-    """How far the first copy of a vertex moves: `STEPS` steps of float32 at the largest coordinate."""
+    """How far the first copy of a vertex moves, `STEPS` steps of float32."""
     return STEPS * float(np.spacing(np.float32(np.abs(points).max(initial=0.0))))
 
 
