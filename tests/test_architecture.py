@@ -69,6 +69,7 @@ HEAVY = {
     "meshio": ["exporters/mesh/conversions.py"],
     "pyvista": ["exporters/mesh/conversions.py", "exporters/surfaces/grain_surfaces.py"],
     "trimesh": ["exporters/surfaces"],
+    "vtkmodules": ["exporters/surfaces/preview.py"],
     "matplotlib": [
         "generator/pictures/plotting.py", "exporters/pictures", "exporters/products/report.py",
         "exporters/sections", "exporters/fits",

@@ -88,6 +88,25 @@ class _Surfaces(_Meshed):
         require_surfaces(path)
 
 
+class _Preview(Product):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from . import preview
+
+        made = preview.write(
+            sources.particle, path, progress=sources.progress, label=sources.label, **options
+        )
+        return Written(made)
+
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        from . import preview
+
+        needed = preview.plan(particle, options["pitch_um"])
+        return {
+            "voxel_shape_zyx": list(needed.shape),
+            "preview_bytes_estimate": needed.file_bytes,
+        }
+
+
 class _Interfaces(_Meshed):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from ..surfaces.grain_surfaces import grain_surfaces
@@ -215,6 +234,15 @@ PRODUCTS = {
             (*SIZES, "surface_format"),
             ("trimesh",),
             "mesh",
+        ),
+        _Preview(
+            "preview",
+            "preview.glb",
+            "surfaces of all grains for a first look, from voxels: coarse, not always closed",
+            "Blender, Windows 3D Viewer, web viewers, trimesh",
+            ("pitch_um",),
+            ("trimesh", "vtk"),
+            "preview",
         ),
         _Msh(
             "mesh",

@@ -13,7 +13,7 @@ grain into the next, and no normals, so that viewers shade the triangles flat.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -52,7 +52,7 @@ def write_surfaces(
 ) -> None:
     """Write the shell and the surface of each (grain id, surface) into a folder."""
     if surface_format == "glb":
-        (folder / ALL_GRAINS).write_bytes(_glb(grains))
+        (folder / ALL_GRAINS).write_bytes(glb(grains))
         return
     encoded = _ply if surface_format == "ply" else _stl
     (folder / f"shell.{surface_format}").write_bytes(encoded(shell))
@@ -71,11 +71,15 @@ def _stl(surface: trimesh.Trimesh) -> bytes:
     return UNIT.encode().ljust(STL_HEAD) + data[STL_HEAD:]
 
 
-def _glb(grains: Iterable[tuple[int, trimesh.Trimesh]]) -> bytes:
+def glb(
+    grains: Iterable[tuple[int, trimesh.Trimesh]], facts: Mapping[str, str] | None = None
+) -> bytes:
+    """Surfaces (grain id, surface) as a GLB file; ``facts`` stand beside its scale."""
     import trimesh
 
     visual: Any = trimesh.visual  # untyped
-    scene: Any = trimesh.Scene(metadata=GLB_SCALE)
+    extras = {**GLB_SCALE, **(facts or {})}
+    scene: Any = trimesh.Scene(metadata=extras)
     for grain_id, surface in grains:
         name = f"grain_{grain_id:05d}"
         colour = np.append(grain_colours(np.array(grain_id, np.int32)), 1.0)  # linear, as in glTF
@@ -89,11 +93,9 @@ def _glb(grains: Iterable[tuple[int, trimesh.Trimesh]]) -> bytes:
             process=False,
         )
         scene.add_geometry(mesh, node_name=name, geom_name=name)
-    return cast(
-        bytes,
-        scene.export(file_type="glb", include_normals=False, tree_postprocessor=_with_scale),
-    )
 
+    def with_extras(document: dict[str, Any]) -> None:
+        document["asset"]["extras"] = extras
 
-def _with_scale(document: dict[str, Any]) -> None:
-    document["asset"]["extras"] = GLB_SCALE
+    data = scene.export(file_type="glb", include_normals=False, tree_postprocessor=with_extras)
+    return cast(bytes, data)
