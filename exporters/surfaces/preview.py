@@ -8,7 +8,7 @@ Where more than two grains meet, or one touches itself, a surface may not be clo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,16 @@ def _surface_nets(
     labels: NDArray[np.int32], grid: Grid
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
     """Points (n, 3), triangles (k, 3), and labels (k, 2): normals point from first to second."""
-    from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+    from vtkmodules.util import numpy_support
     from vtkmodules.vtkCommonDataModel import vtkImageData
     from vtkmodules.vtkFiltersCore import vtkSurfaceNets3D
 
+    arrays: Any = numpy_support  # untyped
     image = vtkImageData()
     image.SetDimensions(labels.shape[::-1])
     image.SetSpacing([grid.spacing] * 3)
     image.SetOrigin([x + grid.spacing / 2 for x in grid.origin])
-    image.GetPointData().SetScalars(numpy_to_vtk(labels.ravel()))
+    image.GetPointData().SetScalars(arrays.numpy_to_vtk(labels.ravel()))
     nets = vtkSurfaceNets3D()
     nets.SetInputData(image)
     largest = int(labels.max())
@@ -66,8 +67,7 @@ def _surface_nets(
     nets.SetOutputMeshTypeToTriangles()
     nets.Update()
     surface = nets.GetOutput()
-    return (
-        vtk_to_numpy(surface.GetPoints().GetData()).astype(np.float64),
-        vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(np.int64),
-        vtk_to_numpy(surface.GetCellData().GetArray("BoundaryLabels")).astype(np.int32),
-    )
+    points = arrays.vtk_to_numpy(surface.GetPoints().GetData())
+    triangles = arrays.vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).reshape(-1, 3)
+    sides = arrays.vtk_to_numpy(surface.GetCellData().GetArray("BoundaryLabels"))
+    return points.astype(np.float64), triangles.astype(np.int64), sides.astype(np.int32)
