@@ -1,10 +1,10 @@
 """From a body to a certified mesh of conforming tetrahedra.
 
-1. A body-centred lattice, refined where grains are thin (`lattice`, `mesh_sizes`).
-2. Cut along the exact grain boundaries (`lattice_cut`).
+1. A body-centred lattice, refined where grains are thin (`lattice`, `sizes`).
+2. Cut along the exact grain boundaries (`cut`).
 3. Grains made whole (`grain_pieces`), the surface a manifold (`outer_manifold`).
-4. Elements made good, vertices put onto the boundaries (`mesh_optimiser`).
-5. Everything checked (`mesh_certificate`). If the check fails the grains with poor elements
+4. Elements made good, vertices put onto the boundaries (`optimiser`).
+5. Everything checked (`certificate`). If the check fails the grains with poor elements
    are meshed again with shorter edges; if that does not do either, the poor elements
    change their grain where the topology allows it; then the mesh is refused.
 
@@ -29,6 +29,7 @@ from .cut import cut
 from .grain_pieces import Moved, whole_grains
 from .lattice import body_centred_lattice, refined
 from .optimiser import PHASES, RESCUE, Phase, optimised
+from .order import along_curve
 from .outer_manifold import manifold_outside
 from .sizes import MeshSizes
 
@@ -127,7 +128,7 @@ def _attempt(
     report("joining fragments", 0.15)
     labels, moved = whole_grains(points, tets, labels, SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3)
     labels, n_relabelled = manifold_outside(points, tets, labels)
-    points, tets, labels = _near(points, tets, labels)
+    points, tets, labels = along_curve(*_near(points, tets, labels))
     targets = volumes + moved.net(body.n_grains)
     points, tets, labels = optimised(
         points, tets, labels, body.field, targets, edges, phases,
