@@ -222,8 +222,6 @@ PRODUCTS = {
             "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
             FORM,
-            ("gmsh",),
-            "mesh",
         ),
         _VtkhdfMesh(
             "mesh-vtkhdf",
@@ -238,8 +236,6 @@ PRODUCTS = {
             "the mesh at several sizes (--size 0.4,0.2,0.1), with a table of quality and errors",
             "as mesh.msh; any spreadsheet",
             ("sizes_um", "force"),
-            ("gmsh",),
-            "mesh",
         ),
         _Interfaces(
             "interfaces",

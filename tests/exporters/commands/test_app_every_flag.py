@@ -416,7 +416,7 @@ def test_for_names_solvers(ran):
 
 @line("mesh labels/halves.npy --out halves.msh --pitch 0.1 --size 0.3 --boundary-size 0.25 --json")
 def test_labels_are_meshed_in_the_sizes_asked_for(ran):
-    from cathodegrain.exporters.mesh.msh_file import read_facts
+    from cathodegrain.exporters.mesh.msh_sections import read_facts
 
     facts = read_facts(Path("halves.msh"))
     assert (facts["size_um"], facts["boundary_size_um"]) == (0.3, 0.25)
