@@ -236,6 +236,7 @@ def _joined(
         known = not len(rows) or 1 <= nodes.min() <= nodes.max() <= n_points
         cursor.require(known, f"an element has a node that is not one of {n_points}")
         tags = [groups.get((DIMENSION[kind], tag), 0) for tag, _ in own]
+        cursor.require(min(tags) > 0, "elements are in no physical group")
         order = np.argsort(rows[:, 0], kind="stable")
         numbers = rows[order, 0]
         cursor.require(bool((numbers[1:] > numbers[:-1]).all()), "two elements have one number")

@@ -447,6 +447,14 @@ def test_a_whole_particle_is_sound(ran):
     assert ran.out == "particles/p000000: sound\n"
 
 
+@line("validate meshed/p000000 --gmsh", "validate meshed/p000000/mesh.msh --gmsh")
+def test_gmsh_measures_a_mesh_in_its_folder_or_by_itself(ran):
+    for one, name in zip(ran, ("p000000", "p000000/mesh.msh"), strict=True):
+        lines = one.out.splitlines()
+        assert [text.split()[0] for text in lines[:4]] == ["gmsh", "minSICN", "gamma", "volume"]
+        assert lines[4:] == [f"meshed/{name}: sound"]
+
+
 @line("formats --json", "parameters --model nmc811-radial --json")
 def test_lists_are_json(ran):
     assert {"voxels", "mesh", "calculix"} <= ran[0].json.keys()
