@@ -97,6 +97,18 @@ class _Interfaces(_Meshed):
         return Written(interfaces.write(interfaces.interfaces(surfaces, sources.particle), path))
 
 
+class _Geo(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..surfaces import gmsh_geo
+
+        return Written(gmsh_geo.write(sources.mesh(options), path))
+
+    def require_replaceable(self, path: Path) -> None:
+        from ..surfaces.gmsh_geo import require_geo
+
+        require_geo(path)
+
+
 class _Msh(_Meshed):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from ..mesh import msh_file
@@ -229,6 +241,13 @@ PRODUCTS = {
             "the same tetrahedra, wedges included, as a VTKHDF unstructured grid",
             "ParaView >= 5.12, pyvista, h5py",
             FORM,
+        ),
+        _Geo(
+            "geo",
+            "geo",
+            "the surfaces of all grains for gmsh's own mesher: gmsh -3 geo/grains.geo",
+            "gmsh",
+            SIZES,
         ),
         _Convergence(
             "convergence",
