@@ -54,6 +54,8 @@ class Block(NamedTuple):
         Of the elements, from 1.
     nodes : (k, n) int
         Rows of points, in the order of gmsh.
+    bounds
+        Tags of the surfaces that bound a volume, negative where their normals point inwards.
     """
 
     dimension: int
@@ -61,6 +63,7 @@ class Block(NamedTuple):
     group: int
     numbers: NDArray[np.int64]
     nodes: NDArray[np.int64]
+    bounds: tuple[int, ...] = ()
 
 
 def write(mesh: AnyMesh, path: str | Path) -> Path:
@@ -74,13 +77,14 @@ def write(mesh: AnyMesh, path: str | Path) -> Path:
     if not len(mesh.tets):
         msg = "the mesh has no tetrahedron; make it with a smaller size_um"
         raise ExportError(msg)
-    surfaces, bounds = _surfaces(mesh)
-    n_triangles = sum(len(block.nodes) for block in surfaces)
-    volumes = list(_volumes(mesh, n_triangles))
-    comments = ["coordinates in um", json.dumps(dict(mesh.facts), sort_keys=True)]
-    return write_blocks(
-        path, mesh.points, [*surfaces, *volumes], group_names(mesh), bounds, comments
-    )
+    tags, pairs = _surface_tags(mesh.facets[1])
+    blocks = [*_surfaces(mesh, tags), *_volumes(mesh, _bounds(pairs))]
+    return write_blocks(path, mesh.points, blocks, group_names(mesh), comments_of(mesh))
+
+
+def comments_of(mesh: AnyMesh) -> list[str]:
+    """Lines that say the unit, and in JSON how the mesh was made."""
+    return ["coordinates in um", json.dumps(dict(mesh.facts), sort_keys=True)]
 
 
 def group_names(mesh: AnyMesh) -> dict[tuple[int, int], str]:
@@ -97,34 +101,38 @@ def tets_of_gmsh(tets: NDArray[np.int64]) -> NDArray[np.int64]:
     return tets if tets.shape[1] == 4 else tets[:, LAST_TWO_SWAPPED]
 
 
-def _surfaces(mesh: AnyMesh) -> tuple[list[Block], dict[int, list[int]]]:
-    """Blocks of triangles, and the surfaces of each grain, negative where normals point in."""
-    triangles, pairs = mesh.facets
+def _surface_tags(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[list[int]]]:
+    """Surface entity of each triangle, from 1, and the pair of each entity if it has one."""
     found, index = np.unique(pairs, axis=0, return_inverse=True)
-    tags, kinds = 1 + index.ravel(), found
-    if len(found) > MAX_PAIR_ENTITIES:
-        tags, kinds = 1 + (pairs[:, 0] > 0).astype(np.int64), np.empty((0, 2), np.int32)
-    blocks = [
-        Block(2, tag, mesh.n_grains + (1 if pairs[rows[0], 0] == 0 else 2), 1 + rows,
-              triangles[rows])
-        for tag, rows in grouped(tags)
-    ]  # fmt: skip
+    if len(found) <= MAX_PAIR_ENTITIES:
+        return 1 + index.ravel(), found.tolist()
+    return 1 + (pairs[:, 0] > 0).astype(np.int64), []
+
+
+def _bounds(pairs: list[list[int]]) -> dict[int, list[int]]:
+    """Surfaces that bound each grain, those with the normals inwards negative."""
     bounds: dict[int, list[int]] = {}
-    for tag, (low, high) in enumerate(kinds.tolist(), start=1):
+    for tag, (low, high) in enumerate(pairs, start=1):
         bounds.setdefault(high, []).append(tag)
         bounds.setdefault(low, []).append(-tag)
-    bounds.pop(0, None)  # outside is no volume
-    return blocks, bounds
+    return bounds
 
 
-def _volumes(mesh: AnyMesh, n_before: int) -> Iterator[Block]:
+def _surfaces(mesh: AnyMesh, tags: NDArray[np.int64]) -> Iterator[Block]:
+    triangles, pairs = mesh.facets
+    for tag, rows in grouped(tags):
+        group = mesh.n_grains + (1 if pairs[rows[0], 0] == 0 else 2)
+        yield Block(2, tag, group, 1 + rows, triangles[rows])
+
+
+def _volumes(mesh: AnyMesh, bounds: Mapping[int, list[int]]) -> Iterator[Block]:
     """Blocks of tetrahedra and wedges, numbered after the triangles."""
-    tets, (wedges, _) = tets_of_gmsh(mesh.tets), wedges_of(mesh)
+    tets, (wedges, _), first = tets_of_gmsh(mesh.tets), wedges_of(mesh), 1 + len(mesh.facets[0])
     for grain, rows in grouped(mesh.grain_ids):
-        yield Block(3, grain, grain, 1 + n_before + rows, tets[rows])
+        yield Block(3, grain, grain, first + rows, tets[rows], tuple(bounds.get(grain, ())))
     if len(wedges):
-        tag, first = mesh.n_grains + 3, 1 + n_before + len(tets)
-        yield Block(3, tag, tag, first + np.arange(len(wedges)), wedges)
+        tag = mesh.n_grains + 3
+        yield Block(3, tag, tag, first + len(tets) + np.arange(len(wedges)), wedges)
 
 
 def write_blocks(
@@ -132,7 +140,6 @@ def write_blocks(
     points: NDArray[np.float64],
     blocks: Sequence[Block],
     names: Mapping[tuple[int, int], str],
-    bounds: Mapping[int, list[int]],
     comments: Iterable[str],
 ) -> Path:
     """Write entities with their elements; every node goes to the first that has it.
@@ -144,8 +151,6 @@ def write_blocks(
         In ascending order of dimensions and tags.
     names
         Of the physical groups, by dimension and tag.
-    bounds
-        Surfaces that bound a volume, by its tag.
     comments
         Lines of the section ``$Comments``.
 
@@ -155,14 +160,14 @@ def write_blocks(
         If a node belongs to no element, or the file cannot be written.
     """
     owner = _owners(points, blocks)
+    boxes = list(_boxes(points, blocks))
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(HEAD)
         _write_text(file, "PhysicalNames", [str(len(names)), *_name_lines(names)])
-        _write_entities(file, _entities(points, blocks))
+        _write_entities(file, blocks, boxes, bounding=False)
         _write_nodes(file, points, blocks, owner)
         _write_elements(file, blocks)
-        if bounds:
-            _write_entities(file, _bounding(points, blocks, bounds))
+        _write_entities(file, blocks, boxes, bounding=True)
         _write_text(file, COMMENTS, comments)
     return Path(path)
 
@@ -187,37 +192,33 @@ def _write_text(file: IO[bytes], section: str, lines: Iterable[str]) -> None:
     file.write(f"${section}\n{text}\n$End{section}\n".encode())
 
 
-def _entities(points: NDArray[np.float64], blocks: Sequence[Block]) -> Iterator[tuple[int, bytes]]:
-    """Dimension and record of each entity: its box and group."""
+def _boxes(points: NDArray[np.float64], blocks: Sequence[Block]) -> Iterator[list[float]]:
+    """Lowest x, y, z and highest x, y, z of the nodes of each block."""
+    axes = np.ascontiguousarray(points.T)
     for block in blocks:
-        yield block.dimension, _record(points, block, (block.group,), ())
+        own = [x[block.nodes] for x in axes]
+        yield [float(x.min()) for x in own] + [float(x.max()) for x in own]
 
 
-def _bounding(
-    points: NDArray[np.float64], blocks: Sequence[Block], bounds: Mapping[int, list[int]]
-) -> Iterator[tuple[int, bytes]]:
-    """Dimension and record of each volume that surfaces bound: its box and these."""
-    for block in blocks:
-        if block.dimension == 3 and block.tag in bounds:
-            yield 3, _record(points, block, (), bounds[block.tag])
-
-
-def _record(
-    points: NDArray[np.float64], block: Block, groups: Sequence[int], bounds: Sequence[int]
-) -> bytes:
-    corners = points[block.nodes.ravel()]
-    box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
-    head = struct.pack("<i6d", block.tag, *box)
-    lists = [struct.pack(f"<Q{len(tags)}i", len(tags), *tags) for tags in (groups, bounds)]
-    return b"".join([head, *lists])
-
-
-def _write_entities(file: IO[bytes], records: Iterable[tuple[int, bytes]]) -> None:
-    found = list(records)
-    counts = np.bincount([dimension for dimension, _ in found], minlength=4)
+def _write_entities(
+    file: IO[bytes], blocks: Sequence[Block], boxes: Sequence[list[float]], *, bounding: bool
+) -> None:
+    """Write all entities with their groups, or those that are bounded with what bounds them."""
+    rows = [row for row, block in enumerate(blocks) if block.bounds or not bounding]
+    if not rows:
+        return
+    counts = np.bincount([blocks[row].dimension for row in rows], minlength=4)
     file.write(b"$Entities\n" + counts.astype("<u8").tobytes())
-    file.writelines(record for _, record in found)
+    for row in rows:
+        block = blocks[row]
+        groups, bounds = ((), block.bounds) if bounding else ((block.group,), ())
+        file.write(struct.pack("<i6d", block.tag, *boxes[row]))
+        file.write(_packed(groups) + _packed(bounds))
     file.write(b"\n$EndEntities\n")
+
+
+def _packed(tags: Sequence[int]) -> bytes:
+    return struct.pack(f"<Q{len(tags)}i", len(tags), *tags)
 
 
 def _write_nodes(
@@ -240,8 +241,8 @@ def _write_nodes(
 def _write_elements(file: IO[bytes], blocks: Sequence[Block]) -> None:
     n = sum(len(block.nodes) for block in blocks)
     file.write(b"$Elements\n" + struct.pack("<4Q", len(blocks), n, 1, n))
-    for dimension, tag, _, numbers, nodes in blocks:
-        kind = ELEMENTS[dimension, nodes.shape[1]]
-        file.write(struct.pack("<3iQ", dimension, tag, kind, len(nodes)))
-        file.write(np.column_stack([numbers, 1 + nodes]).astype("<u8").tobytes())
+    for block in blocks:
+        kind = ELEMENTS[block.dimension, block.nodes.shape[1]]
+        file.write(struct.pack("<3iQ", block.dimension, block.tag, kind, len(block.nodes)))
+        file.write(np.column_stack([block.numbers, 1 + block.nodes]).astype("<u8").tobytes())
     file.write(b"\n$EndElements\n")

@@ -117,6 +117,14 @@ class _Msh(_Meshed):
         return Written(msh_file.write(mesh, path), mesh.facts)
 
 
+class _Msh2(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..mesh import msh2_file
+
+        mesh = _formed(sources, options)
+        return Written(msh2_file.write(mesh, path), mesh.facts)
+
+
 class _VtkhdfMesh(_Meshed):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from ..mesh import vtkhdf_file
@@ -233,6 +241,13 @@ PRODUCTS = {
             "mesh.msh",
             "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
+            FORM,
+        ),
+        _Msh2(
+            "mesh-msh2",
+            "mesh-2.2.msh",
+            "the same mesh and groups as text, for programs that read no newer MSH than 2.2",
+            "NGSolve, getfem, MFEM, OpenFOAM",
             FORM,
         ),
         _VtkhdfMesh(

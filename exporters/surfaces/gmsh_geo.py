@@ -13,7 +13,6 @@ gmsh keeps the triangles as they are and fills the volumes. Coordinates are um.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ...generator.errors import ExportError
 from ..files.atomic import replacing_folder
-from ..mesh.msh_file import Block, write_blocks
+from ..mesh.msh_file import Block, comments_of, write_blocks
 from ..mesh.pieces import connected_pieces
 from ..mesh.tetrahedra import FACES, grouped, material_sides
 from ..mesh.volume_mesh import VolumeMesh
@@ -190,5 +189,4 @@ def _write_surfaces(mesh: VolumeMesh, sides: Sides, path: Path) -> None:
     ]
     names = {(2, n + 1): "outer", (2, n + 2): "grain_boundary"}
     names = {key: name for key, name in names.items() if key[1] in {b.group for b in blocks}}
-    comments = ["coordinates in um", json.dumps(dict(mesh.facts), sort_keys=True)]
-    write_blocks(path, mesh.points[used], blocks, names, {}, comments)
+    write_blocks(path, mesh.points[used], blocks, names, comments_of(mesh))
