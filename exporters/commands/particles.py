@@ -163,19 +163,19 @@ def validate(
     for other in () if found or path.is_file() else unlisted(path):
         print(f"{other}: not listed, left alone")
     if gmsh:
-        found += _gmsh_problems(path / "mesh.msh" if path.is_dir() else path)
+        found += _gmsh_problems(path)
     print(f"{path}: {'sound' if not found else f'problems: {len(found)}'}")
     return 1 if found else 0
 
 
-def _gmsh_problems(mesh: Path) -> list[str]:
-    from ..certificate.gmsh_check import check_with_gmsh
+def _gmsh_problems(path: Path) -> list[str]:
+    from ..products.validation import checked_with_gmsh
 
-    check = check_with_gmsh(mesh)
+    check = checked_with_gmsh(path)
     for line in check.lines():
         print(line)
     for problem in check.problems:
-        print(f"{mesh.name}: {problem}", file=sys.stderr)
+        print(f"mesh: {problem}", file=sys.stderr)
     return check.problems
 
 
