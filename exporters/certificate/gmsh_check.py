@@ -184,9 +184,9 @@ def _differences(found: Measures, ours: Measures) -> Iterator[str]:
     if found.n_nodes != ours.n_nodes:
         yield f"gmsh finds {found.n_nodes} nodes, we {ours.n_nodes}"
     for kind, group in sorted(set(found.counts) | set(ours.counts)):
-        theirs, own = (m.counts.get((kind, group), 0) for m in (found, ours))
-        if theirs != own:
-            yield f"gmsh finds {theirs} {NAMES[kind]} in group {group}, we {own}"
+        count, own = (m.counts.get((kind, group), 0) for m in (found, ours))
+        if count != own:
+            yield f"gmsh finds {count} {NAMES[kind]} in group {group}, we {own}"
     for grain in sorted(set(found.volumes) & set(ours.volumes)):
         theirs, volume = found.volumes[grain], ours.volumes[grain]
         if abs(theirs - volume) > ROUNDING * abs(volume):

@@ -121,7 +121,7 @@ def _facts(content: bytes, path: str | Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(text.splitlines()[-1])
         known = int(facts["n_grains"]) > 0
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         msg = f"{path} does not say how many grains there are; expected a file of this package"
         raise ExportError(msg) from error
     if not known:

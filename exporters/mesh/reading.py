@@ -33,7 +33,8 @@ def read_msh(path: str | Path) -> VolumeMesh | SplitMesh:
     if TETRAHEDRON not in content.elements:
         msg = f"{path} has no four-node tetrahedra, expected a mesh of first order"
         raise ExportError(msg)
-    tets, grain_ids = content.elements[TETRAHEDRON].nodes, content.elements[TETRAHEDRON].groups
+    tets = content.elements[TETRAHEDRON].nodes
+    grain_ids = content.elements[TETRAHEDRON].groups.astype(np.int32)
     if not 1 <= grain_ids.min() <= grain_ids.max() <= n_grains:
         low, high = grain_ids.min(), grain_ids.max()
         msg = f"{path} has tetrahedra of the groups {low} to {high}, expected 1 to {n_grains}"

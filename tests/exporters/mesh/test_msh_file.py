@@ -116,3 +116,29 @@ def test_a_mesh_without_tetrahedra_or_with_loose_nodes_is_refused(tmp_path):
     with pytest.raises(ExportError, match="1 nodes belong to no element, expected 0"):
         msh_file.write(loose, tmp_path / "mesh.msh")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_leaves_the_old_file(monkeypatch, tmp_path):
+    path = tmp_path / "mesh.msh"
+    path.write_text("mine")
+
+    def fill_the_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(msh_file, "_write_elements", fill_the_disk)
+    with pytest.raises(ExportError, match="No space left"):
+        msh_file.write(kuhn_lattice((1, 1, 1)), path)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"mesh.msh": "mine"}
+
+
+def test_many_pairs_and_groups_are_read_by_all(monkeypatch, tmp_path):
+    """More pairs than have entities of their own: every element is still in its group."""
+    mesh = kuhn_lattice((4, 4, 4), 1 + np.arange(64).reshape(4, 4, 4))
+    monkeypatch.setattr(msh_file, "MAX_PAIR_ENTITIES", 100)
+    found = as_gmsh_reads(msh_file.write(mesh, tmp_path / "mesh.msh"))
+    assert found["complaints"] == []
+    assert [key for key in found["entities"] if key[0] == 2] == [(2, 1), (2, 2)]
+    assert [len(e["elements"][0]) for e in found["entities"].values()][:2] == [
+        len(mesh.outer),
+        len(mesh.grain_boundary),
+    ]
