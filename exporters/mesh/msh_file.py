@@ -34,7 +34,7 @@ from ..files.atomic import replacing
 from .any_mesh import AnyMesh, wedges_of
 from .tetrahedra import grouped
 
-HEAD = b"$MeshFormat\n4.1 1 8\n" + struct.pack("<i", 1) + b"\n$EndMeshFormat\n"
+HEADER = b"$MeshFormat\n4.1 1 8\n" + struct.pack("<i", 1) + b"\n$EndMeshFormat\n"
 ELEMENTS = {(2, 3): 2, (2, 6): 9, (3, 4): 4, (3, 6): 6, (3, 10): 11}  # by dimension and nodes
 LAST_TWO_SWAPPED = [*range(8), 9, 8]  # gmsh numbers the middles of 23 and 13 the other way round
 COMMENTS = "Comments"  # a section that every reader of MSH files passes over
@@ -162,7 +162,7 @@ def write_blocks(
     owner = _owners(points, blocks)
     boxes = list(_boxes(points, blocks))
     with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(HEAD)
+        file.write(HEADER)
         _write_text(file, "PhysicalNames", [str(len(names)), *_name_lines(names)])
         _write_entities(file, blocks, boxes, bounding=False)
         _write_nodes(file, points, blocks, owner)

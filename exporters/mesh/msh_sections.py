@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
-from .msh_file import COMMENTS, ELEMENTS
+from .msh_file import COMMENTS, ELEMENTS, HEADER
 
-MAGIC = b"$MeshFormat\n4.1 1 "
-HEAD = MAGIC + b"8\n\x01\x00\x00\x00"  # sizes of 8 bytes, the least significant byte first
+HEAD = HEADER.partition(b"\n$End")[0]  # sizes of 8 bytes, the least significant byte first
+MOST_GRAINS = 2**31  # their ids are int32
 N_NODES = {kind: nodes for (_, nodes), kind in ELEMENTS.items()}
 DIMENSION = {kind: dimension for (dimension, _), kind in ELEMENTS.items()}
 INT, SIZE, FLOAT = np.dtype("<i4"), np.dtype("<u8"), np.dtype("<f8")
@@ -105,12 +105,13 @@ def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             head = file.read(len(HEAD))
-            content = head + file.read() if head.startswith(MAGIC) else head
+            file.seek(0)
+            content = file.read() if head == HEAD else b""
     except OSError as error:
         msg = f"{path} cannot be read ({error}); expected a mesh.msh"
         raise ExportError(msg) from error
-    if head != HEAD:
-        msg = f"{path} begins with {head[:18]!r}, expected {MAGIC!r}: a binary MSH 4.1 file"
+    if not content:
+        msg = f"{path} begins with {head!r}, expected {HEAD!r}: a binary MSH 4.1 file"
         raise ExportError(msg)
     return content
 
@@ -120,12 +121,12 @@ def _facts(content: bytes, path: str | Path) -> dict[str, Any]:
     text, _, _ = section.partition(f"\n$End{COMMENTS}".encode())
     try:
         facts: dict[str, Any] = json.loads(text.splitlines()[-1])
-        known = int(facts["n_grains"]) > 0
+        n_grains = facts["n_grains"]
     except (IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         msg = f"{path} does not say how many grains there are; expected a file of this package"
         raise ExportError(msg) from error
-    if not known:
-        msg = f"{path} says that there are {facts['n_grains']} grains, expected at least 1"
+    if not isinstance(n_grains, int) or not 0 < n_grains < MOST_GRAINS:
+        msg = f"{path} says that there are {n_grains!r} grains, expected a number of them"
         raise ExportError(msg)
     return facts
 
@@ -229,11 +230,11 @@ def _joined(
 ) -> dict[int, Elements]:
     """Elements by kind, each in the order of their numbers."""
     found = {}
-    for kind in sorted({kind for kind, _, _ in blocks}):
+    for kind in sorted({kind for kind, _, rows in blocks if len(rows)}):
         own = [(tag, rows) for other, tag, rows in blocks if other == kind]
         rows = np.concatenate([rows for _, rows in own])
         nodes = rows[:, 1:]
-        known = not len(rows) or 1 <= nodes.min() <= nodes.max() <= n_points
+        known = 1 <= nodes.min() <= nodes.max() <= n_points
         cursor.require(known, f"an element has a node that is not one of {n_points}")
         tags = [groups.get((DIMENSION[kind], tag), 0) for tag, _ in own]
         cursor.require(min(tags) > 0, "elements are in no physical group")

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
 from ..files.vtkhdf import existing_file
 from .cohesive import SplitMesh
 from .msh_file import ELEMENTS
-from .msh_sections import read_content
+from .msh_sections import MshContent, read_content
 from .second_order import SecondOrderMesh
 from .volume_mesh import VolumeMesh
 from .vtkhdf_file import CELL_TYPES, KIND
@@ -29,7 +30,7 @@ def read_msh(path: str | Path) -> VolumeMesh | SplitMesh:
         If it cannot be read, is damaged, or holds a mesh of second order.
     """
     content = read_content(path)
-    points, facts, n_grains = content.points, dict(content.facts), int(content.facts["n_grains"])
+    n_grains = content.facts["n_grains"]
     if TETRAHEDRON not in content.elements:
         msg = f"{path} has no four-node tetrahedra, expected a mesh of first order"
         raise ExportError(msg)
@@ -39,8 +40,15 @@ def read_msh(path: str | Path) -> VolumeMesh | SplitMesh:
         low, high = grain_ids.min(), grain_ids.max()
         msg = f"{path} has tetrahedra of the groups {low} to {high}, expected 1 to {n_grains}"
         raise ExportError(msg)
-    if "interfaces" not in facts:
-        return VolumeMesh(points, tets, grain_ids, n_grains, facts)
+    if "interfaces" not in content.facts:
+        return VolumeMesh(content.points, tets, grain_ids, n_grains, content.facts)
+    return _split_mesh(content, tets, grain_ids)
+
+
+def _split_mesh(
+    content: MshContent, tets: NDArray[np.int64], grain_ids: NDArray[np.int32]
+) -> SplitMesh:
+    points, facts, n_grains = content.points, content.facts, content.facts["n_grains"]
     wedges = content.elements[PRISM].nodes if PRISM in content.elements else np.empty((0, 6), int)
     _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
     owner = np.zeros(len(points), np.int32)

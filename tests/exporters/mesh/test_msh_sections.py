@@ -131,6 +131,7 @@ def test_coordinates_that_are_not_finite_are_refused(path):
     [
         (b'"n_grains": 3', b'"n_grains": 2', "groups 1 to 3, expected 1 to 2"),
         (b'"n_grains": 3', b'"n_grains": 0', "says that there are 0 grains"),
+        (b'"n_grains": 3', b'"n_grains": 1e999', "says that there are inf grains"),
         (b'"n_grains": 3', b'"n_grainz": 3', "does not say how many grains"),
         (b"4.1 1 8", b"4.1 1 4", "expected .* a binary MSH"),
         (b"Nodes\n", b"Notes\n", "no nodes or no elements"),
