@@ -218,7 +218,7 @@ def mesh_labels(
     Returns
     -------
     Path
-        ``out``; `msh_file.read_facts` has the facts with the certificate.
+        ``out``; `msh_sections.read_facts` has the facts with the certificate.
 
     Raises
     ------

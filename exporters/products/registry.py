@@ -116,12 +116,32 @@ class _Interfaces(_Meshed):
         return Written(interfaces.write(interfaces.interfaces(surfaces, sources.particle), path))
 
 
+class _Geo(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..surfaces import gmsh_geo
+
+        return Written(gmsh_geo.write(sources.mesh(options), path))
+
+    def require_replaceable(self, path: Path) -> None:
+        from ..surfaces.gmsh_geo import require_geo
+
+        require_geo(path)
+
+
 class _Msh(_Meshed):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from ..mesh import msh_file
 
         mesh = _formed(sources, options)
         return Written(msh_file.write(mesh, path), mesh.facts)
+
+
+class _Msh2(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..mesh import msh2_file
+
+        mesh = _formed(sources, options)
+        return Written(msh2_file.write(mesh, path), mesh.facts)
 
 
 class _VtkhdfMesh(_Meshed):
@@ -250,8 +270,13 @@ PRODUCTS = {
             "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
             FORM,
-            ("gmsh",),
-            "mesh",
+        ),
+        _Msh2(
+            "mesh-msh2",
+            "mesh-2.2.msh",
+            "the same mesh and groups as text, for programs that read no newer MSH than 2.2",
+            "NGSolve, getfem, MFEM, OpenFOAM",
+            FORM,
         ),
         _VtkhdfMesh(
             "mesh-vtkhdf",
@@ -260,14 +285,19 @@ PRODUCTS = {
             "ParaView >= 5.12, pyvista, h5py",
             FORM,
         ),
+        _Geo(
+            "geo",
+            "geo",
+            "the surfaces of all grains for gmsh's own mesher: gmsh -3 geo/grains.geo",
+            "gmsh",
+            SIZES,
+        ),
         _Convergence(
             "convergence",
             "convergence",
             "the mesh at several sizes (--size 0.4,0.2,0.1), with a table of quality and errors",
             "as mesh.msh; any spreadsheet",
             ("sizes_um", "force"),
-            ("gmsh",),
-            "mesh",
         ),
         _Interfaces(
             "interfaces",

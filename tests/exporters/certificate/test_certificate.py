@@ -14,8 +14,9 @@ from cathodegrain.exporters.certificate.conformity import conformity
 from cathodegrain.exporters.certificate.element_shape import element_shape, scaled_jacobian
 from cathodegrain.exporters.certificate.fidelity import Percentiles, fidelity
 from cathodegrain.exporters.certificate.grain_topology import NoSphere
-from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.mesh.gmsh_session import gmsh_model
+from cathodegrain.exporters.mesh.reading import TETRAHEDRON
 from cathodegrain.exporters.mesh.tetrahedra import (
     cubed_mean_ratio,
     dihedral_angles,
@@ -238,11 +239,11 @@ def test_the_inverse_condition_is_that_of_the_matrix():
 
 def test_gmsh_finds_the_same_quality():
     points, tets = lattice((3, 3, 3), np.random.default_rng(2), 0.6)
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.model.addDiscreteEntity(3, 1)
         gmsh.model.mesh.addNodes(3, 1, np.arange(1, len(points) + 1), points.ravel())
         tags = np.arange(1, len(tets) + 1)
-        gmsh.model.mesh.addElementsByType(1, msh_file.TETRAHEDRON, tags, 1 + tets.ravel())
+        gmsh.model.mesh.addElementsByType(1, TETRAHEDRON, tags, 1 + tets.ravel())
         quality = np.array(gmsh.model.mesh.getElementQualities(tags, "minSICN"))
     np.testing.assert_allclose(inverse_condition(points, tets), quality, atol=1e-9)
 
