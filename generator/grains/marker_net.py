@@ -279,11 +279,11 @@ def neighbourhoods(
     rows = np.arange(len(points)) if rows is None else rows
     index = nearest(points.seeds, rows, NEIGHBOURS) if index is None else index
     x, y, z = points.seeds[rows].T[:, :, None]
-    others = points.seeds[index]  # (n, kappa, 3)
+    others = points.seeds.take(index, axis=0)  # (n, kappa, 3); in a quarter of the time of [index]
     displacement = others[..., 0] - x, others[..., 1] - y, others[..., 2] - z
     angles = points.angles[rows, None]
     frame = rotation_rows((x, y, z), np.cos(angles), np.sin(angles))
-    return net_inputs(frame, displacement, points.noise[index], scale, centre)
+    return net_inputs(frame, displacement, points.noise.take(index, axis=0), scale, centre)
 
 
 def net_inputs(
