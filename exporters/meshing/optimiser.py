@@ -55,6 +55,8 @@ class Phase:
         Edges below this part of the size are collapsed whatever meets at their ends.
     tries
         Places tried for each vertex.
+    hopeful
+        Mean ratio below which vertices are moved again though nothing has changed.
     sliver
         Mean ratio below which an element may be handed over to the grain next to it, and
     sliver_volume
@@ -68,6 +70,7 @@ class Phase:
     tolerance: float
     merging: float
     tries: int
+    hopeful: float = HOPEFUL
     sliver: float = 0.2
     sliver_volume: float = 0.02
 
@@ -78,6 +81,13 @@ PHASES = (
     Phase(6, FAIR, 0.5, 0.5, TOLERANCE, MERGING, 10),  # better elements
     Phase(3, 0.57, 0.5, 0.57, 1.5 * TOLERANCE, MERGING, 30),  # the few that are left
     Phase(6, HOPEFUL, 0.5, HOPEFUL, 3 * TOLERANCE, MERGING, 120),  # and of those, the worst
+)
+TRUER = 0.48  # mean ratio below which vertices of coarse meshes, which cut corners, are moved
+COARSE_PHASES = (
+    *PHASES[:2],
+    Phase(6, POOR, 0.5, 0.5, TOLERANCE, MERGING, 10, TRUER),
+    Phase(3, TRUER, 0.5, TRUER, 1.5 * TOLERANCE, MERGING, 60, TRUER),
+    Phase(6, TRUER, 0.5, TRUER, 3 * TOLERANCE, MERGING, 120, TRUER),
 )
 LAST = Phase(1, 0.4, 0.5, 0.4, 8 * TOLERANCE, 2 * MERGING, 200)
 BACK = Smoothing(0.0, 0.55**3, 0.0, 0.0, 2.0, 0)  # every vertex, without other places
@@ -131,13 +141,18 @@ def _flattest_deg(c: TetComplex) -> float:
     return float(angles.min(initial=180.0))
 
 
-def _round(c: TetComplex, field: MaterialField, phase: Phase, offsets: NDArray[np.float64]) -> None:
+def _round(
+    c: TetComplex,
+    field: MaterialField,
+    phase: Phase,
+    offsets: NDArray[np.float64],
+) -> None:
     smoothing = Smoothing(
         phase.moved**3,
         phase.floor**3,
         phase.relax_below**3,
         phase.tolerance,
-        HOPEFUL**3,
+        phase.hopeful**3,
         phase.tries,
     )
     next_round(c)
