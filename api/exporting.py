@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from .exporters.labels.label_volume import LabelVolume
+    from .exporters.mesh.hex_mesh import HexMesh
     from .exporters.mesh.volume_mesh import VolumeMesh
     from .exporters.pictures.canvas import SavablePicture
-    from .exporters.products.mesh import Boundaries, Mesh
+    from .exporters.products.mesh import Boundaries, Elements, Mesh
     from .exporters.surfaces.grain_surfaces import GrainSurfaces
     from .generator.fitting.sections.plane_cut import PlaneCut
     from .generator.voxels.grid import Axes
@@ -193,13 +195,15 @@ def mesh(
     *,
     size_um: float | None = None,
     boundary_size_um: float | None = None,
+    elements: Elements = "tets",
+    cut: str = "",
     order: int = 1,
     boundaries: Boundaries = "bonded",
     pitch_um: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Mesh:
-    """Certified conforming tetrahedra of a particle, or of segmented grains of your own.
+    """Certified conforming mesh of a particle, or of segmented grains of your own.
 
     Parameters
     ----------
@@ -208,7 +212,13 @@ def mesh(
         or a file (.vtkhdf, .npy, .tif).
     size_um, boundary_size_um
         Longest edges inside grains and at their boundaries; of particles 0.15 um if left out,
-        of voxels three of these.
+        of voxels three of these. Of hexahedra ``size_um`` is the edge; of voxels a multiple of
+        theirs, that one if left out.
+    elements
+        "hex": hexahedra, a cube for each voxel of edge ``size_um``. Surfaces are staircases.
+    cut
+        Only the part where these coordinates are positive, from the centre of a particle or the
+        middle of the voxels' grains: "x", "x,y" and so on. ``mesh.symmetry`` has the faces there.
     order
         2 for ten-node tetrahedra.
     boundaries
@@ -220,7 +230,7 @@ def mesh(
 
     Returns
     -------
-    VolumeMesh, SecondOrderMesh or SplitMesh
+    VolumeMesh, SecondOrderMesh, SplitMesh or HexMesh
         ``facts["certificate"]`` says how good it is.
 
     Raises
@@ -231,12 +241,14 @@ def mesh(
     """
     from .exporters.products.mesh import formed, require_form
 
-    require_form(order, boundaries)
+    require_form(order, boundaries, elements, boundary_size_um, cut)
+    if elements == "hex":
+        return _hex_mesh(source, pitch_um, size_um, cut, progress, force)
     if isinstance(source, Particle | str | Path) and _is_particle(source):
         particle = _particle(source)
-        bonded = _particle_mesh(particle, pitch_um, size_um, boundary_size_um, progress, force)
+        bonded = _particle_mesh(particle, pitch_um, size_um, boundary_size_um, cut, progress, force)
         return formed(bonded, particle, order, boundaries)
-    bonded = _label_mesh(source, pitch_um, size_um, boundary_size_um, progress, force)
+    bonded = _label_mesh(source, pitch_um, size_um, boundary_size_um, cut, progress, force)
     if order == 2:
         msg = "order is 2, expected 1: a mesh of voxels has straight edges"
         raise ExportError(msg)
@@ -250,21 +262,44 @@ def _is_particle(source: Source) -> bool:
     return Path(source).is_dir() or Path(source).suffix == ".h5"
 
 
+def _hex_mesh(
+    source: Any,
+    pitch_um: float | None,
+    size_um: float | None,
+    cut: str,
+    progress: Progress | None,
+    force: bool,
+) -> HexMesh:
+    from .exporters.labels.hex_labels import hex_volume
+    from .exporters.meshing.hex_mesher import hex_mesh
+    from .exporters.meshing.sizes import DEFAULT_SIZE_UM
+
+    if isinstance(source, Particle | str | Path) and _is_particle(source):
+        _require_no_pitch(pitch_um)
+        size = DEFAULT_SIZE_UM if size_um is None else size_um
+        return hex_mesh(_particle(source), size, progress, cut=cut, force=force)
+    return hex_volume(_label_volume(source, pitch_um), size_um, cut=cut, force=force)
+
+
+def _require_no_pitch(pitch_um: float | None) -> None:
+    if pitch_um is not None:
+        msg = f"pitch_um is {pitch_um}, expected none: a particle has no voxels; give size_um"
+        raise ExportError(msg)
+
+
 def _particle_mesh(
     particle: Particle,
     pitch_um: float | None,
     size_um: float | None,
     boundary_size_um: float | None,
+    cut: str,
     progress: Progress | None,
     force: bool,
 ) -> VolumeMesh:
-    from .exporters.meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
+    from .exporters.meshing.mesher import volume_mesh
 
-    if pitch_um is not None:
-        msg = f"pitch_um is {pitch_um}, expected none: a particle has no voxels; give size_um"
-        raise ExportError(msg)
-    size = DEFAULT_SIZE_UM if size_um is None else size_um
-    return volume_mesh(particle, size, boundary_size_um, progress, force=force)
+    _require_no_pitch(pitch_um)
+    return volume_mesh(particle, size_um, boundary_size_um, progress, cut=cut, force=force)
 
 
 def _label_mesh(
@@ -272,21 +307,26 @@ def _label_mesh(
     pitch_um: float | None,
     size_um: float | None,
     boundary_size_um: float | None,
+    cut: str,
     progress: Progress | None,
     force: bool,
 ) -> VolumeMesh:
-    from .exporters.labels.files import read_labels
-    from .exporters.labels.label_volume import LabelVolume
     from .exporters.labels.mesh_labels import mesh_volume
 
+    volume = _label_volume(source, pitch_um)
+    return mesh_volume(volume, size_um, boundary_size_um, progress, cut=cut, force=force)
+
+
+def _label_volume(source: Any, pitch_um: float | None) -> LabelVolume:
+    from .exporters.labels.files import read_labels
+    from .exporters.labels.label_volume import LabelVolume
+
     if isinstance(source, str | Path):
-        volume = read_labels(source, pitch_um)
-    elif pitch_um is None:
+        return read_labels(source, pitch_um)
+    if pitch_um is None:
         msg = "an array does not say how large a voxel is; give pitch_um, its edge in um"
         raise ExportError(msg)
-    else:
-        volume = LabelVolume(source, pitch_um)
-    return mesh_volume(volume, size_um, boundary_size_um, progress, force=force)
+    return LabelVolume(source, pitch_um)
 
 
 def surfaces(source: Source | Mesh, **sizes: Any) -> GrainSurfaces:

@@ -19,6 +19,7 @@ from .conformity import Conformity, conformity
 from .element_shape import ElementShape, element_shape
 from .fidelity import Fidelity, fidelity
 from .grain_topology import NECK_SHARE, GrainTopology, grain_topology
+from .symmetric_faces import SymmetricFace, face_lines, symmetric_faces
 
 if TYPE_CHECKING:
     from ..mesh.body import Body
@@ -59,6 +60,8 @@ class Certificate:
     grain_volumes_um3
         Rows of (grain id, volume in the body, the same after pieces changed their grain,
         volume in the mesh). Errors are those of the last against the one before.
+    symmetric_faces
+        Of a mesh that was cut.
     """
 
     size_um: float
@@ -74,6 +77,7 @@ class Certificate:
     topology: GrainTopology
     lost: tuple[LostGrain, ...]
     grain_volumes_um3: tuple[tuple[int, float, float, float], ...]
+    symmetric_faces: tuple[SymmetricFace, ...] = ()
 
     def __repr__(self) -> str:
         verdict = "NOT certified" if self.failures else "certified"
@@ -128,7 +132,7 @@ class Certificate:
             "certified": not self.failures,
             "failures": self.failures,
             "remarks": self.remarks,
-            **_rounded(asdict(self)),
+            **rounded(asdict(self)),
         }
 
 
@@ -164,10 +168,11 @@ def certificate_lines(document: dict[str, Any]) -> Iterator[str]:
         f"{100 * error['p50']:.1f} %, 95 % {100 * error['p95']:.1f} %, worst "
         f"{100 * error['largest']:.1f} %"
     )
+    yield from face_lines(document["symmetric_faces"])
     if "topology" in document:
         yield from _further_lines(document)
     if document["lost"]:
-        yield f"lost grains        {_names([LostGrain(**g) for g in document['lost']])}"
+        yield f"lost grains        {names_of([LostGrain(**g) for g in document['lost']])}"
     yield from (f"failure            {text}" for text in document["failures"])
     yield from (f"remark             {text}" for text in document["remarks"])
 
@@ -239,6 +244,7 @@ def certify(
         grain_volumes_um3=tuple(
             (int(g), float(volumes[g]), float(targets[g]), float(own[g])) for g in known if g
         ),
+        symmetric_faces=symmetric_faces(mesh, body),
     )
 
 
@@ -246,7 +252,7 @@ def moved_places(document: Any, by_um: NDArray[np.float64]) -> Any:
     """Copy of a certificate's document with every ``centroid_um`` moved by a vector (3,)."""
     if isinstance(document, dict):
         return {
-            key: _rounded([float(c) for c in value + by_um])
+            key: rounded([float(c) for c in value + by_um])
             if key == "centroid_um"
             else moved_places(value, by_um)
             for key, value in document.items()
@@ -259,23 +265,24 @@ def moved_places(document: Any, by_um: NDArray[np.float64]) -> Any:
 def _missing_sentence(missing: list[LostGrain]) -> str:
     smallest = min(g.volume_um3 for g in missing)
     return (
-        f"{len(missing)} grains have no element ({_names(missing)}); "
+        f"{len(missing)} grains have no element ({names_of(missing)}); "
         f"a size of about {(smallest / 2) ** (1 / 3):.2g} um keeps them"
     )
 
 
-def _names(grains: list[LostGrain] | tuple[LostGrain, ...]) -> str:
+def names_of(grains: list[LostGrain] | tuple[LostGrain, ...]) -> str:
+    """The largest with their volumes, and how many more there are."""
     largest = sorted(grains, key=lambda g: -g.volume_um3)[:NAMED]
     named = ", ".join(f"{g.grain_id}: {g.volume_um3:.2g} um^3" for g in largest)
     return named + (f" and {len(grains) - NAMED} smaller ones" if len(grains) > NAMED else "")
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Floats with six digits: what lies beyond is not measured."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
-        return {key: _rounded(v) for key, v in value.items()}
+        return {key: rounded(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     return value

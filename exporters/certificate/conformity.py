@@ -72,20 +72,32 @@ def conformity(mesh: VolumeMesh) -> Conformity:
     triangles, pairs = mesh.facets
     used = np.zeros(len(mesh.points), bool)
     used[mesh.tets] = True
-    pieces = np.unique(connected_pieces(mesh.neighbours, mesh.grain_ids))
     crowded = int((mesh.neighbours < -1).sum())
-    pinched, surfaces = _fans_and_surfaces(mesh.outer)
+    free = triangles[pairs[:, 0] == OUTSIDE]
+    pinched, surfaces = _fans_and_surfaces(free)
     return Conformity(
         n_crowded_faces=crowded,
         n_inverted=int((mesh.volumes <= 0).sum()),
         n_duplicate_nodes=len(mesh.points) - len(np.unique(mesh.points, axis=0)),
         n_unused_nodes=int((~used).sum()),
-        n_open_edges=open_edges(mesh.outer),
+        n_open_edges=open_edges(free),
         n_pinched_nodes=pinched,
         n_outer_surfaces=surfaces,
-        n_fragments=len(pieces) - len(np.unique(mesh.grain_ids)),
+        n_fragments=_n_fragments(mesh),
         n_touching_edges=crowded_edges(np.concatenate([triangles] * 2), pairs.T.ravel()),
     )
+
+
+def _n_fragments(mesh: VolumeMesh) -> int:
+    """Pieces of grains but one of each, without those at planes that parted a grain."""
+    pieces = connected_pieces(mesh.neighbours, mesh.grain_ids)
+    at_plane = np.zeros(len(mesh.points), bool)
+    for triangles in mesh.symmetry.values():
+        at_plane[triangles] = True
+    on_plane = (at_plane[mesh.tets].sum(axis=1) >= 3) & (mesh.neighbours < 0).any(axis=1)
+    inner = np.setdiff1d(pieces, pieces[on_plane])
+    uncut = np.setdiff1d(mesh.grain_ids[inner], mesh.grain_ids[on_plane])
+    return len(inner) - len(uncut)
 
 
 def open_edges(triangles: NDArray[np.int64]) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
 from ...generator.shell.spherical_harmonics import gradients_at
+from ..mesh.any_mesh import symmetric
 from ..mesh.material_field import NONE, MaterialField, interface_distance
 
 if TYPE_CHECKING:
@@ -94,13 +95,14 @@ def fidelity(mesh: VolumeMesh, body: Body, volumes: NDArray[np.float64]) -> Fide
     """How true a mesh is to ``body`` with grains of ``volumes`` (n_grains + 1,), um^3."""
     triangles, pairs = mesh.facets
     inner = pairs[:, 0] != OUTSIDE
+    shell = ~inner & (symmetric(mesh) == 0)
     large = volumes[1:] >= LARGE_PIXELS * body.pixel_um**3
     error = np.abs(mesh.grain_volumes[large] / volumes[1:][large] - 1)
     part = _mislabelled(mesh, body)
     return Fidelity(
         grain_boundary_um=Percentiles.of(_distances(mesh, body, triangles[inner], pairs[inner])),
-        shell_um=Percentiles.of(_distances(mesh, body, triangles[~inner], pairs[~inner])),
-        shell_facets=_shell_facets(mesh.points, triangles[~inner], body.field),
+        shell_um=Percentiles.of(_distances(mesh, body, triangles[shell], pairs[shell])),
+        shell_facets=_shell_facets(mesh.points, triangles[shell], body.field),
         mislabelled=part,
         mislabelled_error=float(np.sqrt(part * (1 - part) / SAMPLES)),
         volume_um3=float(mesh.volumes.sum()),

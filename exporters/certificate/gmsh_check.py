@@ -17,19 +17,22 @@ from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
 from ..mesh.gmsh_session import gmsh_model
+from ..mesh.hex_mesh import corner_volumes
 from ..mesh.msh_file import ELEMENTS, LAST_TWO_SWAPPED
 from ..mesh.msh_sections import MshContent, read_content
 from ..mesh.second_order import jacobian_coefficients
 from ..mesh.tetrahedra import inverse_condition, signed_volumes
 from .element_shape import Spread
 
-LINEAR, CURVED = ELEMENTS[3, 4], ELEMENTS[3, 10]
+LINEAR, CURVED, HEXES = ELEMENTS[3, 4], ELEMENTS[3, 10], ELEMENTS[3, 8]
 NAMES = {
     ELEMENTS[2, 3]: "triangles",
     ELEMENTS[2, 6]: "six-node triangles",
+    ELEMENTS[2, 4]: "quadrilaterals",
     LINEAR: "tetrahedra",
     CURVED: "ten-node tetrahedra",
     ELEMENTS[3, 6]: "wedges",
+    HEXES: "hexahedra",
 }
 ROUNDING = 1e-9  # of sums over elements, relative
 SHOWN_DIGITS = 1e-5  # the certificate has six
@@ -45,9 +48,9 @@ class Measures:
     counts
         Elements of each kind in each physical group: by kind and tag.
     volumes
-        Of the tetrahedra of each grain, by its id, um^3.
+        Of the tetrahedra or hexahedra of each grain, by its id, um^3.
     sicn
-        Of the tetrahedra, in the order of their numbers; empty if not measured.
+        Of these, in the order of their numbers; empty if not measured.
     gamma
         The same, gmsh's ``gamma``: radius of the inscribed over that of the circumscribed ball.
     """
@@ -107,8 +110,8 @@ def check_with_gmsh(path: str | Path) -> GmshCheck:
     """
     with gmsh_model() as gmsh:
         content = read_content(path)
-        if not {LINEAR, CURVED} & set(content.elements):
-            msg = f"{path} has no tetrahedra, expected a mesh of a particle"
+        if not {LINEAR, CURVED, HEXES} & set(content.elements):
+            msg = f"{path} has no tetrahedra or hexahedra, expected a mesh of a particle"
             raise ExportError(msg)
         measured, complaints = _opened(gmsh, Path(path))
         version = gmsh.__version__
@@ -120,20 +123,22 @@ def check_with_gmsh(path: str | Path) -> GmshCheck:
 
 
 def own_measures(content: MshContent) -> Measures:
-    """The numbers of a file by our means; no gamma, and no SICN of second order."""
+    """The numbers of a file by our means; no gamma, and a SICN of linear tetrahedra only."""
     counts = {}
     for kind, elements in content.elements.items():
         for group, count in zip(*np.unique(elements.groups, return_counts=True), strict=True):
             counts[kind, int(group)] = int(count)
-    curved = CURVED in content.elements
-    tets = content.elements[CURVED if curved else LINEAR]
-    if curved:
-        corners = content.points[tets.nodes[:, LAST_TWO_SWAPPED]]
-        volumes, sicn = jacobian_coefficients(corners).mean(axis=1) / 6, np.empty(0)
+    (kind,) = {LINEAR, CURVED, HEXES} & set(content.elements)
+    cells, sicn = content.elements[kind], np.empty(0)
+    if kind == CURVED:
+        corners = content.points[cells.nodes[:, LAST_TWO_SWAPPED]]
+        volumes = jacobian_coefficients(corners).mean(axis=1) / 6
+    elif kind == HEXES:
+        volumes = corner_volumes(content.points, cells.nodes)
     else:
-        volumes = signed_volumes(content.points, tets.nodes)
-        sicn = inverse_condition(content.points, tets.nodes)
-    grains, place = np.unique(tets.groups, return_inverse=True)
+        volumes = signed_volumes(content.points, cells.nodes)
+        sicn = inverse_condition(content.points, cells.nodes)
+    grains, place = np.unique(cells.groups, return_inverse=True)
     by_grain = dict(zip(grains.tolist(), np.bincount(place, volumes).tolist(), strict=True))
     return Measures(len(content.points), counts, by_grain, sicn, np.empty(0))
 
@@ -162,12 +167,12 @@ def _measures(gmsh: ModuleType) -> Measures:
             kinds, elements, _ = model.mesh.getElements(dimension, entity)
             for kind, tags in zip(kinds.tolist(), elements, strict=True):
                 counts[kind, group] = counts.get((kind, group), 0) + len(tags)
-                if kind in (LINEAR, CURVED):
+                if kind in (LINEAR, CURVED, HEXES):
                     volumes[group] = volumes.get(group, 0.0) + _volume(gmsh, kind, entity)
                     numbers.append(tags)
-    tets = np.sort(np.concatenate(numbers))
+    cells = np.sort(np.concatenate(numbers))
     sicn, gamma = (
-        np.array(model.mesh.getElementQualities(tets, name)) for name in ("minSICN", "gamma")
+        np.array(model.mesh.getElementQualities(cells, name)) for name in ("minSICN", "gamma")
     )
     return Measures(len(model.mesh.getNodes()[0]), counts, volumes, sicn, gamma)
 
@@ -200,18 +205,20 @@ def _differences(found: Measures, ours: Measures) -> Iterator[str]:
 def _beside(found: Measures, content: MshContent) -> Iterator[str]:
     """Where gmsh's numbers are not those of the certificate, and elements that are inverted."""
     if inverted := int((found.sicn <= 0).sum()):
-        yield f"gmsh finds {inverted} inverted or flat tetrahedra"
+        yield f"gmsh finds {inverted} inverted or flat elements"
     certificate: Mapping[str, Any] = content.facts.get("certificate", {})
     if not certificate:
         return
-    if len(found.sicn) != certificate["n_tets"]:
-        yield f"gmsh finds {len(found.sicn)} tetrahedra, the certificate {certificate['n_tets']}"
+    number = certificate["n_hexes" if HEXES in content.elements else "n_tets"]
+    if len(found.sicn) != number:
+        yield f"gmsh finds {len(found.sicn)} elements, the certificate {number}"
     if CURVED in content.elements:
         return  # the certificate is that of the straight edges
-    least, told = float(found.sicn.min()), certificate["shape"]["sicn"]["least"]
+    least = float(found.sicn.min())
+    told = 1.0 if HEXES in content.elements else certificate["shape"]["sicn"]["least"]
     if abs(least - told) > SHOWN_DIGITS * abs(told):
         yield f"gmsh finds a least SICN of {least:.6g}, the certificate says {told:.6g}"
-    for grain, _, _, volume in certificate["grain_volumes_um3"]:
+    for grain, *_, volume in certificate["grain_volumes_um3"]:
         theirs = found.volumes.get(grain, 0.0)
         if abs(theirs - volume) > SHOWN_DIGITS * abs(volume):
             yield (

@@ -21,11 +21,22 @@ def mesh(
         float | None, Parameter(help="Edge of a voxel, um, if the file does not say.")
     ] = None,
     size: Annotated[
-        float | None, Parameter(help="Longest edge of the tetrahedra, um; 3 voxels if left out.")
+        float | None,
+        Parameter(
+            help="Longest edge of the tetrahedra, um, 3 voxels if left out; edge of the hexahedra, "
+            "a multiple of a voxel's, that one if left out."
+        ),
     ] = None,
     boundary_size: Annotated[
         float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
     ] = None,
+    elements: Annotated[
+        str, Parameter(help="tets; hex: a cube for each voxel, or for several with --size.")
+    ] = "tets",
+    cut: Annotated[
+        str,
+        Parameter(help="Only beyond planes through the middle of the grains: x, or x,y."),
+    ] = "",
     force: Annotated[
         bool, Parameter(negative="", help="Write a mesh although it fails its certificate.")
     ] = False,
@@ -33,19 +44,21 @@ def mesh(
     json_output: Json = False,
 ) -> None:
     """Mesh segmented grains of your own: any volume of labels, 0 outside."""
-    from ..certificate.certificate import certificate_lines
+    from ..certificate.hex_certificate import lines_of
     from ..labels.mesh_labels import mesh_labels
     from ..mesh.msh_sections import read_facts
+    from ..products.mesh import require_form
 
+    require_form(1, "bonded", elements, boundary_size, cut)
     require_free([out], overwrite)
     started = time.process_time()
     with progress_bar("mesh") as show:
         mesh_labels(
-            labels, out, size_um=size, boundary_size_um=boundary_size, pitch_um=pitch,
-            force=force, progress=show,
+            labels, out, size_um=size, boundary_size_um=boundary_size, elements=elements, cut=cut,
+            pitch_um=pitch, force=force, progress=show,
         )  # fmt: skip
     facts = read_facts(out)
-    certificate = list(certificate_lines(facts["certificate"]))
+    certificate = list(lines_of(facts["certificate"]))
     remarks = facts["label_volume"].get("remarks", [])
     rows = {"mesh": str(out), "certificate": certificate, "labels": remarks}
     tell(rows | {"cost": cost(started)}, json_output)

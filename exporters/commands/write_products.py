@@ -38,12 +38,23 @@ class ProductOptions:
     size: Annotated[
         str,
         Parameter(
-            help="Longest edge of the tetrahedra, um; several, as 0.4,0.2,0.1, for a mesh of each."
+            help="Longest edge of the tetrahedra, or edge of the hexahedra, um; several, as "
+            "0.4,0.2,0.1, for a mesh of each."
         ),
     ] = str(_default("size_um"))
     boundary_size: Annotated[
         float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
     ] = _default("boundary_size_um")
+    elements: Annotated[str, Parameter(help="tets; hex: a cube for each voxel of edge --size.")] = (
+        _default("elements")
+    )
+    cut: Annotated[
+        str,
+        Parameter(
+            help="Mesh only where these coordinates are positive: x, or x,y; symmetric faces are "
+            "tagged."
+        ),
+    ] = _default("cut")
     order: Annotated[int, Parameter(help="1, or 2 for ten-node tetrahedra.")] = _default("order")
     boundaries: Annotated[
         str,
@@ -74,6 +85,8 @@ class ProductOptions:
             "size_um": self.sizes[0],
             "sizes_um": self.sizes,
             "boundary_size_um": self.boundary_size,
+            "elements": self.elements,
+            "cut": self.cut,
             "order": self.order,
             "boundaries": self._boundaries(),
             "unit": self.unit,
@@ -131,7 +144,7 @@ def write_products(
 
     rows: dict[str, Any] = {}
     shown: list[str] = []
-    names = _for_several_sizes(names, options.sizes)
+    names = _meshed_as_asked(names, options)
     place = usable(options.device)
     if options.device != "cpu":
         rows["device"] = str(place)
@@ -161,14 +174,16 @@ def _told(name: str, made: Written, started: float, shown: list[str]) -> Iterato
         yield f"{name} cost", cost(started)
 
 
-def _for_several_sizes(names: list[str], sizes: list[float]) -> list[str]:
+def _meshed_as_asked(names: list[str], options: ProductOptions) -> list[str]:
     """The products, with the ladder of meshes for ``mesh`` where several sizes are asked for."""
     from ...generator.errors import ExportError
-    from ..products.registry import PRODUCTS
+    from ..products.registry import PRODUCTS, require_elements
 
+    if len(sizes := options.sizes) > 1:
+        names = ["convergence" if name == "mesh" else name for name in names]
+    require_elements([PRODUCTS[name] for name in names], options.elements, options.cut)
     if len(sizes) < 2:
         return names
-    names = ["convergence" if name == "mesh" else name for name in names]
     if single := [name for name in names if PRODUCTS[name].made_of == "mesh"]:
         msg = f"{single[0]} takes one --size, not {sizes}; several go with --to mesh only"
         raise ExportError(msg)
@@ -182,9 +197,9 @@ def _ladder(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _certificate(summary: Mapping[str, Any]) -> list[str]:
-    from ..certificate.certificate import certificate_lines
+    from ..certificate.hex_certificate import lines_of
 
-    return list(certificate_lines(summary["certificate"])) if "certificate" in summary else []
+    return list(lines_of(summary["certificate"])) if "certificate" in summary else []
 
 
 def plan_rows(
@@ -198,7 +213,7 @@ def plan_rows(
         "grains": particle.n_grains,
         "diameter_um": round(particle.shell.diameter_um, 3),
     }
-    for name in _for_several_sizes(names, options.sizes):
+    for name in _meshed_as_asked(names, options):
         rows |= PRODUCTS[name].plan(particle, options.of(name))
     return rows
 

@@ -15,8 +15,11 @@ from ...generator.particle import OUTSIDE
 from ...generator.progress import Progress
 from ..certificate.certificate import SMALL_PIXELS, moved_places
 from ..mesh import msh_file
+from ..mesh.any_mesh import AXES, CUT
 from ..mesh.volume_mesh import VolumeMesh
+from ..meshing.cut_body import cut_body
 from ..meshing.mesher import mesh_of
+from .hex_labels import hex_volume
 from .label_volume import MEMORY_SHARE, LabelVolume, require_memory
 from .pieces import Repair, in_one_piece
 
@@ -33,6 +36,7 @@ def mesh_volume(
     boundary_size_um: float | None = None,
     progress: Progress | None = None,
     *,
+    cut: str = "",
     force: bool = False,
 ) -> VolumeMesh:
     """Certified tetrahedra of labelled voxels, in the coordinates of the voxels.
@@ -41,6 +45,8 @@ def mesh_volume(
     ----------
     size_um
         Longest edge inside grains, um; `SIZE_PITCHES` voxels by default.
+    cut
+        Only the part beyond planes through the middle of the grains' box: "x", "x,y" and so on.
     boundary_size_um, progress, force
         As in `mesher.volume_mesh`.
 
@@ -60,7 +66,7 @@ def mesh_volume(
     sound, repair, thin = _meshable(volume)
     body = sound.centred()
     _require_lattice(body, size)
-    mesh = mesh_of(body, size, boundary_size_um, progress, force=True)
+    mesh = mesh_of(cut_body(body, cut), size, boundary_size_um, progress, force=True)
     facts = {**mesh.facts, "label_volume": _facts(volume, repair, thin)}
     moved = replace(mesh, points=mesh.points + sound.centre_um, facts=_moved(facts, sound))
     certificate = moved.facts["certificate"]
@@ -175,7 +181,10 @@ def _digits(value: float) -> float:
 
 def _moved(facts: dict[str, Any], volume: LabelVolume) -> dict[str, Any]:
     """Facts with all places in the coordinates of the volume."""
-    return {**facts, "certificate": moved_places(facts["certificate"], volume.centre_um)}
+    moved = {**facts, "certificate": moved_places(facts["certificate"], volume.centre_um)}
+    if CUT in facts:
+        moved[CUT] = {axis: float(volume.centre_um[AXES.index(axis)]) for axis in facts[CUT]}
+    return moved
 
 
 def _refusal(certificate: dict[str, Any]) -> str:
@@ -209,6 +218,8 @@ def mesh_labels(
     *,
     size_um: float | None = None,
     boundary_size_um: float | None = None,
+    elements: str = "tets",
+    cut: str = "",
     pitch_um: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -223,10 +234,12 @@ def mesh_labels(
     Raises
     ------
     ExportError
-        For a file that holds no labels, and what `mesh_volume` raises.
+        For a file that holds no labels, and what `mesh_volume` or `hex_volume` raises.
     """
     from .files import read_labels
 
     volume = read_labels(path, pitch_um)
-    mesh = mesh_volume(volume, size_um, boundary_size_um, progress, force=force)
+    if elements == "hex":
+        return msh_file.write(hex_volume(volume, size_um, cut=cut, force=force), out)
+    mesh = mesh_volume(volume, size_um, boundary_size_um, progress, cut=cut, force=force)
     return msh_file.write(mesh, out)

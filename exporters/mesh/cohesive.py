@@ -25,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 from ...generator.errors import ExportError
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
+from .any_mesh import outer_of
 from .conversions import Convertible
 from .tetrahedra import FACES, material_sides
 from .volume_mesh import VolumeMesh
@@ -78,6 +79,11 @@ class SplitMesh(Convertible):
             parent=(np.int64, (n,)),
         )
 
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """The tetrahedra."""
+        return self.tets
+
     @cached_property
     def bonded(self) -> VolumeMesh:
         """The mesh before the split: copies of a node made one again."""
@@ -100,8 +106,8 @@ class SplitMesh(Convertible):
 
     @property
     def outer(self) -> NDArray[np.int64]:
-        """Triangles of the outer surface, normals outwards, (k, 3)."""
-        return self.facets[0]
+        """Triangles of the outer surface, normals outwards, (k, 3); no symmetric faces."""
+        return outer_of(self)
 
     def without_wedges(self) -> SplitMesh:
         """Copy whose grains are not tied to each other at all: a discontinuous mesh."""

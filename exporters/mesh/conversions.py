@@ -34,7 +34,12 @@ MESHIO: Mapping[str, Mapping[str, Any]] = {
     ".xdmf": {"data_format": "XML"},
     ".inp": {},
 }
-MESHIO_CELLS = {4: "tetra", 10: "tetra10"}  # by the number of nodes, which are in our order
+MESHIO_CELLS = {
+    4: "tetra",
+    10: "tetra10",
+    8: "hexahedron",
+}  # by the number of nodes, which are in our order
+CELL_NAMES = {4: "tetrahedra", 10: "ten-node tetrahedra", 8: "hexahedra"}
 
 
 class Convertible:
@@ -42,9 +47,8 @@ class Convertible:
 
     def __repr__(self: AnyMesh) -> str:
         n_present = np.count_nonzero(np.bincount(self.grain_ids))
-        kind = "" if self.tets.shape[1] == 4 else "ten-node "
         facts = [
-            f"{len(self.tets):,} {kind}tetrahedra",
+            f"{len(self.cells):,} {CELL_NAMES[self.cells.shape[1]]}",
             f"{len(self.points):,} nodes",
             f"{n_present} of {self.n_grains} grains",
         ]
@@ -58,7 +62,7 @@ class Convertible:
         return f"{type(self).__name__}({', '.join(facts)})"
 
     def to_meshio(self: AnyMesh) -> meshio.Mesh:
-        """The tetrahedra for meshio, then the wedges of a cohesive mesh; points in um.
+        """The tetrahedra or hexahedra for meshio, then the wedges of a cohesive mesh; points in um.
 
         Cell data ``grain_id``, 0 at wedges; with wedges ``grain_low`` and ``grain_high``, the
         grains that one joins. A split mesh has the point data ``parent``. Boundaries are no
@@ -82,7 +86,7 @@ class Convertible:
         require("pyvista", "pyvista", purpose="conversions to pyvista", error=ExportError)
         import pyvista
 
-        blocks = [self.tets, wedges_of(self)[0]]
+        blocks = [self.cells, wedges_of(self)[0]]
         kinds = [vtkhdf_file.CELL_TYPES[block.shape[1]] for block in blocks]
         cells = [np.insert(block, 0, block.shape[1], axis=1).ravel() for block in blocks]
         types = np.repeat(np.array(kinds, np.uint8), [len(block) for block in blocks])
@@ -130,21 +134,21 @@ def _meshio_mesh(mesh: AnyMesh) -> meshio.Mesh:
     import meshio
 
     wedges, _ = wedges_of(mesh)
-    cells = [(MESHIO_CELLS[mesh.tets.shape[1]], mesh.tets.copy())]
+    cells = [(MESHIO_CELLS[mesh.cells.shape[1]], mesh.cells.copy())]
     if len(wedges):
         cells.append(("wedge", wedges.copy()))
-    n = len(mesh.tets)
+    n = len(mesh.cells)
     data = {name: [v[:n], v[n:]][: len(cells)] for name, v in _cell_data(mesh).items()}
     return meshio.Mesh(mesh.points.copy(), cells, _point_data(mesh), data)
 
 
 def _cell_data(mesh: AnyMesh) -> dict[str, NDArray[np.int32]]:
-    """Values of all cells, tetrahedra first, by name."""
+    """Values of all cells, wedges last, by name."""
     _, pairs = wedges_of(mesh)
     data = {"grain_id": np.pad(mesh.grain_ids, (0, len(pairs)))}
     if len(pairs):
         for name, column in zip(("grain_low", "grain_high"), pairs.T, strict=True):
-            data[name] = np.pad(column, (len(mesh.tets), 0))
+            data[name] = np.pad(column, (len(mesh.cells), 0))
     return data
 
 
@@ -188,5 +192,5 @@ def _write_by_meshio(mesh: AnyMesh, path: Path) -> Path:
 
 
 def _grain_sets(mesh: AnyMesh) -> dict[str, list[NDArray[np.int64]]]:
-    """Rows of the tetrahedra of each grain, by the name of its set."""
+    """Rows of the cells of each grain, by the name of its set."""
     return {f"grain_{g:05d}": [rows] for g, rows in grouped(mesh.grain_ids)}

@@ -48,6 +48,8 @@ class MaterialField(NamedTuple):
     voxels: NDArray[np.int32]  # (nz, ny, nx) labels; empty for a particle by its recipe
     corner: NDArray[np.float64]  # (3,) lower corner (x, y, z) of the first voxel
     pitch: float  # edge of a voxel
+    n_grains: int  # labels above it lie beyond planes through the origin
+    planes: NDArray[np.int64]  # axes that these planes are across, in the order of their labels
 
 
 def particle_field(particle: Particle) -> MaterialField:
@@ -61,6 +63,8 @@ def particle_field(particle: Particle) -> MaterialField:
         _constant(np.empty((0, 0, 0), np.int32)),
         _constant(np.zeros(3)),
         1.0,
+        particle.n_grains,
+        _constant(np.empty(0, np.int64)),
     )
 
 
@@ -76,7 +80,14 @@ def voxel_field(
         _constant(np.ascontiguousarray(labels, np.int32)),
         _constant(np.array(corner, np.float64)),
         float(pitch),
+        int(labels.max(initial=0)),
+        _constant(np.empty(0, np.int64)),
     )
+
+
+def with_planes(field: MaterialField, n_grains: int, axes: tuple[int, ...]) -> MaterialField:
+    """Copy with a material beyond each plane, labelled from ``n_grains + 1`` on."""
+    return field._replace(n_grains=n_grains, planes=_constant(np.array(axes, np.int64)))
 
 
 def _constant(array: NDArray[Any]) -> NDArray[Any]:
@@ -112,6 +123,8 @@ def nearest_on_interface(point, materials, reach, field, out):  # type: ignore[n
             out[i] += factor * step[i]
         if size < CONVERGED * reach:
             break
+    if field.planes.size > 0:
+        onto_planes(out, materials, field)
     for i in range(3):
         step[i] = out[i] - point[i]
     return _length(step)
@@ -123,7 +136,10 @@ def _normal_equations(  # type: ignore[no-untyped-def]
 ):
     """Linearised distances from all boundaries, squared and summed; returns their number."""
     if field.voxels.size > 0:
-        return _voxel_equations(x, materials, field, gradient, normal, right)
+        rank = _voxel_equations(x, materials, field, gradient, normal, right)
+        if field.planes.size > 0:
+            rank += _plane_equations(x, materials, field, normal, right)
+        return rank
     for i in range(3):
         right[i] = 0.0
         for j in range(3):
@@ -132,6 +148,8 @@ def _normal_equations(  # type: ignore[no-untyped-def]
     for k in range(materials.size):
         if materials[k] == NONE:
             break
+        if materials[k] > field.n_grains:
+            continue
         if materials[k] == OUTSIDE:
             residual = _shell_gradient(x, reach, field, gradient)
         else:
@@ -153,7 +171,45 @@ def _normal_equations(  # type: ignore[no-untyped-def]
                 right[i] -= gradient[i] / slope * (residual / slope)
                 for j in range(3):
                     normal[i, j] += gradient[i] / slope * (gradient[j] / slope)
+    if field.planes.size > 0:
+        rank += _plane_equations(x, materials, field, normal, right)
     return rank
+
+
+@njit(cache=True, nogil=True)
+def _plane_equations(x, materials, field, normal, right):  # type: ignore[no-untyped-def]
+    """Add the planes that the materials meet at; returns their number."""
+    n_planes = 0
+    for k in range(field.planes.size):
+        axis = bounding_plane(materials, k, field)
+        if axis >= 0:
+            n_planes += 1
+            right[axis] -= x[axis]
+            normal[axis, axis] += 1.0
+    return n_planes
+
+
+@njit(cache=True, nogil=True)
+def bounding_plane(materials, k, field):  # type: ignore[no-untyped-def]
+    """Axis of plane k if there are materials on both sides of it, else -1."""
+    beyond, before = False, False
+    for i in range(materials.size):
+        if materials[i] == NONE:
+            break
+        if materials[i] == field.n_grains + 1 + k:
+            beyond = True
+        elif materials[i] != OUTSIDE:
+            before = before or materials[i] <= field.n_grains or materials[i] > field.n_grains + k
+    return field.planes[k] if beyond and before else -1
+
+
+@njit(cache=True, nogil=True)
+def onto_planes(point, materials, field):  # type: ignore[no-untyped-def]
+    """Put a point onto the planes that its materials meet at, exactly."""
+    for k in range(field.planes.size):
+        axis = bounding_plane(materials, k, field)
+        if axis >= 0:
+            point[axis] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -167,13 +223,15 @@ def _voxel_equations(x, materials, field, gradient, normal, right):  # type: ign
     values = np.empty((MAX_MATERIALS, 4))
     n, n_grains = 0, 0
     while n < materials.size and materials[n] != NONE:
-        n_grains += int(materials[n] != OUTSIDE)
+        n_grains += int(materials[n] != OUTSIDE and materials[n] <= field.n_grains)
         n += 1
     stride, seen = 1, False
     while True:
         _indicators(x, materials, n, stride, field, values)
         seen = True
         for k in range(n):
+            if materials[k] > field.n_grains:
+                continue
             if materials[k] == OUTSIDE:
                 seen = seen and SEEN <= values[k, 3] <= 1.0 - SEEN
             elif n_grains > 1:
@@ -187,6 +245,8 @@ def _voxel_equations(x, materials, field, gradient, normal, right):  # type: ign
             normal[i, j] = 0.0
     rank, first = 0, -1
     for k in range(n):
+        if materials[k] > field.n_grains:
+            continue
         if materials[k] != OUTSIDE and first < 0:
             first = k
             continue

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..files.atomic import replacing
 from ..files.text_rows import write_rows
 from .any_mesh import AnyMesh, wedges_of
-from .msh_file import ELEMENTS, comments_of, group_names, tets_of_gmsh
+from .msh_file import ELEMENTS, cells_of_gmsh, comments_of, group_names, surface_groups
 
 TaggedElements = tuple[int, NDArray[np.int64], NDArray[np.integer]]  # dimension, nodes, groups
 
@@ -29,11 +29,11 @@ def write(mesh: AnyMesh, path: str | Path) -> Path:
     ExportError
         If the file cannot be written.
     """
-    n, (triangles, pairs), (wedges, _) = mesh.n_grains, mesh.facets, wedges_of(mesh)
+    wedges, _ = wedges_of(mesh)
     blocks = [
-        (2, triangles, n + np.where(pairs[:, 0] > 0, 2, 1)),
-        (3, tets_of_gmsh(mesh.tets), mesh.grain_ids),
-        (3, wedges, np.full(len(wedges), n + 3)),
+        (2, mesh.facets[0], surface_groups(mesh)),
+        (3, cells_of_gmsh(mesh.cells), mesh.grain_ids),
+        (3, wedges, np.full(len(wedges), mesh.n_grains + 3)),
     ]
     with replacing(path) as temporary:
         write_text(temporary, mesh.points, blocks, group_names(mesh), comments_of(mesh))

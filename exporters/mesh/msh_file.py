@@ -5,7 +5,9 @@ Every element is in exactly one physical group: the tetrahedra of grain g in the
 ``grain_boundary``, tag N + 2, of dimension 2, N the number of grains of the particle. A split
 mesh has no group ``grain_boundary`` but, unless its wedges were left out, the group
 ``cohesive`` of dimension 3 and tag N + 3: its wedges as prisms of no volume, the lower grain
-id first. The grains of a prism are those of the tetrahedra at its nodes.
+id first. The grains of a prism are those of the tetrahedra at its nodes. The faces on planes
+that a mesh was cut along are in ``symmetry_x`` to ``symmetry_z``, tags N + 4 to N + 6. Hexahedra
+and their quadrilaterals are in the groups of tetrahedra and triangles.
 
 Under these groups the volume entities are the grains, and each pair of materials has a
 surface entity of its own, unless there are more than `MAX_PAIR_ENTITIES` pairs: then there
@@ -31,11 +33,13 @@ from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
 from ..files.atomic import replacing
-from .any_mesh import AnyMesh, wedges_of
+from .any_mesh import AXES, AnyMesh, symmetric, symmetry_name, wedges_of
 from .tetrahedra import grouped
 
 HEADER = b"$MeshFormat\n4.1 1 8\n" + struct.pack("<i", 1) + b"\n$EndMeshFormat\n"
-ELEMENTS = {(2, 3): 2, (2, 6): 9, (3, 4): 4, (3, 6): 6, (3, 10): 11}  # by dimension and nodes
+ELEMENTS = {  # by dimension and nodes
+    (2, 3): 2, (2, 4): 3, (2, 6): 9, (3, 4): 4, (3, 6): 6, (3, 8): 5, (3, 10): 11,
+}  # fmt: skip
 LAST_TWO_SWAPPED = [*range(8), 9, 8]  # gmsh numbers the middles of 23 and 13 the other way round
 COMMENTS = "Comments"  # a section that every reader of MSH files passes over
 MAX_PAIR_ENTITIES = 1000  # meshio's time and memory grow like groups times entities
@@ -72,12 +76,12 @@ def write(mesh: AnyMesh, path: str | Path) -> Path:
     Raises
     ------
     ExportError
-        If there is no tetrahedron, a node belongs to none, or the file cannot be written.
+        If there is no element, a node belongs to none, or the file cannot be written.
     """
-    if not len(mesh.tets):
-        msg = "the mesh has no tetrahedron; make it with a smaller size_um"
+    if not len(mesh.cells):
+        msg = "the mesh has no element; make it with a smaller size_um"
         raise ExportError(msg)
-    tags, pairs = _surface_tags(mesh.facets[1])
+    tags, pairs = _surface_tags(_materials(mesh))
     blocks = [*_surfaces(mesh, tags), *_volumes(mesh, _bounds(pairs))]
     return write_blocks(path, mesh.points, blocks, group_names(mesh), comments_of(mesh))
 
@@ -89,16 +93,32 @@ def comments_of(mesh: AnyMesh) -> list[str]:
 
 def group_names(mesh: AnyMesh) -> dict[tuple[int, int], str]:
     """Name of each physical group that has an element, by dimension and tag, ascending."""
-    n, low = mesh.n_grains, mesh.facets[1][:, 0]
+    n, low = mesh.n_grains, _materials(mesh)[:, 0]
     names = {(2, n + 1): "outer"} if (low == 0).any() else {}
     names |= {(2, n + 2): "grain_boundary"} if (low > 0).any() else {}
+    planes = enumerate(AXES, start=1)
+    names |= {(2, n + 3 + k): symmetry_name(axis) for k, axis in planes if (low == -k).any()}
     names |= {(3, g): f"grain_{g:05d}" for g in np.unique(mesh.grain_ids).tolist()}
     return names | ({(3, n + 3): "cohesive"} if len(wedges_of(mesh)[0]) else {})
 
 
-def tets_of_gmsh(tets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Nodes of tetrahedra in the order of gmsh, from ours."""
-    return tets if tets.shape[1] == 4 else tets[:, LAST_TWO_SWAPPED]
+def cells_of_gmsh(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Nodes of tetrahedra or hexahedra in the order of gmsh, from ours."""
+    return cells[:, LAST_TWO_SWAPPED] if cells.shape[1] == 10 else cells
+
+
+def surface_groups(mesh: AnyMesh) -> NDArray[np.int64]:
+    """Tag of the physical group of each facet, (k,)."""
+    low = _materials(mesh)[:, 0].astype(np.int64)
+    groups: NDArray[np.int64] = mesh.n_grains + np.where(low < 0, 3 - low, 1 + (low > 0))
+    return groups
+
+
+def _materials(mesh: AnyMesh) -> NDArray[np.int32]:
+    """Pairs of materials of the facets, low -1, -2 or -3 on a symmetric face across x, y or z."""
+    pairs, on_plane = mesh.facets[1].copy(), symmetric(mesh)
+    pairs[on_plane > 0, 0] = -on_plane[on_plane > 0]
+    return pairs
 
 
 def _surface_tags(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[list[int]]]:
@@ -106,7 +126,8 @@ def _surface_tags(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[lis
     found, index = np.unique(pairs, axis=0, return_inverse=True)
     if len(found) <= MAX_PAIR_ENTITIES:
         return 1 + index.ravel(), found.tolist()
-    return 1 + (pairs[:, 0] > 0).astype(np.int64), []
+    _, index = np.unique(np.minimum(pairs[:, 0], 1), return_inverse=True)
+    return 1 + index.ravel(), []
 
 
 def _bounds(pairs: list[list[int]]) -> dict[int, list[int]]:
@@ -119,20 +140,19 @@ def _bounds(pairs: list[list[int]]) -> dict[int, list[int]]:
 
 
 def _surfaces(mesh: AnyMesh, tags: NDArray[np.int64]) -> Iterator[Block]:
-    triangles, pairs = mesh.facets
+    facets, groups = mesh.facets[0], surface_groups(mesh)
     for tag, rows in grouped(tags):
-        group = mesh.n_grains + (1 if pairs[rows[0], 0] == 0 else 2)
-        yield Block(2, tag, group, 1 + rows, triangles[rows])
+        yield Block(2, tag, int(groups[rows[0]]), 1 + rows, facets[rows])
 
 
 def _volumes(mesh: AnyMesh, bounds: Mapping[int, list[int]]) -> Iterator[Block]:
-    """Blocks of tetrahedra and wedges, numbered after the triangles."""
-    tets, (wedges, _), first = tets_of_gmsh(mesh.tets), wedges_of(mesh), 1 + len(mesh.facets[0])
+    """Blocks of cells and wedges, numbered after the facets."""
+    cells, (wedges, _), first = cells_of_gmsh(mesh.cells), wedges_of(mesh), 1 + len(mesh.facets[0])
     for grain, rows in grouped(mesh.grain_ids):
-        yield Block(3, grain, grain, first + rows, tets[rows], tuple(bounds.get(grain, ())))
+        yield Block(3, grain, grain, first + rows, cells[rows], tuple(bounds.get(grain, ())))
     if len(wedges):
         tag = mesh.n_grains + 3
-        yield Block(3, tag, tag, first + len(tets) + np.arange(len(wedges)), wedges)
+        yield Block(3, tag, tag, first + len(cells) + np.arange(len(wedges)), wedges)
 
 
 def write_blocks(

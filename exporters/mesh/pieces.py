@@ -30,10 +30,10 @@ def unite(parent, i, j):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def connected_pieces(neighbours, keys):  # type: ignore[no-untyped-def]
-    """Representative of the face-connected piece of equal key of each tetrahedron (m,)."""
+    """Representative of the face-connected piece of equal key of each element (m,)."""
     parent = np.arange(neighbours.shape[0])
     for t in range(neighbours.shape[0]):
-        for k in range(4):
+        for k in range(neighbours.shape[1]):
             s = neighbours[t, k]
             if s > t and keys[s] == keys[t]:
                 unite(parent, s, t)

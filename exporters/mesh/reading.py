@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError
 from ..files.vtkhdf import existing_file
 from .cohesive import SplitMesh
+from .hex_mesh import HexMesh
 from .msh_file import ELEMENTS
 from .msh_sections import MshContent, read_content
 from .second_order import SecondOrderMesh
 from .volume_mesh import VolumeMesh
 from .vtkhdf_file import CELL_TYPES, KIND
 
-TETRAHEDRON, PRISM = ELEMENTS[3, 4], ELEMENTS[3, 6]
+TETRAHEDRON, HEXAHEDRON, PRISM = ELEMENTS[3, 4], ELEMENTS[3, 8], ELEMENTS[3, 6]
 
 
-def read_msh(path: str | Path) -> VolumeMesh | SplitMesh:
+def read_msh(path: str | Path) -> VolumeMesh | SplitMesh | HexMesh:
     """Mesh of first order of a file that `msh_file.write` made, bonded or split.
 
     Raises
@@ -31,18 +32,21 @@ def read_msh(path: str | Path) -> VolumeMesh | SplitMesh:
     """
     content = read_content(path)
     n_grains = content.facts["n_grains"]
-    if TETRAHEDRON not in content.elements:
+    kind = HEXAHEDRON if HEXAHEDRON in content.elements else TETRAHEDRON
+    if kind not in content.elements:
         msg = f"{path} has no four-node tetrahedra, expected a mesh of first order"
         raise ExportError(msg)
-    tets = content.elements[TETRAHEDRON].nodes
-    grain_ids = content.elements[TETRAHEDRON].groups.astype(np.int32)
+    cells = content.elements[kind].nodes
+    grain_ids = content.elements[kind].groups.astype(np.int32)
     if not 1 <= grain_ids.min() <= grain_ids.max() <= n_grains:
         low, high = grain_ids.min(), grain_ids.max()
-        msg = f"{path} has tetrahedra of the groups {low} to {high}, expected 1 to {n_grains}"
+        msg = f"{path} has elements of the groups {low} to {high}, expected 1 to {n_grains}"
         raise ExportError(msg)
+    if kind == HEXAHEDRON:
+        return HexMesh(content.points, cells, grain_ids, n_grains, content.facts)
     if "interfaces" not in content.facts:
-        return VolumeMesh(content.points, tets, grain_ids, n_grains, content.facts)
-    return _split_mesh(content, tets, grain_ids)
+        return VolumeMesh(content.points, cells, grain_ids, n_grains, content.facts)
+    return _split_mesh(content, cells, grain_ids)
 
 
 def _split_mesh(
@@ -58,7 +62,7 @@ def _split_mesh(
     return SplitMesh(points, tets, grain_ids, n_grains, wedges, pairs, parent, facts)
 
 
-def read_vtkhdf(path: str | Path) -> VolumeMesh | SecondOrderMesh | SplitMesh:
+def read_vtkhdf(path: str | Path) -> VolumeMesh | SecondOrderMesh | SplitMesh | HexMesh:
     """Mesh of a file that `vtkhdf_file.write` made.
 
     Raises
@@ -75,14 +79,16 @@ def read_vtkhdf(path: str | Path) -> VolumeMesh | SecondOrderMesh | SplitMesh:
         connectivity = root["Connectivity"][()]
         columns = [data[name][()] for name in ("grain_id", "grain_low", "grain_high")]
         parent = root["PointData/parent"][()] if "PointData" in root else None
-    n_tets = int((~is_wedge).sum())
-    tets = connectivity[: sizes[:n_tets].sum()].reshape(n_tets, -1)
-    wedges = connectivity[tets.size :].reshape(-1, 6)
-    grain_ids, pairs = columns[0][:n_tets], np.stack(columns[1:], axis=1)[n_tets:]
+    n_cells = int((~is_wedge).sum())
+    cells = connectivity[: sizes[:n_cells].sum()].reshape(n_cells, -1)
+    wedges = connectivity[cells.size :].reshape(-1, 6)
+    grain_ids, pairs = columns[0][:n_cells], np.stack(columns[1:], axis=1)[n_cells:]
     if parent is not None:
-        return SplitMesh(points, tets, grain_ids, n_grains, wedges, pairs, parent, facts)
-    if tets.shape[1] == 4:
-        return VolumeMesh(points, tets, grain_ids, n_grains, facts)
-    vertices = points[: tets[:, :4].max() + 1]
-    linear = VolumeMesh(vertices, tets[:, :4], grain_ids, n_grains, facts)
-    return SecondOrderMesh(linear, points, tets, facts)
+        return SplitMesh(points, cells, grain_ids, n_grains, wedges, pairs, parent, facts)
+    if cells.shape[1] == 8:
+        return HexMesh(points, cells, grain_ids, n_grains, facts)
+    if cells.shape[1] == 4:
+        return VolumeMesh(points, cells, grain_ids, n_grains, facts)
+    vertices = points[: cells[:, :4].max() + 1]
+    linear = VolumeMesh(vertices, cells[:, :4], grain_ids, n_grains, facts)
+    return SecondOrderMesh(linear, points, cells, facts)

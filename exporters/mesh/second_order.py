@@ -53,6 +53,11 @@ class SecondOrderMesh(Convertible):
     facts: Mapping[str, Any]
 
     @property
+    def cells(self) -> NDArray[np.int64]:
+        """The tetrahedra."""
+        return self.tets
+
+    @property
     def grain_ids(self) -> NDArray[np.int32]:
         """Grain of each tetrahedron, (m,) int32."""
         return self.linear.grain_ids

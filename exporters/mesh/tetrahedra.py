@@ -208,17 +208,17 @@ def material_sides(
 
     Parameters
     ----------
-    neighbours : (m, 4) int
-        Of `face_neighbours`.
+    neighbours : (m, 4) or (m, 6) int
+        Of `face_neighbours`, or of `hexahedra.hex_neighbours`.
 
     Returns
     -------
     rows, faces : (s,) int
-        Tetrahedron of each side, and which of its `FACES`.
+        Element of each side, and which of its `FACES` or `HEX_FACES`.
     pairs : (s, 2) int32
         Grains (low, high) on its two sides, low 0 where there is none.
     """
-    own = np.repeat(grain_ids[:, None], 4, axis=1)
+    own = np.repeat(grain_ids[:, None], neighbours.shape[1], axis=1)
     other = np.where(neighbours >= 0, grain_ids[neighbours], OUTSIDE)
     rows, faces = np.nonzero(own > other)
     pairs = np.stack([other[rows, faces], own[rows, faces]], axis=1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
 from ..files.array_fields import take_arrays
+from .any_mesh import outer_of, symmetry_of
 from .conversions import Convertible
 from .tetrahedra import FACES, face_neighbours, material_sides, signed_volumes
 
@@ -55,6 +56,11 @@ class VolumeMesh(Convertible):
             )
             raise ValueError(msg)
 
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """The tetrahedra."""
+        return self.tets
+
     @cached_property
     def neighbours(self) -> NDArray[np.int64]:
         """Tetrahedron across the face opposite to each vertex, (m, 4); -1 at the shell."""
@@ -73,9 +79,13 @@ class VolumeMesh(Convertible):
 
     @property
     def outer(self) -> NDArray[np.int64]:
-        """Triangles of the outer surface, normals outwards, (k, 3)."""
-        triangles, pairs = self.facets
-        return triangles[pairs[:, 0] == OUTSIDE]
+        """Triangles of the outer surface, normals outwards, (k, 3); no symmetric faces."""
+        return outer_of(self)
+
+    @property
+    def symmetry(self) -> dict[str, NDArray[np.int64]]:
+        """Triangles on the planes that the mesh was cut along, (k, 3), by names: symmetry_x."""
+        return symmetry_of(self)
 
     @property
     def grain_boundary(self) -> NDArray[np.int64]:

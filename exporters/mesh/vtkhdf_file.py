@@ -1,7 +1,7 @@
 """Meshes for VTK and ParaView: VTKHDF UnstructuredGrid, written with h5py alone.
 
-Cells are the tetrahedra (of four or of ten nodes), then the wedges of a cohesive mesh,
-both in the order of the mesh. Cell data, int32: ``grain_id``, 0 at wedges; ``grain_low``
+Cells are the tetrahedra (of four or of ten nodes), then the wedges of a cohesive mesh, or the
+hexahedra, in the order of the mesh. Cell data, int32: ``grain_id``, 0 at wedges; ``grain_low``
 and ``grain_high``, the grains that a wedge joins, 0 at tetrahedra. A split mesh has the
 point data ``parent``, the node of the bonded mesh that each node is a copy of. Root
 attributes: schema, schema_version, length_unit, n_grains; ``/provenance/facts_json`` says
@@ -26,7 +26,7 @@ from .any_mesh import AnyMesh, parents_of, wedges_of
 
 KIND = "cathodegrain/mesh"
 VERSION = "1.0.0"
-CELL_TYPES = {4: 10, 10: 24, 6: 13}  # VTK's, by the number of nodes
+CELL_TYPES = {4: 10, 10: 24, 6: 13, 8: 12}  # VTK's, by the number of nodes
 
 
 def write(mesh: AnyMesh, path: str | Path) -> Path:
@@ -39,7 +39,7 @@ def write(mesh: AnyMesh, path: str | Path) -> Path:
         file.attrs["n_grains"] = np.int64(mesh.n_grains)
         root = file["VTKHDF"]
         add_points(root, mesh.points)
-        _add_elements(root, mesh.tets, wedges)
+        _add_elements(root, mesh.cells, wedges)
         _add_cell_data(root.create_group("CellData"), mesh.grain_ids, pairs)
         if parents is not None:
             meaning = "node of the bonded mesh"
@@ -52,11 +52,11 @@ def write(mesh: AnyMesh, path: str | Path) -> Path:
     return Path(path)
 
 
-def _add_elements(root: h5py.Group, tets: NDArray[np.int64], wedges: NDArray[np.int64]) -> None:
-    sizes = np.repeat([tets.shape[1], 6], [len(tets), len(wedges)])
-    kinds = np.array([CELL_TYPES[tets.shape[1]], CELL_TYPES[6]], np.uint8)
-    add_cells(root, np.concatenate([tets.ravel(), wedges.ravel()]), sizes)
-    dataset(root, "Types", np.repeat(kinds, [len(tets), len(wedges)]))
+def _add_elements(root: h5py.Group, cells: NDArray[np.int64], wedges: NDArray[np.int64]) -> None:
+    sizes = np.repeat([cells.shape[1], 6], [len(cells), len(wedges)])
+    kinds = np.array([CELL_TYPES[cells.shape[1]], CELL_TYPES[6]], np.uint8)
+    add_cells(root, np.concatenate([cells.ravel(), wedges.ravel()]), sizes)
+    dataset(root, "Types", np.repeat(kinds, [len(cells), len(wedges)]))
 
 
 def _add_cell_data(

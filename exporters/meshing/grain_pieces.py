@@ -19,6 +19,7 @@ from ..mesh.tetrahedra import FACES, face_neighbours, signed_volumes
 
 MAX_ROUNDS = 50
 KEPT = -1
+ALL = np.iinfo(np.int32).max  # labels are grains
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,25 @@ def whole_grains(
     tets: NDArray[np.int64],
     labels: NDArray[np.int32],
     smallest: float,
+    n_grains: int = ALL,
 ) -> tuple[NDArray[np.int32], Moved]:
     """Labels with which every grain is one piece of at least the volume ``smallest``.
+
+    Pieces of that volume at a plane that the body is cut along stay: the whole grain is one.
 
     Parameters
     ----------
     labels : (m,) int32
-        Grain ids, 0 outside; outside is left as it is.
+        Grain ids, 0 outside, above ``n_grains`` beyond a plane; these two are left as they are.
     """
     neighbours = face_neighbours(tets, len(points))
     volumes = signed_volumes(points, tets)
     whole = labels.copy()
     for _ in range(MAX_ROUNDS):
-        stray = _stray(neighbours, whole, volumes, smallest)
+        stray = _stray(neighbours, whole, volumes, smallest, n_grains)
         if not stray.any():
             break
-        whole = _adopted(points, tets, neighbours, whole, stray)
+        whole = _adopted(points, tets, neighbours, whole, stray, n_grains)
     changed = np.flatnonzero(whole != labels)
     moved: dict[tuple[int, int], float] = {}
     for t in changed.tolist():
@@ -82,6 +86,7 @@ def _stray(
     labels: NDArray[np.int32],
     volumes: NDArray[np.float64],
     smallest: float,
+    n_grains: int,
 ) -> NDArray[np.int64]:
     """Piece of each tetrahedron that has to change its grain, counted from 1; 0 for the rest."""
     piece = connected_pieces(neighbours, labels)
@@ -91,7 +96,10 @@ def _stray(
     first = np.flatnonzero(np.diff(labels[roots][order], prepend=-1))
     kept = np.zeros(len(roots), bool)
     kept[order[first]] = size[order[first]] >= smallest
-    kept[labels[roots] == OUTSIDE] = True
+    rows, _ = np.nonzero((neighbours >= 0) & (labels[neighbours] > n_grains))
+    at_plane = np.unique(index[rows])
+    kept[at_plane] = size[at_plane] >= smallest
+    kept[(labels[roots] == OUTSIDE) | (labels[roots] > n_grains)] = True
     stray: NDArray[np.int64] = np.where(kept, 0, 1 + np.arange(len(roots)))[index]
     return stray
 
@@ -102,6 +110,7 @@ def _adopted(
     neighbours: NDArray[np.int64],
     labels: NDArray[np.int32],
     stray: NDArray[np.int64],
+    n_grains: int,
 ) -> NDArray[np.int32]:
     """Labels after stray pieces went to the grain that they share the largest face with.
 
@@ -112,6 +121,7 @@ def _adopted(
     beyond = neighbours[rows, faces]
     for outside in (False, True):
         fit = (stray[beyond] == 0) & ((labels[beyond] == OUTSIDE) == outside)
+        fit &= labels[beyond] <= n_grains
         if fit.any():
             break
     rows, faces, beyond = rows[fit], faces[fit], beyond[fit]

@@ -26,12 +26,13 @@ from ..mesh.body import Body, ParticleBody
 from ..mesh.tetrahedra import compacted, dihedral_angles, inverse_condition
 from ..mesh.volume_mesh import VolumeMesh
 from .cut import cut
+from .cut_body import cut_body, cut_facts, flattened, n_kept
 from .detail import FINE, detail_for, detail_of, n_sizeable
 from .grain_pieces import Moved, whole_grains
 from .lattice import body_centred_lattice, refined
 from .optimiser import COARSE_PHASES, PHASES, RESCUE, Phase, optimised
 from .order import along_curve
-from .outer_manifold import manifold_outside
+from .outer_manifold import manifold_outside, manifold_part
 from .sizes import LEAN, MeshSizes
 
 SHORTEST = 0.1  # edges are not cut below this part of the boundary size
@@ -52,6 +53,7 @@ def volume_mesh(
     *,
     detail: str | float = FINE,
     tets: int | None = None,
+    cut: str = "",
     force: bool = False,
 ) -> VolumeMesh:
     """Tetrahedra of ``particle`` whose faces follow its grain boundaries and its shell.
@@ -70,6 +72,8 @@ def volume_mesh(
         Edges per radius of the largest ball in a grain: a name in `DETAILS` or a number.
     tets
         How many tetrahedra the mesh should have, within a tenth; sets the detail.
+    cut
+        Only the part where these coordinates are positive: "x", "x,y" and so on (`CutBody`).
     force
         Return the mesh also if it fails its certificate.
 
@@ -90,7 +94,7 @@ def volume_mesh(
         certificate.
     """
     return mesh_of(
-        ParticleBody(particle), size_um, boundary_size_um, progress,
+        cut_body(ParticleBody(particle), cut), size_um, boundary_size_um, progress,
         detail=detail, tets=tets, force=force,
     )  # fmt: skip
 
@@ -160,7 +164,9 @@ def _best(body: Body, sizes: MeshSizes, report: Progress) -> tuple[VolumeMesh, C
             repairs.append(repair)
         shown = _held(report) if made else report
         mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
-        certificate = certify(mesh, body, volumes, volumes + moved.net(body.n_grains))
+        grains = slice(n_kept(body) + 1)
+        targets = volumes + moved.net(body.n_grains)
+        certificate = certify(mesh, body, volumes[grains], targets[grains])
         made.append((mesh, certificate))
         if not certificate.failures:
             break
@@ -177,32 +183,45 @@ def _attempt(
     report: Progress,
 ) -> tuple[VolumeMesh, Moved]:
     """A mesh, not checked, and the pieces that changed their grain."""
+    kept = n_kept(body)
     points, tets, labels = _cut_lattice(body, sizes, edges, report)
     report("joining fragments", 0.15)
-    labels, moved = whole_grains(points, tets, labels, SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3)
+    labels, moved = whole_grains(
+        points, tets, labels, SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3, kept
+    )
     labels, n_relabelled = manifold_outside(points, tets, labels)
+    if kept < body.n_grains:
+        labels = manifold_part(points, tets, labels, kept)
     points, tets, labels = along_curve(*_near(points, tets, labels))
     targets = volumes + moved.net(body.n_grains)
     points, tets, labels = optimised(
         points, tets, labels, body.field, targets, edges, phases,
         lambda part: report("making the elements better", 0.2 + 0.75 * part),
     )  # fmt: skip
+    points, flattened_um = flattened(points, tets, labels, body)
+    if flattened_um > 0:
+        points, tets, labels = optimised(
+            points, tets, labels, body.field, targets, edges, phases[-1:], lambda _: None
+        )
     report("checking", HELD)
-    labels, late = whole_grains(points, tets, labels, 0.0)
+    labels, late = whole_grains(points, tets, labels, 0.0, kept)
     moved = Moved.joined(moved, late)
     labels, n_last = manifold_outside(points, tets, labels)
-    inside = labels != OUTSIDE
+    points, flattened_um = flattened(points, tets, labels, body)
+    inside = (labels != OUTSIDE) & (labels <= kept)
     points, tets = compacted(points, tets[inside])
     facts = {
         "length_unit": "um",
-        "n_grains": body.n_grains,
+        "n_grains": kept,
         "size_um": sizes.size_um,
         "boundary_size_um": sizes.boundary_size_um,
         "detail": sizes.detail,
         "n_tets_relabelled_at_the_shell": n_relabelled + n_last,
         "moved_pieces": moved.rows(),
     }
-    return VolumeMesh(points, tets, labels[inside], body.n_grains, facts), moved
+    if planes := cut_facts(body):
+        facts |= planes | {"flattened_um": flattened_um}
+    return VolumeMesh(points, tets, labels[inside], kept, facts), moved
 
 
 def _cut_lattice(

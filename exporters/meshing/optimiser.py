@@ -159,4 +159,4 @@ def _round(
     collapse(c, Collapsing(SHORT, BAD**3, LONGEST, phase.merging))
     smooth(c, field, smoothing, offsets)
     swap(c, min(phase.moved, POOR) ** 3)
-    hand_over(c, phase.sliver**3, phase.sliver_volume)
+    hand_over(c, phase.sliver**3, phase.sliver_volume, field.n_grains)

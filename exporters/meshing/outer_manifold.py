@@ -131,3 +131,31 @@ def _corner_fans(tets, neighbours, keys):  # type: ignore[no-untyped-def]
     for corner in range(parent.size):
         parent[corner] = find_root(parent, corner)
     return parent
+
+
+def manifold_part(
+    points: NDArray[np.float64], tets: NDArray[np.int64], labels: NDArray[np.int32], n_grains: int
+) -> NDArray[np.int32]:
+    """Labels with which the surface of the grains alone is one closed manifold.
+
+    What has a label above ``n_grains``, beyond a plane, counts as outside; a tetrahedron that a
+    grain loses becomes what is next to it there.
+    """
+    apart = np.where(labels > n_grains, np.int32(OUTSIDE), labels)
+    repaired, n_changed = manifold_outside(points, tets, apart)
+    if not n_changed:
+        return labels
+    lost = (repaired == OUTSIDE) & (apart != OUTSIDE)
+    found = np.where((repaired != apart) & ~lost, repaired, labels)
+    neighbours = face_neighbours(tets, len(points))
+    for _ in range(MAX_ROUNDS):
+        if not lost.any():
+            break
+        for t in np.flatnonzero(lost):
+            beside = neighbours[t][neighbours[t] >= 0]
+            beside = beside[
+                ~lost[beside] & ((found[beside] == OUTSIDE) | (found[beside] > n_grains))
+            ]
+            if len(beside):
+                found[t], lost[t] = found[beside].max(), False
+    return found

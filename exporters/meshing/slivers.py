@@ -24,12 +24,15 @@ from .tet_complex import (
     tet_volume,
 )
 
+ALL = 2**31 - 1  # labels are grains
+
 
 @njit(cache=True, nogil=True)
-def hand_over(c, threshold, largest):  # type: ignore[no-untyped-def]
+def hand_over(c, threshold, largest, n_grains=ALL):  # type: ignore[no-untyped-def]
     """Relabel elements worse than ``threshold`` and small; returns how many.
 
-    ``largest`` is a volume as a part of the size cubed.
+    ``largest`` is a volume as a part of the size cubed. What has a label above ``n_grains`` lies
+    beyond a plane, which stays plane.
     """
     points, tets, labels = c.points, c.tets, c.labels
     volumes, materials = c.volumes, c.materials
@@ -46,7 +49,7 @@ def hand_over(c, threshold, largest):  # type: ignore[no-untyped-def]
             continue
         label = labels[t]
         other = _receiver(c, t, label, across, ring, rows)
-        if other == NONE:
+        if other == NONE or max(label, other) > n_grains:
             continue
         affected[:] = NONE
         book(changes, affected, label, -volume)

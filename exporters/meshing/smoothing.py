@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
-from ..mesh.material_field import NONE, n_materials, nearest_on_interface
+from ..mesh.material_field import NONE, n_materials, nearest_on_interface, onto_planes
 from ..mesh.tetrahedra import FACES
 from .tet_complex import (
     MAX_AFFECTED,
@@ -165,6 +165,8 @@ def _climb(  # type: ignore[no-untyped-def]
                 tolerance = settings.tolerance * c.size_at[v] * (2.0 if now < WORST else 1.0)
             nearest_on_interface(candidate, materials, reach, field, place)
             _within(place, tolerance, candidate)
+            if field.planes.size > 0:
+                onto_planes(candidate, materials, field)
         if _distance(candidate, start) > FARTHEST * reach:
             continue
         for i in range(3):

@@ -25,7 +25,8 @@ from ..files.array_fields import take_arrays
 from ..files.atomic import replacing
 from ..files.cf import dimension, new_file, set_text, variable
 from ..mesh.volume_mesh import VolumeMesh
-from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
+from ..meshing.mesher import volume_mesh
+from ..meshing.sizes import DEFAULT_SIZE_UM
 from ..surfaces.grain_surfaces import GrainSurfaces, grain_surfaces
 
 if TYPE_CHECKING:

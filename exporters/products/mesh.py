@@ -1,4 +1,4 @@
-"""The mesh of a particle in the form asked for: its order, bonded or split along boundaries."""
+"""The form of a mesh: its elements, their order, bonded or split along grain boundaries."""
 
 from __future__ import annotations
 
@@ -6,48 +6,15 @@ from typing import Literal, get_args
 
 from ...generator.errors import ExportError
 from ...generator.particle import Particle
-from ...generator.progress import Progress
 from ..mesh.cohesive import SplitMesh, split
+from ..mesh.hex_mesh import HexMesh
 from ..mesh.second_order import SecondOrderMesh, second_order
 from ..mesh.volume_mesh import VolumeMesh
-from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
+from ..meshing.cut_body import planes_named
 
 Boundaries = Literal["bonded", "cohesive", "discontinuous"]
-Mesh = VolumeMesh | SecondOrderMesh | SplitMesh
-
-
-def particle_mesh(
-    particle: Particle,
-    *,
-    size_um: float = DEFAULT_SIZE_UM,
-    boundary_size_um: float | None = None,
-    order: int = 1,
-    boundaries: Boundaries = "bonded",
-    force: bool = False,
-    progress: Progress | None = None,
-) -> Mesh:
-    """Certified mesh of a particle, in the form asked for.
-
-    Parameters
-    ----------
-    size_um, boundary_size_um
-        Longest edges inside grains and at their boundaries.
-    order
-        2 for mid-side nodes on the boundaries (`second_order`).
-    boundaries
-        "cohesive": split along the grain boundaries, with wedges; "discontinuous": without
-        (`cohesive.split`).
-    force
-        Return a mesh that fails its certificate all the same.
-
-    Raises
-    ------
-    ExportError
-        For options that do not go together, and what `volume_mesh` raises.
-    """
-    require_form(order, boundaries)
-    bonded = volume_mesh(particle, size_um, boundary_size_um, progress, force=force)
-    return formed(bonded, particle, order, boundaries)
+Elements = Literal["tets", "hex"]
+Mesh = VolumeMesh | SecondOrderMesh | SplitMesh | HexMesh
 
 
 def formed(bonded: VolumeMesh, particle: Particle | None, order: int, boundaries: str) -> Mesh:
@@ -60,17 +27,48 @@ def formed(bonded: VolumeMesh, particle: Particle | None, order: int, boundaries
     return parted if boundaries == "cohesive" else parted.without_wedges()
 
 
-def require_form(order: int, boundaries: str) -> None:
-    """Raise an ExportError for orders and boundaries that there are not, or not together."""
+def require_form(
+    order: int,
+    boundaries: str,
+    elements: str = "tets",
+    boundary_size_um: float | None = None,
+    cut: str = "",
+) -> None:
+    """Raise an ExportError for forms that there are not, or that do not go together."""
     if order not in (1, 2):
         msg = f"order is {order}, expected 1 or 2"
         raise ExportError(msg)
-    if boundaries not in get_args(Boundaries):
-        msg = f"boundaries is {boundaries!r}, expected one of {list(get_args(Boundaries))}"
-        raise ExportError(msg)
+    for name, value, kinds in (
+        ("boundaries", boundaries, Boundaries),
+        ("elements", elements, Elements),
+    ):
+        if value not in get_args(kinds):
+            msg = f"{name} is {value!r}, expected one of {list(get_args(kinds))}"
+            raise ExportError(msg)
     if order == 2 and boundaries != "bonded":
         msg = (
             f"order 2 and {boundaries} boundaries do not go together: solvers have no "
             "second-order cohesive wedge; leave one of them out"
         )
         raise ExportError(msg)
+    if planes_named(cut) and order == 2:
+        msg = "order 2 and cut do not go together: cut meshes have straight edges; leave one out"
+        raise ExportError(msg)
+    if elements == "hex":
+        _require_plain(order, boundaries, boundary_size_um)
+
+
+def _require_plain(order: int, boundaries: str, boundary_size_um: float | None) -> None:
+    """Raise an ExportError for what hexahedra, bonded cubes of first order, cannot have."""
+    asked = {
+        "order 2": order == 2,
+        f"{boundaries} boundaries": boundaries != "bonded",
+        "a size of its own at boundaries": boundary_size_um is not None,
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            msg = (
+                f"elements 'hex' and {what} do not go together: hexahedra are equal cubes that "
+                "share their nodes; leave one of them out"
+            )
+            raise ExportError(msg)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SIZES = ("size_um", "boundary_size_um", "force")  # what a mesh of first order depends on
-FORM = (*SIZES, "order", "boundaries")
+FORM = (*SIZES, "elements", "cut", "order", "boundaries")
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,16 @@ class Option:
 
 OPTIONS = {
     "pitch_um": Option(float, 0.1, "edge of a voxel, um"),
-    "size_um": Option(float, 0.15, "longest edge of the tetrahedra, um"),
+    "size_um": Option(float, 0.15, "longest edge of the tetrahedra, edge of the hexahedra, um"),
     "sizes_um": Option(list, [], "longest edges of several meshes, um"),
     "boundary_size_um": Option(
         float, None, "longest edge at grain boundaries, um; as size_um if left out"
+    ),
+    "elements": Option(
+        str, "tets", "tets; hex: a cube for each voxel of edge size_um, surfaces are staircases"
+    ),
+    "cut": Option(
+        str, "", "only where these coordinates are positive: x, or x,y; symmetric faces are tagged"
     ),
     "order": Option(int, 1, "1, or 2 for ten-node tetrahedra"),
     "boundaries": Option(

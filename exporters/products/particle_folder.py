@@ -33,7 +33,7 @@ from ..files.provenance import sha256
 from ..particles import metadata, recipe
 from .options import SIZES
 from .product import Product, Sources, Written
-from .registry import completed, product_named
+from .registry import completed, product_named, require_elements
 
 if TYPE_CHECKING:
     from ...generator.voxels.labelling import LabelSlab
@@ -205,6 +205,7 @@ def write_all(
         meant = suggestion(unknown[0], sorted({option for p in products for option in p.options}))
         msg = f"no option {unknown[0]!r} of {list(names)}; {meant}"
         raise ExportError(msg)
+    require_elements(products, given.get("elements", "tets"), given.get("cut", ""))
     paths = {}
     with opened(folder, label=label) as found:
         for name, product in zip(names, products, strict=True):
@@ -355,13 +356,15 @@ class ParticleFolder:
         return Written(self.path / product.file, made.summary)
 
     def keep_mesh(self) -> Written | None:
-        """Write the mesh that products were made of, so that later commands find it.
+        """Write the tetrahedra that products were made of, so that later commands find them.
 
-        None if none was made, or the folder has a product that holds a mesh.
+        None if none were made, or the folder has a product that holds a mesh.
         """
         holding = {p["format"] for p in self.fields["products"]}
         holding |= {one.product.name for one in self._staged}
         made = [one for one in self._staged if one.product.made_of == "mesh"]
+        made = [one for one in made if one.options.get("elements") != "hex"]
+        made = [one for one in made if not one.options.get("cut")]
         if not made or holding & set(_MESH_READERS):
             return None
         return self.write(KEPT, {name: made[0].options[name] for name in SIZES})
@@ -383,7 +386,7 @@ class ParticleFolder:
 
     def _kept_mesh(self, sizes: Mapping[str, Any]) -> VolumeMesh | None:
         """Own mesh of these sizes, if there is one, bonded and of first order."""
-        wanted = {**sizes, "order": 1, "boundaries": "bonded"}
+        wanted = {**sizes, "elements": "tets", "cut": "", "order": 1, "boundaries": "bonded"}
         for name, read in _MESH_READERS.items():
             for path, made in self._found(name):
                 if all(made[key] == value for key, value in wanted.items() if key in made):

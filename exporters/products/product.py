@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...generator.voxels.grid import Grid
     from ...generator.voxels.labelling import LabelSlab
     from ...generator.voxels.morphology import GrainSums
+    from ..mesh.hex_mesh import HexMesh
     from ..mesh.volume_mesh import VolumeMesh
 
 
@@ -79,10 +80,11 @@ class Sources:
     progress: Progress = quiet
     label: LabelSlab = _on_processor
     _meshes: dict[tuple[Any, ...], VolumeMesh] = field(default_factory=dict)
+    _hexes: dict[tuple[Any, ...], HexMesh] = field(default_factory=dict)
     _sums: dict[float, GrainSums] = field(default_factory=dict)
 
     def mesh(self, options: Mapping[str, Any]) -> VolumeMesh:
-        """Bonded mesh of first order, of the sizes in ``options``.
+        """Bonded mesh of first order, of the sizes and the cut in ``options``.
 
         Raises
         ------
@@ -91,17 +93,34 @@ class Sources:
         """
         from ..meshing.mesher import volume_mesh
 
-        sizes = {name: options[name] for name in SIZES}
-        key = tuple(sizes.values())
+        sizes, cut = {name: options[name] for name in SIZES}, options.get("cut", "")
+        key = (*sizes.values(), cut)
         if key not in self._meshes:
-            self._meshes[key] = self.kept(sizes) or volume_mesh(
+            kept = None if cut else self.kept(sizes)
+            self._meshes[key] = kept or volume_mesh(
                 self.particle,
                 sizes["size_um"],
                 sizes["boundary_size_um"],
                 self.progress,
+                cut=cut,
                 force=sizes["force"],
             )
         return self._meshes[key]
+
+    def hexes(self, options: Mapping[str, Any]) -> HexMesh:
+        """Hexahedra of the size and the cut in ``options``.
+
+        Raises
+        ------
+        ExportError
+            As `hex_mesher.hex_mesh` does.
+        """
+        from ..meshing.hex_mesher import hex_mesh
+
+        key = size, cut, force = options["size_um"], options["cut"], options["force"]
+        if key not in self._hexes:
+            self._hexes[key] = hex_mesh(self.particle, size, self.progress, cut=cut, force=force)
+        return self._hexes[key]
 
     def keep_sums(self, pitch_um: float, sums: GrainSums) -> None:
         """Keep the sums over the voxels of a pitch, which a product was made of."""

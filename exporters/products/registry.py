@@ -7,7 +7,7 @@ the others from working.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,8 @@ class _Meshed(Product):
     made_of = "mesh"
 
     def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        if options.get("elements") == "hex":
+            return _hex_plan(particle, options["size_um"])
         return _mesh_plan(particle, [options["size_um"]], options["boundary_size_um"])
 
 
@@ -190,7 +192,11 @@ def _formed(sources: Sources, options: Mapping[str, Any]) -> Mesh:
     from .mesh import formed, require_form
 
     order, boundaries = options["order"], options["boundaries"]
-    require_form(order, boundaries)
+    require_form(
+        order, boundaries, options["elements"], options["boundary_size_um"], options["cut"]
+    )
+    if options["elements"] == "hex":
+        return sources.hexes(options)
     return formed(sources.mesh(options), sources.particle, order, boundaries)
 
 
@@ -213,6 +219,17 @@ def _mesh_plan(
     return {
         "mesh_tetrahedra_estimate": round(max(each.expected_tets() for each in meshes), -3),
         "mesh_memory_bytes_estimate": round(sum(needed[: at_a_time(meshes)])),
+    }
+
+
+def _hex_plan(particle: Particle, size_um: float) -> dict[str, Any]:
+    from ..meshing.hex_mesher import expected_bytes, require_hex_size
+
+    volume = particle.shell.volume_um3
+    require_hex_size(volume, size_um)
+    return {
+        "mesh_hexahedra_estimate": round(volume / size_um**3),
+        "mesh_memory_bytes_estimate": round(expected_bytes(volume, size_um)),
     }
 
 
@@ -267,7 +284,7 @@ PRODUCTS = {
         _Msh(
             "mesh",
             "mesh.msh",
-            "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
+            "conforming tetrahedra or hexahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
             FORM,
         ),
@@ -281,7 +298,7 @@ PRODUCTS = {
         _VtkhdfMesh(
             "mesh-vtkhdf",
             "mesh.vtkhdf",
-            "the same tetrahedra, wedges included, as a VTKHDF unstructured grid",
+            "the same elements, wedges included, as a VTKHDF unstructured grid",
             "ParaView >= 5.12, pyvista, h5py",
             FORM,
         ),
@@ -336,6 +353,23 @@ def product_named(name: str) -> Product:
         msg = f"unknown product {name!r}; {suggestion(name, sorted(PRODUCTS))}"
         raise ExportError(msg)
     return PRODUCTS[name]
+
+
+def require_elements(products: Iterable[Product], elements: str, cut: str) -> None:
+    """Raise an ExportError if one is made of a mesh, and not of such elements or not cut."""
+    for product in products:
+        if "force" not in product.options or "elements" in product.options:
+            continue
+        if elements != "tets":
+            msg = (
+                f"{product.name} is made of tetrahedra, not of elements {elements!r}; leave one out"
+            )
+            raise ExportError(msg)
+        if cut:
+            msg = (
+                f"{product.name} is made of whole particles, not of a part, {cut!r}; leave one out"
+            )
+            raise ExportError(msg)
 
 
 def completed(product: Product, given: Mapping[str, Any]) -> dict[str, Any]:

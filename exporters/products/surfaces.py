@@ -9,7 +9,8 @@ from ...generator.particle import Particle
 from ...generator.progress import Progress
 from ..files.atomic import replacing_folder
 from ..mesh.volume_mesh import VolumeMesh
-from ..meshing.mesher import DEFAULT_SIZE_UM, volume_mesh
+from ..meshing.mesher import volume_mesh
+from ..meshing.sizes import DEFAULT_SIZE_UM
 from ..surfaces import complex_file, triple_lines
 from ..surfaces.closed_files import SurfaceFormat, require_format, write_surfaces
 from ..surfaces.grain_surfaces import GrainSurfaces, grain_surfaces

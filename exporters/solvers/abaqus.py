@@ -1,16 +1,17 @@
 """Input decks of Abaqus and CalculiX: the same keywords, split into files that include others.
 
 ``nodes.inp``, ``elements.inp`` (an element set for each grain, ``GRAIN_00001`` and so on,
-and ``GRAINS``), ``sets.inp`` (node sets and surfaces ``OUTER`` and ``GRAIN_BOUNDARY``, node
-sets ``SUPPORT_1`` to ``SUPPORT_3``), ``sections.inp`` (orientations and sections) and
+and ``GRAINS``), ``sets.inp`` (node sets and surfaces ``OUTER`` and ``GRAIN_BOUNDARY``, of a mesh
+that was cut ``SYMMETRY_X`` and so on, node sets ``SUPPORT_1`` to ``SUPPORT_3``), ``sections.inp``
+(orientations and sections) and
 ``material.inp`` (the placeholder) are put together by ``diffusion.inp`` and
 ``expansion.inp``. Element e is row e - 1 of the mesh, node n its point n - 1.
 
 Abaqus wants other elements for heat transfer, DC3D4: they are in ``elements_heat.inp``;
-CalculiX takes C3D4 for both. Diffusion is written as heat conduction and swelling as
-thermal expansion, which obey the same equations: temperature is the unknown u, and the whole
-change of composition is a temperature rise of 1. Fields have at most 20 characters, which
-is what both programs read: coordinates have 14 digits.
+CalculiX takes C3D4 for both. Hexahedra are C3D8 and DC3D8. Diffusion is written as heat
+conduction and swelling as thermal expansion, which obey the same equations: temperature is the
+unknown u, and the whole change of composition is a temperature rise of 1. Fields have at most
+20 characters, which is what both programs read: coordinates have 14 digits.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.text_rows import write_list, write_rows
+from ..mesh.any_mesh import AXES, symmetry_name
 from ..mesh.tetrahedra import grouped
 from .materials import MARK, Material
 from .solver_input import SolverInput
 
-# face of the tetrahedron, S1 to S4, that is opposite to each vertex
-FACE_OPPOSITE = np.array([3, 4, 2, 1])
-ELEMENTS = {4: ("C3D4", "DC3D4"), 10: ("C3D10", "DC3D10")}
+# S1 to S4, of the faces opposite to each vertex of a tetrahedron; S1 to S6 of a hexahedron
+SIDES = {4: np.array([3, 4, 2, 1]), 10: np.array([3, 4, 2, 1]), 8: np.arange(1, 7)}
+ELEMENTS = {4: ("C3D4", "DC3D4"), 10: ("C3D10", "DC3D10"), 8: ("C3D8", "DC3D8")}
 
 DIFFUSION = """** u: mean time (s) in which a lithium atom reaches the outer surface,
 ** -div(D grad u) = 1, u = 0 on OUTER. Temperature stands for u, conductivity for D.
@@ -58,9 +60,7 @@ EXPANSION = """** Free swelling by the whole change of composition, temperature 
 NALL, 0.
 {step}
 *BOUNDARY
-SUPPORT_1, 1, 3, 0.
-SUPPORT_2, 2, 3, 0.
-SUPPORT_3, 3, 3, 0.
+{held}
 *TEMPERATURE
 NALL, 1.
 """
@@ -85,14 +85,14 @@ def write(content: SolverInput, folder: Path, profile: str) -> None:
     With cohesive elements there is no ``diffusion.inp``: they do not conduct.
     """
     heat = "elements_heat.inp" if profile == "abaqus" else "elements.inp"
-    structural, thermal = ELEMENTS[content.tets.shape[1]]
+    structural, thermal = ELEMENTS[content.cells.shape[1]]
     _write_file(folder / "nodes.inp", content, _write_nodes)
     _write_file(folder / "elements.inp", content, lambda c, f: _write_elements(c, f, structural))
     _write_file(folder / "sets.inp", content, _write_sets)
     _write_file(folder / "material.inp", content, _write_material)
     _write_file(folder / "sections.inp", content, _write_sections)
     step = STEP if content.wedges is None else COHESIVE_STEP
-    decks = {"expansion": EXPANSION.format(step=step)}
+    decks = {"expansion": EXPANSION.format(step=step, held=_held(content))}
     if content.wedges is None:
         decks["diffusion"] = DIFFUSION.format(elements=heat)
         if profile == "abaqus":
@@ -104,6 +104,18 @@ def write(content: SolverInput, folder: Path, profile: str) -> None:
         heading = "\n".join(["*HEADING", *content.heading()])
         text = f"{heading}\n{deck}{results}*END STEP\n"
         (folder / f"{name}.inp").write_text(text, encoding="ascii")
+
+
+def _held(content: SolverInput) -> str:
+    """Lines of supports and symmetric faces: set, first and last direction, value."""
+    lines = [
+        f"SUPPORT_{number}, {1 + AXES.index(fixed[0])}, {1 + AXES.index(fixed[-1])}, 0."
+        for number, (_, fixed) in enumerate(content.supports, start=1)
+    ]
+    for axis in content.symmetry:
+        direction = 1 + AXES.index(axis)
+        lines.append(f"{symmetry_name(axis).upper()}, {direction}, {direction}, 0.")
+    return "\n".join(lines)
 
 
 def _write_file(
@@ -121,11 +133,11 @@ def _write_nodes(content: SolverInput, file: IO[str]) -> None:
 
 
 def _write_elements(content: SolverInput, file: IO[str], kind: str) -> None:
-    template = "%d" + ", %d" * content.tets.shape[1] + "\n"
+    template = "%d" + ", %d" * content.cells.shape[1] + "\n"
     for grain, rows in content.rows_by_grain():
         file.write(f"*ELEMENT, TYPE={kind}, ELSET=GRAIN_{grain:05d}\n")
-        write_rows(file, template, 1 + rows, 1 + content.tets[rows])
-    file.write(f"*ELSET, ELSET=GRAINS, GENERATE\n1, {len(content.tets)}, 1\n")
+        write_rows(file, template, 1 + rows, 1 + content.cells[rows])
+    file.write(f"*ELSET, ELSET=GRAINS, GENERATE\n1, {len(content.cells)}, 1\n")
     if content.wedges is not None:
         _write_wedges(content, file)
 
@@ -135,7 +147,7 @@ def _write_wedges(content: SolverInput, file: IO[str]) -> None:
     assert content.wedges is not None
     nodes, pairs = content.wedges.nodes, content.wedges.pairs
     found, index = np.unique(pairs, axis=0, return_inverse=True)
-    first = len(content.tets)
+    first = len(content.cells)
     for k, rows in grouped(index.ravel()):
         low, high = found[k].tolist()
         file.write(f"*ELEMENT, TYPE=COH3D6, ELSET=GB_{low:05d}_{high:05d}\n")
@@ -146,6 +158,9 @@ def _write_wedges(content: SolverInput, file: IO[str]) -> None:
 def _write_sets(content: SolverInput, file: IO[str]) -> None:
     node_sets = {"OUTER": np.unique(content.outer), "GRAIN_BOUNDARY": content.boundary_nodes}
     surfaces = {"OUTER": content.outer_sides, "GRAIN_BOUNDARY": content.boundary_sides}
+    surfaces |= {name.upper(): sides for name, sides in content.symmetry_sides.items()}
+    for _, name, facets in content.surfaces()[2:]:
+        node_sets[name.upper()] = np.unique(facets)
     for name, nodes in node_sets.items():
         _write_node_set(file, name, nodes)
     for number, (node, _) in enumerate(content.supports, start=1):
@@ -153,7 +168,9 @@ def _write_sets(content: SolverInput, file: IO[str]) -> None:
     for name, sides in surfaces.items():
         if len(sides):
             file.write(f"*SURFACE, NAME={name}, TYPE=ELEMENT\n")
-            write_rows(file, "%d, S%d\n", 1 + sides[:, 0], FACE_OPPOSITE[sides[:, 1]])
+            write_rows(
+                file, "%d, S%d\n", 1 + sides[:, 0], SIDES[content.cells.shape[1]][sides[:, 1]]
+            )
 
 
 def _write_node_set(file: IO[str], name: str, nodes: NDArray[np.int64]) -> None:

@@ -2,9 +2,9 @@
 
 A block for each grain, named ``grain_00001`` and so on, its id the grain id; side sets
 ``outer`` (1) and ``grain_boundary`` (2), the latter as sides of the grain with the higher
-id, each triangle once; node sets of the same names and ids, and ``support_1`` to
+id, each facet once; node sets of the same names and ids, and ``support_1`` to
 ``support_3`` (3 to 5), the vertices that stop rigid motion. ``elem_num_map`` is the row of
-the tetrahedron in the mesh, from one. The layout follows the Exodus II manual (SAND92-2137)
+the element in the mesh, from one. The layout follows the Exodus II manual (SAND92-2137)
 with 8-byte floating-point numbers in netCDF's 64-bit-offset format. There is no time
 stamp: equal meshes are equal files.
 """
@@ -23,16 +23,17 @@ from .solver_input import SolverInput
 
 VERSION = np.float32(8.03)
 NAME_LENGTH = 32
-# side of the tetrahedron, 1 to 4, that is opposite to each vertex
-SIDES = np.array([2, 3, 1, 4])
-KINDS = {4: "TETRA4", 10: "TETRA10"}
+# sides, from 1, of the faces opposite to each vertex of a tetrahedron, of the faces of a hexahedron
+OPPOSITE = np.array([2, 3, 1, 4])
+SIDES = {4: OPPOSITE, 10: OPPOSITE, 8: np.array([5, 6, 1, 2, 3, 4])}
+KINDS = {4: "TETRA4", 10: "TETRA10", 8: "HEX8"}
 
 
 class ExodusMesh(NamedTuple):
     """What `read_exodus` finds in a file; rows and nodes count from zero."""
 
     points: NDArray[np.float64]  # (n, 3)
-    tets: NDArray[np.int64]  # (m, 4) or (m, 10), in the order of elem_num_map
+    cells: NDArray[np.int64]  # (m, 4), (m, 10) or (m, 8), in the order of elem_num_map
     grain_ids: NDArray[np.int32]  # (m,), ids of the blocks
     blocks: dict[int, str]  # id -> name
     side_sets: dict[str, NDArray[np.int64]]  # name -> (k, 2): row, side from 1
@@ -44,23 +45,26 @@ def write_exodus(content: SolverInput, path: Path) -> None:
     """Write the mesh with its blocks, side sets and node sets."""
     by_grain = content.rows_by_grain()
     order = np.concatenate([rows for _, rows in by_grain])
-    number = np.empty(len(order), np.int64)  # of each tetrahedron in the file, from zero
+    number = np.empty(len(order), np.int64)  # of each element in the file, from zero
     number[order] = np.arange(len(order))
     side_sets = {
         "outer": content.outer_sides,
         "grain_boundary": content.boundary_sides,
+        **content.symmetry_sides,
     }
     node_sets = {
         "outer": np.unique(content.outer),
         "grain_boundary": content.boundary_nodes,
         **{f"support_{k}": np.array([n]) for k, (n, _) in enumerate(content.supports, 1)},
+        **{name: np.unique(facets) for _, name, facets in content.surfaces()[2:]},
     }
     with netcdf_file(path, "w", version=2) as file:
         _write_head(file, content, by_grain)
         _write_nodes(file, content.points)
-        _write_blocks(file, content.tets, by_grain)
+        _write_blocks(file, content.cells, by_grain)
         _variable(file, "elem_num_map", 1 + order, "num_elem")
-        _write_side_sets(file, {k: v for k, v in side_sets.items() if len(v)}, number)
+        numbered = {name: _numbered(content, sides, number) for name, sides in side_sets.items()}
+        _write_side_sets(file, {name: rows for name, rows in numbered.items() if len(rows)})
         _write_node_sets(file, {k: v for k, v in node_sets.items() if len(v)})
 
 
@@ -78,7 +82,7 @@ def _write_head(file: Any, content: SolverInput, by_grain: list[Any]) -> None:
         "four": 4,
         "num_dim": 3,
         "num_nodes": len(content.points),
-        "num_elem": len(content.tets),
+        "num_elem": len(content.cells),
         "num_el_blk": len(by_grain),
         "num_qa_rec": 1,
         "num_info": len(content.heading()),
@@ -99,7 +103,7 @@ def _write_nodes(file: Any, points: NDArray[np.float64]) -> None:
 
 
 def _write_blocks(
-    file: Any, tets: NDArray[np.int64], by_grain: list[tuple[int, NDArray[np.int64]]]
+    file: Any, cells: NDArray[np.int64], by_grain: list[tuple[int, NDArray[np.int64]]]
 ) -> None:
     grains = [grain for grain, _ in by_grain]
     names = [f"grain_{grain:05d}" for grain in grains]
@@ -107,20 +111,26 @@ def _write_blocks(
     for k, (_, rows) in enumerate(by_grain, start=1):
         count, nodes = f"num_el_in_blk{k}", f"num_nod_per_el{k}"
         file.createDimension(count, len(rows))
-        file.createDimension(nodes, tets.shape[1])
-        connect = _variable(file, f"connect{k}", 1 + tets[rows], count, nodes)
-        connect.elem_type = KINDS[tets.shape[1]]
+        file.createDimension(nodes, cells.shape[1])
+        connect = _variable(file, f"connect{k}", 1 + cells[rows], count, nodes)
+        connect.elem_type = KINDS[cells.shape[1]]
 
 
-def _write_side_sets(
-    file: Any, sets: dict[str, NDArray[np.int64]], number: NDArray[np.int64]
-) -> None:
+def _numbered(
+    content: SolverInput, sides: NDArray[np.int64], number: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Sides as Exodus counts them: element and side from 1."""
+    kinds = SIDES[content.cells.shape[1]]
+    return np.stack([1 + number[sides[:, 0]], kinds[sides[:, 1]]], axis=1)
+
+
+def _write_side_sets(file: Any, sets: dict[str, NDArray[np.int64]]) -> None:
     file.createDimension("num_side_sets", len(sets))
     _write_ids(file, "ss", "num_side_sets", 1 + np.arange(len(sets)), list(sets))
     for k, sides in enumerate(sets.values(), start=1):
         file.createDimension(f"num_side_ss{k}", len(sides))
-        _variable(file, f"elem_ss{k}", 1 + number[sides[:, 0]], f"num_side_ss{k}")
-        _variable(file, f"side_ss{k}", SIDES[sides[:, 1]], f"num_side_ss{k}")
+        _variable(file, f"elem_ss{k}", sides[:, 0], f"num_side_ss{k}")
+        _variable(file, f"side_ss{k}", sides[:, 1], f"num_side_ss{k}")
 
 
 def _write_node_sets(file: Any, sets: dict[str, NDArray[np.int64]]) -> None:
@@ -173,8 +183,8 @@ def _read(file: Any) -> ExodusMesh:
     ids = _values(file, "eb_prop1").tolist()
     parts = [_values(file, f"connect{k}") - 1 for k in range(1, len(ids) + 1)]
     row = _values(file, "elem_num_map").astype(np.int64) - 1
-    tets = np.empty((len(row), parts[0].shape[1]), np.int64)
-    tets[row] = np.concatenate(parts)
+    cells = np.empty((len(row), parts[0].shape[1]), np.int64)
+    cells[row] = np.concatenate(parts)
     grain_ids = np.empty(len(row), np.int32)
     grain_ids[row] = np.repeat(ids, [len(part) for part in parts])
     sides = {
@@ -186,7 +196,7 @@ def _read(file: Any) -> ExodusMesh:
         for k, name in enumerate(_names(file, "ns_names"), start=1)
     }
     blocks = dict(zip(ids, _names(file, "eb_names"), strict=True))
-    return ExodusMesh(points, tets, grain_ids, blocks, sides, nodes, file.title.decode("ascii"))
+    return ExodusMesh(points, cells, grain_ids, blocks, sides, nodes, file.title.decode("ascii"))
 
 
 def _values(file: Any, name: str) -> NDArray[Any]:

@@ -85,7 +85,7 @@ def write_for(
 def _check_supported(profile: SolverProfile, mesh: AnyMesh) -> None:
     from ...generator.errors import ExportError
 
-    if mesh.tets.shape[1] == 10 and not profile.second_order:
+    if mesh.cells.shape[1] == 10 and not profile.second_order:
         able = [p.name for p in PROFILES.values() if p.second_order]
         msg = f"{profile.name} reads four-node tetrahedra only; write order 1, or for one of {able}"
         raise ExportError(msg)
@@ -148,7 +148,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _write_orientations(content: SolverInput, path: Path) -> None:
-    """Quaternion and matrix Q of each grain, those without a tetrahedron too."""
+    """Quaternion and matrix Q of each grain, those without an element too."""
     import numpy as np
 
     from ..files.text_rows import write_rows
@@ -190,7 +190,7 @@ def _write_facts(profile: SolverProfile, content: SolverInput, path: Path) -> No
         },
         "order": content.order,
         "n_nodes": len(content.points),
-        "n_tets": len(content.tets),
+        "n_hexes" if content.is_hex else "n_tets": len(content.cells),
         "n_wedges": 0 if content.wedges is None else len(content.wedges.nodes),
         "n_grains": content.n_grains,
         "grains_without_tets": sorted(set(range(1, content.n_grains + 1)) - set(content.grains)),
@@ -199,6 +199,7 @@ def _write_facts(profile: SolverProfile, content: SolverInput, path: Path) -> No
             {"node": node, "point": content.points[node].tolist(), "fixed": fixed}
             for node, fixed in content.supports
         ],
+        **({"symmetry": dict(content.symmetry)} if content.symmetry else {}),
         "mesh": dict(content.facts),
         "files": _hashes(path.parent),
     }  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..mesh.any_mesh import AXES, symmetry_name
 from .exodus import write_exodus
 from .materials import MARK, stiffness_matrix
 from .solver_input import SolverInput
@@ -119,25 +120,7 @@ EXPANSION = """{head}
 {grains}[]
 
 [BCs]
-  [x]
-    type = DirichletBC
-    variable = disp_x
-    boundary = support_1
-    value = 0
-  []
-  [y]
-    type = DirichletBC
-    variable = disp_y
-    boundary = 'support_1 support_2'
-    value = 0
-  []
-  [z]
-    type = DirichletBC
-    variable = disp_z
-    boundary = 'support_1 support_2 support_3'
-    value = 0
-  []
-[]
+{held}[]
 
 [Executioner]
   type = Steady
@@ -159,6 +142,13 @@ EXPANSION = """{head}
   exodus = true
   csv = true
 []
+"""
+HELD = """  [{axis}]
+    type = DirichletBC
+    variable = disp_{axis}
+    boundary = '{sets}'
+    value = 0
+  []
 """
 CONDUCTION = """  [diffusion{suffix}]
     type = AnisotropicDiffusion
@@ -197,8 +187,18 @@ def write(content: SolverInput, folder: Path, profile: str) -> None:
                 of_grain(f"_{g:05d}", f"    block = grain_{g:05d}\n", axes[g - 1])
                 for g in content.grains
             )
-        text = template.format(head=_head(content), order=order, grains=grains)
+        text = template.format(head=_head(content), order=order, grains=grains, held=_held(content))
         (folder / f"{name}.i").write_text(text, encoding="ascii")
+
+
+def _held(content: SolverInput) -> str:
+    """Conditions on supports and symmetric faces, a block for each direction."""
+    found = []
+    for axis in AXES:
+        sets = [f"support_{k}" for k, (_, held) in enumerate(content.supports, 1) if axis in held]
+        sets += [symmetry_name(axis)] if axis in content.symmetry else []
+        found.append(HELD.format(axis=axis, sets=" ".join(sets)))
+    return "".join(found)
 
 
 def _head(content: SolverInput) -> str:

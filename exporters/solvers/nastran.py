@@ -1,8 +1,9 @@
 """Nastran bulk data, for COMSOL: the grain of an element is its property id.
 
-``CTETRA`` elements with ``PSOLID`` g for grain g; triangles ``CTRIA3`` (``CTRIA6``) with
-``PSHELL`` N + 1 on the outer surface and N + 2 between grains. Nodes are large-field
-``GRID*`` cards with 10 significant digits, all that 16 columns hold.
+``CTETRA`` or ``CHEXA`` elements with ``PSOLID`` g for grain g; facets, ``CTRIA3``, ``CTRIA6`` or
+``CQUAD4``, with ``PSHELL`` N + 1 on the outer surface, N + 2 between grains, and N + 4 to N + 6
+on the symmetric faces of a mesh that was cut. Nodes are
+large-field ``GRID*`` cards with 10 significant digits, all that 16 columns hold.
 """
 
 from __future__ import annotations
@@ -17,25 +18,28 @@ from ..files.text_rows import write_rows
 from .materials import MARK
 from .solver_input import SolverInput
 
+FACETS = {3: "CTRIA3", 6: "CTRIA6", 4: "CQUAD4"}  # by the number of nodes
+
 
 def write_nastran(content: SolverInput, path: Path) -> None:
     """Write the mesh; the isotropic material is a placeholder that COMSOL does not need."""
-    outer, between = content.n_grains + 1, content.n_grains + 2
-    surfaces = {outer: content.outer, between: content.grain_boundary}
+    surfaces = {tag: facets for tag, _, facets in content.surfaces()}
+    meaning = ", ".join(f"{tag} {name}" for tag, name, _ in content.surfaces())
     with path.open("w", encoding="ascii") as file:
         file.writelines(f"$ {line}\n" for line in content.heading())
-        file.write(f"$ property id = grain id; {outer} outer, {between} grain_boundary\n")
+        file.write(f"$ property id = grain id; {meaning}\n")
         file.write("BEGIN BULK\n")
         _write_properties(file, content, [tag for tag, t in surfaces.items() if len(t)])
         ids = 1 + np.arange(len(content.points))
         template = "GRID*   %16d                %16.9e%16.9e\n*       %16.9e\n"
         write_rows(file, template, ids, content.points)
-        _write_elements(file, "CTETRA", 1, content.grain_ids, content.tets)
-        first = 1 + len(content.tets)
-        for tag, triangles in surfaces.items():
-            kind = f"CTRIA{triangles.shape[1]}"
-            _write_elements(file, kind, first, np.full(len(triangles), tag), triangles)
-            first += len(triangles)
+        solid = "CHEXA" if content.is_hex else "CTETRA"
+        _write_elements(file, solid, 1, content.grain_ids, content.cells)
+        first = 1 + len(content.cells)
+        for tag, facets in surfaces.items():
+            kind = FACETS[facets.shape[1]]
+            _write_elements(file, kind, first, np.full(len(facets), tag), facets)
+            first += len(facets)
         file.write("ENDDATA\n")
 
 

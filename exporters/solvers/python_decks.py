@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,14 +48,13 @@ def _write_arrays(content: SolverInput, path: Path) -> None:
     scikit-fem reads MSH 2.2 too, but then drops the triangles between grains, and all
     groups of ten-node tetrahedra.
     """
-    np.savez(
-        path,
-        points=content.points,
-        tets=content.tets,
-        grain_ids=content.grain_ids,
-        outer=content.outer,
-        grain_boundary=content.grain_boundary,
-    )
+    arrays: dict[str, Any] = {
+        "points": content.points,
+        "hexes" if content.is_hex else "tets": content.cells,
+        "grain_ids": content.grain_ids,
+        **{name: facets for _, name, facets in content.surfaces()},
+    }
+    np.savez(path, **arrays)
 
 
 def _material_script(content: SolverInput) -> str:

@@ -42,7 +42,7 @@ def check_wedges(wedges: Wedges | None, mesh: AnyMesh) -> None:
     """
     if wedges is None:
         return
-    if mesh.tets.shape[1] != 4:
+    if mesh.cells.shape[1] != 4:
         msg = "six-node cohesive elements do not fit ten-node tetrahedra; give the linear mesh"
         raise ExportError(msg)
     k, n = len(wedges.nodes), len(mesh.points)

@@ -1,10 +1,11 @@
 """XDMF for FEniCSx: one pair of XDMF and HDF5 files for cells, one for facets.
 
-``mesh.xdmf`` has the tetrahedra with the grain id of each; ``facets.xdmf`` the triangles
-with N + 1 on the outer surface and N + 2 between grains, N being the number of grains of
-the particle. Both grids are called ``mesh``, the name that dolfinx looks for; it also
-expects the arrays of ``facets.xdmf`` in ``facets.h5``. The points are in ``mesh.h5`` alone.
-The arrays are not compressed: the HDF5 of dolfinx's wheels has no deflate filter.
+``mesh.xdmf`` has the tetrahedra or hexahedra with the grain id of each; ``facets.xdmf`` the
+triangles or quadrilaterals with N + 1 on the outer surface, N + 2 between grains and N + 4 to
+N + 6 on symmetric faces, N being the number of grains of the particle. Both grids are called
+``mesh``, the name that dolfinx looks for; it also expects the arrays of ``facets.xdmf`` in
+``facets.h5``. The points are in ``mesh.h5`` alone. The arrays are not compressed: the HDF5 of
+dolfinx's wheels has no deflate filter.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from .solver_input import SolverInput
 
-CELLS = {3: "Triangle", 4: "Tetrahedron", 6: "Triangle_6", 10: "Tetrahedron_10"}
+CELLS = {4: "Tetrahedron", 10: "Tetrahedron_10", 8: "Hexahedron"}  # by the number of nodes
+FACETS = {3: "Triangle", 6: "Triangle_6", 4: "Quadrilateral"}
 TEMPLATE = """<?xml version="1.0"?>
 <!-- {comment} -->
 <Xdmf Version="3.0">
@@ -42,20 +44,26 @@ TEMPLATE = """<?xml version="1.0"?>
 
 def write_xdmf(content: SolverInput, folder: Path) -> None:
     """Write ``mesh.xdmf``, ``mesh.h5``, ``facets.xdmf`` and ``facets.h5``."""
-    facets = np.concatenate([content.outer, content.grain_boundary])
-    tags = np.full(len(facets), content.n_grains + 1, np.int32)
-    tags[len(content.outer) :] += 1
+    surfaces = content.surfaces()
+    facets = np.concatenate([nodes for _, _, nodes in surfaces])
+    tags = np.repeat(
+        np.array([tag for tag, _, _ in surfaces], np.int32),
+        [len(nodes) for _, _, nodes in surfaces],
+    )
     cells: dict[str, NDArray[Any]] = {
         "points": content.points,
-        "tets": content.tets,
+        "cells": content.cells,
         "grain_id": content.grain_ids,
     }
-    _write_pair(content, folder / "mesh", cells)
-    surfaces: dict[str, NDArray[Any]] = {"triangles": facets, "surface": tags}
-    _write_pair(content, folder / "facets", surfaces)
+    kind = CELLS[content.cells.shape[1]]
+    _write_pair(content, folder / "mesh", kind, cells)
+    rows: dict[str, NDArray[Any]] = {"facets": facets, "surface": tags}
+    _write_pair(content, folder / "facets", FACETS[facets.shape[1]], rows)
 
 
-def _write_pair(content: SolverInput, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+def _write_pair(
+    content: SolverInput, path: Path, kind: str, arrays: dict[str, NDArray[Any]]
+) -> None:
     """Write arrays, the cells and their tags last, and what says what they are."""
     name, tag = list(arrays)[-2:]
     m, k = arrays[name].shape
@@ -64,7 +72,7 @@ def _write_pair(content: SolverInput, path: Path, arrays: dict[str, NDArray[Any]
             columns = array if array.ndim == 2 else array[:, None]
             file.create_dataset(key, data=columns, track_times=False)
     text = TEMPLATE.format(
-        comment=escape("; ".join(content.heading())), kind=CELLS[k], m=m, k=k,
+        comment=escape("; ".join(content.heading())), kind=kind, m=m, k=k,
         n=len(content.points), file=path.name, name=name, tag=tag,
     )  # fmt: skip
     path.with_suffix(".xdmf").write_text(text, encoding="ascii")

@@ -95,12 +95,17 @@ def _grain_problems(path: Path, particle: Particle) -> Iterator[str]:
 
 
 def _mesh_problems(path: Path, particle: Particle) -> Iterator[str]:
+    from ...mesh.hex_mesh import HexMesh
     from ...mesh.reading import read_msh
     from ...mesh.tetrahedra import signed_volumes
 
     mesh = read_msh(path)
-    if len(mesh.tets) and int(mesh.grain_ids.max()) > particle.n_grains:
+    if len(mesh.cells) and int(mesh.grain_ids.max()) > particle.n_grains:
         yield f"grain ids up to {mesh.grain_ids.max()}, the recipe has {particle.n_grains} grains"
+    if isinstance(mesh, HexMesh):
+        size = float(mesh.facts["size_um"])
+        yield from _volume_problem(float(mesh.volumes.sum()), particle, size)
+        return
     volume = float(signed_volumes(mesh.points, mesh.tets).sum())
     expected = particle.shell.volume_um3
     if abs(volume / expected - 1) > MESH_PART:

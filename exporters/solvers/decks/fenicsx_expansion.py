@@ -45,16 +45,23 @@ def strain(u):
     return voigt(ufl.sym(ufl.grad(u)))
 
 
+def held(direction, where):
+    """Condition that holds the nodes that ``where`` finds in one direction."""
+    subspace = V.sub(direction)
+    collapsed = subspace.collapse()[0]
+    dofs = fem.locate_dofs_geometrical((subspace, collapsed), where)
+    return fem.dirichletbc(fem.Function(collapsed), dofs, subspace)
+
+
 def support(point, direction):
     """Condition that holds one vertex in one direction."""
     size = np.ptp(mesh.geometry.x, axis=0).max()
-    subspace = V.sub(direction)
-    collapsed = subspace.collapse()[0]
-    dofs = fem.locate_dofs_geometrical(
-        (subspace, collapsed),
-        lambda x: np.linalg.norm(x - point[:, None], axis=0) < 1e-9 * size,
-    )
-    return fem.dirichletbc(fem.Function(collapsed), dofs, subspace)
+    return held(direction, lambda x: np.linalg.norm(x - point[:, None], axis=0) < 1e-9 * size)
+
+
+def symmetry(direction):
+    """Condition that holds a symmetric face in the direction across it."""
+    return held(direction, lambda x: material.on_symmetric_face(x.T, direction))
 
 
 u, v = ufl.TrialFunction(V), ufl.TestFunction(V)
@@ -64,7 +71,8 @@ options = {"petsc_options_prefix": "expansion_"} if version >= (0, 10) else {}
 problem = LinearProblem(
     ufl.inner(C * strain(u), strain(v)) * dx,
     ufl.inner(C * voigt(free), strain(v)) * dx,
-    bcs=[support(point, d) for point, directions in material.SUPPORTS for d in directions],
+    bcs=[support(point, d) for point, directions in material.SUPPORTS for d in directions]
+    + [symmetry(d) for d in material.SYMMETRY],
     petsc_options={"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-13, "ksp_max_it": 100000},
     **options,
 )

@@ -30,6 +30,9 @@ fixed = []
 for point, directions in material.SUPPORTS:
     nearest = np.linalg.norm(place - point, axis=1)
     fixed += [np.flatnonzero(nearest == nearest.min())[direction] for direction in directions]
+for direction in material.SYMMETRY:
+    dofs = np.flatnonzero(material.on_symmetric_face(place, direction))
+    fixed += dofs[dofs % 3 == direction].tolist()
 held = gf.Spmat("empty", len(fixed), space.nbdof())
 for row, dof in enumerate(fixed):
     held.add(row, int(dof), 1.0)

@@ -12,10 +12,13 @@ import numpy as np
 FOLDER = Path(__file__).parent
 FACTS = json.loads((FOLDER / "solver.json").read_text())
 LENGTH, ENERGY, STRESS = (FACTS["units"][k] for k in ("length", "energy", "stress"))
-ORDER = FACTS["order"]  # of the tetrahedra: 1 or 2
+ORDER = FACTS["order"]  # of the elements: 1 or 2
 N_GRAINS = FACTS["n_grains"]  # physical tags: 1..N_GRAINS, outer, grain_boundary
 # vertices that stop rigid motion, and which of their displacements are zero
 SUPPORTS = [(np.array(s["point"]), ["xyz".index(c) for c in s["fixed"]]) for s in FACTS["supports"]]
+# direction across each symmetric face, and where it lies: the displacement along it is zero there
+SYMMETRY = {"xyz".index(axis): place for axis, place in FACTS.get("symmetry", {}).items()}
+TOLERANCE = 1e-6 if LENGTH == "um" else 1e-12
 
 # begin: PLACEHOLDER MATERIAL, replace
 DIFFUSIVITY = (0.01, 0.01, 0.0001)
@@ -24,6 +27,11 @@ POISSON = (0.25, 0.25, 0.25)
 SHEAR = (80000.0, 60000.0, 60000.0)
 SWELLING = (-0.01, -0.01, -0.03)
 # end
+
+
+def on_symmetric_face(points, direction):
+    """Whether points (n, 3) lie on the symmetric face across a direction, (n,)."""
+    return np.abs(points[:, direction] - SYMMETRY[direction]) < TOLERANCE
 
 
 def crystal_axes(grain_ids):

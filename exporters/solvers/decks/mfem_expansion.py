@@ -57,6 +57,8 @@ unknown = np.ones((3, space.GetNDofs()), bool)
 for point, directions in material.SUPPORTS:
     vertex = int(np.linalg.norm(vertices - point, axis=1).argmin())  # also its degree of freedom
     unknown[directions, vertex] = False
+for direction in material.SYMMETRY:
+    unknown[direction, np.flatnonzero(material.on_symmetric_face(vertices, direction))] = False
 unknown = unknown.ravel()
 u = np.zeros(len(load))
 stiffness = matrix[unknown][:, unknown]

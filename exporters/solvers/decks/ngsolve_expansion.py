@@ -35,11 +35,17 @@ load = ng.LinearForm((C * free) * strain(ng.Grad(v)) * ng.dx).Assemble().vec
 
 vertices = np.array([vertex.point for vertex in mesh.vertices])
 unknowns = V.FreeDofs()
-for point, directions in material.SUPPORTS:
-    vertex = int(np.linalg.norm(vertices - point, axis=1).argmin())
-    for direction in directions:
-        dof = V.components[direction].GetDofNrs(ng.NodeId(ng.VERTEX, vertex))[0]
-        unknowns.Clear(V.Range(direction).start + dof)
+held = [
+    (int(np.linalg.norm(vertices - point, axis=1).argmin()), direction)
+    for point, directions in material.SUPPORTS
+    for direction in directions
+]
+for direction in material.SYMMETRY:
+    on_face = np.flatnonzero(material.on_symmetric_face(vertices, direction))
+    held += [(int(vertex), direction) for vertex in on_face]
+for vertex, direction in held:
+    dof = V.components[direction].GetDofNrs(ng.NodeId(ng.VERTEX, vertex))[0]
+    unknowns.Clear(V.Range(direction).start + dof)
 displacement = ng.GridFunction(V)
 displacement.vec.data = matrix.Inverse(unknowns, "sparsecholesky") * load
 

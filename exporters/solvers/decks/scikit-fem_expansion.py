@@ -46,6 +46,9 @@ fixed = []
 for point, directions in material.SUPPORTS:
     vertex = np.linalg.norm(mesh.p[:, : mesh.nvertices] - point[:, None], axis=0).argmin()
     fixed += space.nodal_dofs[directions, vertex].tolist()
+for direction in material.SYMMETRY:
+    held = material.on_symmetric_face(mesh.p.T, direction)
+    fixed += space.nodal_dofs[direction, np.flatnonzero(held)].tolist()
 matrix = elasticity.assemble(space, C=C)
 load = swelling.assemble(space, C=C, free=free)
 solver = skfem.solver_iter_pcg(rtol=1e-13)

@@ -50,7 +50,7 @@ def test_gmsh_agrees_with_what_we_write(form, crystals, tmp_path):
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({"n_tets": 3}, r"gmsh finds \d+ tetrahedra, the certificate 3"),
+        ({"n_tets": 3}, r"gmsh finds \d+ elements, the certificate 3"),
         ({"shape": {"sicn": {"least": 0.5}}}, "a least SICN of 0.2.*, the certificate says 0.5"),
         ({"grain_volumes_um3": [[1, 0, 0, 9.5]]}, "um.3 in grain 1, the certificate says 9.5"),
     ],
@@ -65,7 +65,7 @@ def test_an_inverted_element_is_noticed(tmp_path):
     tets = CUBES.tets.copy()
     tets[3, :2] = tets[3, 1::-1]
     path = msh_file.write(replace(CUBES, tets=tets), tmp_path / "mesh.msh")
-    assert "gmsh finds 1 inverted or flat tetrahedra" in check_with_gmsh(path).problems
+    assert "gmsh finds 1 inverted or flat elements" in check_with_gmsh(path).problems
 
 
 def test_what_gmsh_complains_of_is_a_problem(tmp_path):

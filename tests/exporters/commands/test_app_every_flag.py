@@ -36,7 +36,7 @@ count = 8
 parameters.grains.intensity = 0.00005
 products.voxels.pitch_um = 6.0  # about half of the particles hold no voxel of this size
 """
-WEDGE, QUADRATIC_TETRAHEDRON = 13, 24
+HEXAHEDRON, WEDGE, QUADRATIC_TETRAHEDRON = 12, 13, 24
 
 
 @dataclass(frozen=True)
@@ -332,6 +332,19 @@ def test_order_2_has_ten_nodes(ran):
         assert set(file["VTKHDF/Types"][:]) == {QUADRATIC_TETRAHEDRON}
 
 
+@each(*made_by("--size 0.1 --elements hex", "mesh-vtkhdf"))
+def test_hexahedra_are_cubes(ran):
+    with h5py.File(particle() / "mesh.vtkhdf") as file:
+        assert set(file["VTKHDF/Types"][:]) == {HEXAHEDRON}
+    assert product("mesh-vtkhdf")["summary"]["certificate"]["scaled_jacobian"] == pytest.approx(1)
+
+
+@each(*made_by("--size 0.15 --cut x,z", "mesh-vtkhdf"))
+def test_a_cut_particle_lies_on_the_positive_side(ran):
+    with h5py.File(particle() / "mesh.vtkhdf") as file:
+        assert file["VTKHDF/Points"][:].min(axis=0)[[0, 2]].tolist() == [0.0, 0.0]
+
+
 @each(*made_by("--size 0.24 --boundaries discontinuous", "mesh-vtkhdf"))
 def test_discontinuous_meshes_have_more_nodes_and_no_wedges(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
@@ -422,6 +435,25 @@ def test_labels_are_meshed_in_the_sizes_asked_for(ran):
     assert (facts["size_um"], facts["boundary_size_um"]) == (0.3, 0.25)
     assert facts["label_volume"]["pitch_um"] == 0.1
     assert ran.json["mesh"] == "halves.msh"
+
+
+@line("mesh labels/halves.npy --pitch 0.1 --elements hex --out cubes.msh")
+def test_labels_become_cubes(ran):
+    from cathodegrain.exporters.mesh.msh_sections import read_facts
+
+    certificate = read_facts(Path("cubes.msh"))["certificate"]
+    assert certificate["n_hexes"] == np.count_nonzero(np.load("labels/halves.npy"))
+    assert "hexahedra with edges of 0.1 um" in ran.out
+
+
+@line("mesh labels/halves.npy --pitch 0.1 --elements hex --cut x --out half.msh")
+def test_labels_are_cut_in_half(ran):
+    from cathodegrain.exporters.mesh.msh_sections import read_facts
+
+    facts = read_facts(Path("half.msh"))
+    labels = np.load("labels/halves.npy")
+    assert 2 * facts["certificate"]["n_hexes"] == np.count_nonzero(labels)
+    assert set(facts["cut"]) == {"x"}
 
 
 @pytest.mark.usefixtures("unreachable")

@@ -110,7 +110,7 @@ def test_a_file_is_as_long_as_its_counts_say(tmp_path):
 def test_a_mesh_without_tetrahedra_or_with_loose_nodes_is_refused(tmp_path):
     cube = kuhn_lattice((1, 1, 1))
     empty = VolumeMesh(cube.points, cube.tets[:0], cube.grain_ids[:0], 1)
-    with pytest.raises(ExportError, match="no tetrahedron; make it with a smaller size_um"):
+    with pytest.raises(ExportError, match="no element; make it with a smaller size_um"):
         msh_file.write(empty, tmp_path / "mesh.msh")
     loose = VolumeMesh(np.concatenate([cube.points, [[9, 9, 9]]]), cube.tets, cube.grain_ids, 1)
     with pytest.raises(ExportError, match="1 nodes belong to no element, expected 0"):

@@ -60,7 +60,7 @@ def test_exodus_gives_back_the_mesh(order, write, meshes):
     mesh = meshes[order]
     found = read_exodus(write("moose", order, "mesh.e"))
     np.testing.assert_array_equal(found.points, mesh.points)
-    np.testing.assert_array_equal(found.tets, mesh.tets)
+    np.testing.assert_array_equal(found.cells, mesh.tets)
     np.testing.assert_array_equal(found.grain_ids, mesh.grain_ids)
     assert found.blocks == {g: f"grain_{g:05d}" for g in np.unique(mesh.grain_ids).tolist()}
     sides = np.array([[0, 1, 3], [1, 2, 3], [0, 2, 3], [0, 1, 2]])  # the Exodus manual

@@ -258,7 +258,7 @@ def test_what_cannot_be_written_is_refused_with_what_to_do(crystals, tmp_path):
         (mesh, "abaqus", {"orientations": q[1:]}, rf"expected \({len(q)}, 4\): a unit quaternion"),
         (mesh, "abaqus", {"orientations": 2 * q}, "has norm 2, expected 1"),
         (mesh, "abaqus", {"orientations": np.nan * q}, "has norm nan, expected 1"),
-        (empty, "abaqus", {}, "no tetrahedron; make it with a smaller size_um"),
+        (empty, "abaqus", {}, "no element; make it with a smaller size_um"),
     ]
     for given, name, options, message in cases:
         with pytest.raises(ExportError, match=message):
