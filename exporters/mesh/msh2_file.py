@@ -30,7 +30,7 @@ def write(mesh: AnyMesh, path: str | Path) -> Path:
         If the file cannot be written.
     """
     wedges, _ = wedges_of(mesh)
-    blocks = [
+    blocks: list[TaggedElements] = [
         (2, mesh.facets[0], surface_groups(mesh)),
         (3, cells_of_gmsh(mesh.cells), mesh.grain_ids),
         (3, wedges, np.full(len(wedges), mesh.n_grains + 3)),
