@@ -187,7 +187,7 @@ def certify(
         n_tets=len(mesh.tets),
         n_grains=mesh.n_grains,
         n_present=int(present.sum()),
-        conformity=conformity(mesh),
+        conformity=conformity(mesh, body.keeps_pieces),
         shape=element_shape(mesh.points, mesh.tets, mesh.grain_ids),
         fidelity=fidelity(mesh, body, targets),
         lost=tuple(LostGrain(int(g), float(volumes[g])) for g in lost if g),

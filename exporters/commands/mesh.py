@@ -36,6 +36,7 @@ def mesh(
     from ...generator.errors import ExportError
     from ...generator.requirements import require
     from ..certificate.certificate import certificate_lines
+    from ..labels.comparison import comparison_lines
     from ..labels.mesh_labels import mesh_labels
     from ..mesh.msh_file import read_facts
 
@@ -49,6 +50,6 @@ def mesh(
         )  # fmt: skip
     facts = read_facts(out)
     certificate = list(certificate_lines(facts["certificate"]))
-    remarks = facts["label_volume"].get("remarks", [])
-    rows = {"mesh": str(out), "certificate": certificate, "labels": remarks}
+    labels = [*comparison_lines(facts["label_volume"]), *facts["label_volume"]["remarks"]]
+    rows = {"mesh": str(out), "certificate": certificate, "labels": labels}
     tell(rows | {"cost": cost(started)}, json_output)

@@ -1,23 +1,19 @@
-"""Meshes of labelled voxels: any segmented grains, the same mesh and certificate.
+"""Labelled voxels as a body that can be meshed.
 
 Labels are grain ids; 0, and all beyond the array, is outside. Boundaries are smooth surfaces
 through the staircase of the voxels (`material_field`): they lie within a voxel of it, edges
-and corners are rounded by half a voxel or so, and what is one voxel thin loses volume. The
-certificate measures against the voxels.
-
-A mesh needs one body without cavities and grains of one piece. Pieces of the body that lie
-apart are dropped, cavities filled, fragments of grains given to a neighbour, and grains that
-are too thin for the smooth surfaces too; the mesh's ``facts["label_volume"]`` list them. To
-keep a cavity give it an id of its own.
+and corners are rounded by half a voxel or so. Weights (`balance`) let small and thin grains
+keep the volume of their voxels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
@@ -44,6 +40,8 @@ class LabelVolume:
         Edge of a voxel, um.
     corner_um
         Lower corner (x, y, z) of the first voxel, um.
+    weights : (n_grains + 1,) float, optional
+        Of the indicators of the labels (`balance.balanced_weights`); 1 if left out.
 
     Raises
     ------
@@ -54,6 +52,7 @@ class LabelVolume:
     labels: NDArray[np.int32]
     pitch_um: float
     corner_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         labels = np.array(grain_ids(self.labels), np.int32, order="C")  # our own copy
@@ -112,7 +111,31 @@ class LabelVolume:
     @cached_property
     def field(self) -> MaterialField:
         """Smooth boundaries."""
-        return voxel_field(self.labels, self.corner_um, self.pitch_um)
+        weights = np.ones(self.n_grains + 1) if self.weights is None else self.weights
+        return voxel_field(self.labels, self.corner_um, self.pitch_um, weights)
+
+    @property
+    def keeps_pieces(self) -> bool:
+        """True: voxels that touch in an edge are one grain, in a mesh they may lie apart."""
+        return True
+
+    @cached_property
+    def thin_grains(self) -> NDArray[np.bool_]:
+        """Whether each label is there and holds no cube of two voxels, (n_grains + 1,)."""
+        thin = self.grain_volumes > 0
+        cubes = sliding_window_view(self.labels, (2, 2, 2)) if min(self.labels.shape) > 1 else ()
+        for layer in cubes:
+            rows = layer.reshape(*layer.shape[:2], 8)
+            thin[rows[(rows == rows[..., :1]).all(axis=-1), 0]] = False
+        return thin
+
+    def voxels_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Label of the voxel that holds each point (n, 3): (n,) int32, 0 beyond the array."""
+        zyx = np.floor((points - self.corner_um) / self.pitch_um).astype(np.int64)[:, ::-1]
+        inside = ((zyx >= 0) & (zyx < self.labels.shape)).all(axis=1)
+        found = np.zeros(len(points), np.int32)
+        found[inside] = self.labels[tuple(zyx[inside].T)]
+        return found
 
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Grain id at points (..., 3): (...,) int32, 0 outside; by the smooth boundaries."""
@@ -142,7 +165,7 @@ class LabelVolume:
         """The same cropped to the grains and moved so that their box is about the origin."""
         labels = self.labels[tuple(slice(*span) for span in self._spans)]
         nz, ny, nx = (-0.5 * self.pitch_um * n for n in labels.shape)
-        return LabelVolume(labels, self.pitch_um, (nx, ny, nz))
+        return replace(self, labels=labels, corner_um=(nx, ny, nz))
 
     @property
     def centre_um(self) -> NDArray[np.float64]:
@@ -187,7 +210,7 @@ def grain_ids(labels: NDArray[Any]) -> NDArray[Any]:
         raise ExportError(msg)
     if high > MAX_ID:
         msg = (
-            f"the largest label is {high}, expected at most {MAX_ID}; number the grains anew, "
+            f"the largest label is {high}, expected at most {MAX_ID}; number the grains from 1, "
             "for example by numpy.unique(labels, return_inverse=True)"
         )
         raise ExportError(msg)

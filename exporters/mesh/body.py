@@ -37,6 +37,14 @@ class Body(Protocol):
         """Finest length that the grains were known to: a pixel or a voxel."""
 
     @property
+    def keeps_pieces(self) -> bool:
+        """Whether a grain may be several pieces of the mesh, connected over faces."""
+
+    @property
+    def thin_grains(self) -> NDArray[np.bool_]:
+        """Whether each grain may have edges of half the shortest length, (n_grains + 1,)."""
+
+    @property
     def field(self) -> MaterialField:
         """The boundaries, for compiled kernels."""
 
@@ -77,6 +85,16 @@ class ParticleBody:
         """Pixel of the grain frame."""
         pixel: float = self.particle.provenance.card.pixel_um
         return pixel
+
+    @property
+    def keeps_pieces(self) -> bool:
+        """False: of a cell of the diagram the largest piece stays."""
+        return False
+
+    @property
+    def thin_grains(self) -> NDArray[np.bool_]:
+        """None: below the shortest edge grains may go."""
+        return np.zeros(self.n_grains + 1, bool)
 
     @property
     def field(self) -> MaterialField:

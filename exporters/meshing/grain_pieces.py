@@ -3,7 +3,7 @@
 A cell of a GBPD can be disconnected, the shell can cut off slivers, and a grain can be too
 small for the mesh. Solvers need connected grains, so each grain keeps its largest piece.
 The others, and grains below a volume, go to the neighbour with which they share the
-largest face.
+largest face. Of a body that keeps pieces only those go that are below the volume.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def whole_grains(
     points: NDArray[np.float64],
     tets: NDArray[np.int64],
     labels: NDArray[np.int32],
-    smallest: float,
+    smallest: float | NDArray[np.float64],
+    keeps_pieces: bool = False,
 ) -> tuple[NDArray[np.int32], Moved]:
     """Labels with which every grain is one piece of at least the volume ``smallest``.
 
@@ -60,12 +61,16 @@ def whole_grains(
     ----------
     labels : (m,) int32
         Grain ids, 0 outside; outside is left as it is.
+    smallest : float or (n_grains + 1,) float
+        Of all grains, or of each.
+    keeps_pieces
+        Keep the largest piece of a grain in any case, and all that are not too small.
     """
     neighbours = face_neighbours(tets, len(points))
     volumes = signed_volumes(points, tets)
     whole = labels.copy()
     for _ in range(MAX_ROUNDS):
-        stray = _stray(neighbours, whole, volumes, smallest)
+        stray = _stray(neighbours, whole, volumes, smallest, keeps_pieces)
         if not stray.any():
             break
         whole = _adopted(points, tets, neighbours, whole, stray)
@@ -81,7 +86,8 @@ def _stray(
     neighbours: NDArray[np.int64],
     labels: NDArray[np.int32],
     volumes: NDArray[np.float64],
-    smallest: float,
+    smallest: float | NDArray[np.float64],
+    keeps_pieces: bool,
 ) -> NDArray[np.int64]:
     """Piece of each tetrahedron that has to change its grain, counted from 1; 0 for the rest."""
     piece = connected_pieces(neighbours, labels)
@@ -89,8 +95,10 @@ def _stray(
     size = np.bincount(index, volumes)
     order = np.lexsort((-size, labels[roots]))
     first = np.flatnonzero(np.diff(labels[roots][order], prepend=-1))
-    kept = np.zeros(len(roots), bool)
-    kept[order[first]] = size[order[first]] >= smallest
+    largest = np.zeros(len(roots), bool)
+    largest[order[first]] = True
+    large = size >= (smallest if np.isscalar(smallest) else smallest[labels[roots]])
+    kept = largest | large if keeps_pieces else largest & large
     kept[labels[roots] == OUTSIDE] = True
     stray: NDArray[np.int64] = np.where(kept, 0, 1 + np.arange(len(roots)))[index]
     return stray

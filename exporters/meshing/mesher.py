@@ -13,6 +13,7 @@ Nothing here needs gmsh; ``docs/meshing.md`` says how other meshers do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,8 @@ from .lattice import body_centred_lattice, refined
 from .optimiser import PHASES, RESCUE, Phase, optimised
 from .outer_manifold import manifold_outside
 from .sizes import MeshSizes
+
+Judge = Callable[[VolumeMesh, Body, NDArray[np.float64], NDArray[np.float64]], Certificate]
 
 DEFAULT_SIZE_UM = 0.15
 SHORTEST = 0.1  # edges are not cut below this part of the boundary size
@@ -86,8 +89,9 @@ def mesh_of(
     progress: Progress | None = None,
     *,
     force: bool = False,
+    judge: Judge = certify,
 ) -> VolumeMesh:
-    """Tetrahedra of any body; see `volume_mesh`."""
+    """Tetrahedra of any body, as ``judge`` certifies them; see `volume_mesh`."""
     report = progress or quiet
     sizes = MeshSizes(body, size_um, size_um if boundary_size_um is None else boundary_size_um)
     sizes.check_memory()
@@ -102,7 +106,7 @@ def mesh_of(
             repairs.append(repair)
         shown = _held(report) if made else report
         mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
-        certificate = certify(mesh, body, volumes, volumes + moved.net(body.n_grains))
+        certificate = judge(mesh, body, volumes, volumes + moved.net(body.n_grains))
         made.append((mesh, certificate))
         if not certificate.failures:
             break
@@ -125,7 +129,8 @@ def _attempt(
     """A mesh, not checked, and the pieces that changed their grain."""
     points, tets, labels = _cut_lattice(body, sizes, edges, report)
     report("joining fragments", 0.15)
-    labels, moved = whole_grains(points, tets, labels, SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3)
+    smallest = SMALLEST_GRAIN * (2 * sizes.floors_um) ** 3
+    labels, moved = whole_grains(points, tets, labels, smallest, body.keeps_pieces)
     labels, n_relabelled = manifold_outside(points, tets, labels)
     points, tets, labels = _near(points, tets, labels)
     targets = volumes + moved.net(body.n_grains)
@@ -134,7 +139,8 @@ def _attempt(
         lambda part: report("making the elements better", 0.2 + 0.75 * part),
     )  # fmt: skip
     report("checking", HELD)
-    labels, late = whole_grains(points, tets, labels, 0.0)
+    late_smallest = smallest if body.keeps_pieces else 0.0
+    labels, late = whole_grains(points, tets, labels, late_smallest, body.keeps_pieces)
     moved = Moved.joined(moved, late)
     labels, n_last = manifold_outside(points, tets, labels)
     inside = labels != OUTSIDE

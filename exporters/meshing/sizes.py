@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -72,11 +73,17 @@ class MeshSizes:
         """Length below which no edge is bisected for a grain being thin, um."""
         return min(self.boundary_size_um / 2, FLOOR_PIXELS * self.body.pixel_um)
 
+    @cached_property
+    def floors_um(self) -> NDArray[np.float64]:
+        """The same for each grain, (n_grains + 1,): half of it for thin ones, um."""
+        floors: NDArray[np.float64] = self.floor_um * np.where(self.body.thin_grains, 0.72, 1.0)
+        return floors
+
     def grain_sizes(self) -> NDArray[np.float64]:
         """Longest edge that each grain should have at its boundary, (n_grains + 1,), um.
 
         `EDGES_PER_RADIUS` of the radius of the largest ball that a grain holds, on voxels
-        of a pixel, but from `floor_um` to ``boundary_size_um``. Row 0, the outside, has the
+        of a pixel, but from `floors_um` to ``boundary_size_um``. Row 0, the outside, has the
         latter.
         """
         labels = self.body.voxel_labels(self.body.pixel_um)
@@ -91,7 +98,7 @@ class MeshSizes:
         radius = np.zeros(self.body.n_grains + 1)
         np.maximum.at(radius, labels.ravel(), depth.ravel())
         wanted = EDGES_PER_RADIUS * self.body.pixel_um * radius
-        sizes = np.clip(wanted, self.floor_um, self.boundary_size_um)
+        sizes = np.clip(wanted, self.floors_um, self.boundary_size_um)
         sizes[OUTSIDE] = self.boundary_size_um
         return sizes
 
@@ -104,7 +111,7 @@ class MeshSizes:
 
         * the size of a grain at one of eleven samples in it, unless all samples and its
           vertices lie in the same grain;
-        * ``floor_um`` and one sample lies in a grain that owns no vertex.
+        * the floor of a grain that holds a sample but owns no vertex.
 
         Parameters
         ----------
@@ -114,7 +121,8 @@ class MeshSizes:
             Of `grain_sizes`.
         """
         coarse = np.zeros(len(tets), bool)
-        candidates = np.flatnonzero(longest_edges(points, tets) > ROUNDING * self.floor_um)
+        lengths = longest_edges(points, tets)
+        candidates = np.flatnonzero(lengths > ROUNDING * self.floors_um.min())
         used, corners = np.unique(tets[candidates], return_inverse=True)
         at_corner = self.body.grain_at(points[used])[corners.reshape(-1, 4)]
         for start in range(0, len(candidates), BLOCK):
@@ -124,9 +132,11 @@ class MeshSizes:
             inside = self.body.grain_at(samples)
             absent = (inside[:, :N_INNER, None] != at_corner[block][:, None, :]).all(axis=2)
             absent &= inside[:, :N_INNER] != OUTSIDE
+            length = lengths[candidates[block]]
+            absent &= length[:, None] > ROUNDING * self.floors_um[inside[:, :N_INNER]]
             mixed = (inside != inside[:, :1]).any(axis=1)
             mixed |= (at_corner[block] != inside[:, :1]).any(axis=1)
-            long = longest_edges(points, chosen) > ROUNDING * sizes[inside].min(axis=1)
+            long = length > ROUNDING * sizes[inside].min(axis=1)
             coarse[candidates[block]] = absent.any(axis=1) | (mixed & long)
         return coarse
 
