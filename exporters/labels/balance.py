@@ -15,11 +15,11 @@ from scipy import ndimage
 from ...generator.particle import OUTSIDE
 from ..mesh.material_field import indicators_at, voxel_at, voxel_field
 
-KEPT = 1.0
+KEPT = 0.98  # a piece that keeps this part of its volume has the weight 1
 SWEEPS = 3  # neighbours take volume from each other
 HEAVIEST = 100.0
 COUNTED = 2  # points along each axis of a voxel by which volumes are counted
-RANKED = 3  # and by which a weight is found
+RANKED = 27  # points in a voxel by which a weight is found
 
 
 def balanced_weights(pieces: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -32,12 +32,9 @@ def balanced_weights(pieces: NDArray[np.int32]) -> NDArray[np.float64]:
     boxes = ndimage.find_objects(pieces)
     for _ in range(SWEEPS):
         for p in np.flatnonzero(light).tolist():
-            low, high = (np.array([getattr(s, end) for s in boxes[p - 1]]) for end in ENDS)
+            low, high = np.array([(side.start, side.stop) for side in boxes[p - 1]]).T
             weights[p] = _weight(p, low, high, int(given[p]), field)
     return weights
-
-
-ENDS = ("start", "stop")
 
 
 @njit(cache=True, nogil=True)
@@ -56,7 +53,9 @@ def _smooth_volumes(field):  # type: ignore[no-untyped-def]
                     volumes[own] += 1.0
                     continue
                 for s in range(COUNTED**3):
-                    _sample(i, j, k, s, COUNTED, x)
+                    x[0] = i + (s % COUNTED + 0.5) / COUNTED
+                    x[1] = j + (s // COUNTED % COUNTED + 0.5) / COUNTED
+                    x[2] = k + (s // COUNTED**2 + 0.5) / COUNTED
                     n = indicators_at(x, field, weights, first, labels, sums)
                     volumes[_winner(labels, sums, n)] += 1.0 / COUNTED**3
     return volumes
@@ -98,11 +97,12 @@ def _is_near(i, j, k, own, voxels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _sample(i, j, k, s, n, out):  # type: ignore[no-untyped-def]
-    """Write sample s of the n^3 of a voxel to ``out``."""
-    out[0] = i + (s % n + 0.5) / n
-    out[1] = j + (s // n % n + 0.5) / n
-    out[2] = k + (s // (n * n) + 0.5) / n
+def _spread(i, j, k, s, out):  # type: ignore[no-untyped-def]
+    """Write point s of the `RANKED` in a voxel to ``out``: no planes of points, as of a grid."""
+    number = s + RANKED * (i + 131 * j + 17161 * k)
+    out[0] = i + (number * 0.8191725133961645) % 1.0  # R3 sequence
+    out[1] = j + (number * 0.6710436067037893) % 1.0
+    out[2] = k + (number * 0.5497004779019703) % 1.0
 
 
 @njit(cache=True, nogil=True)
@@ -120,14 +120,14 @@ def _weight(own, low, high, given, field):  # type: ignore[no-untyped-def]
                     if not _is_near(i, j, k, own, voxels):
                         continue
                     if fill:
-                        for s in range(RANKED**3):
-                            _sample(i, j, k, s, RANKED, x)
+                        for s in range(RANKED):
+                            _spread(i, j, k, s, x)
                             n = indicators_at(x, field, weights, first, labels, sums)
                             needed[count + s] = _needed(own, labels, sums, n)
-                    count += RANKED**3
+                    count += RANKED
         if not fill:
             needed = np.empty(count)
-    rank = min(given * RANKED**3, needed.size - 1)
+    rank = min(given * RANKED, needed.size - 1)
     found = np.partition(needed, rank)[rank] * field.weights[own]
     return min(max(found, 1.0), HEAVIEST)
 

@@ -8,6 +8,7 @@ keep the volume of their voxels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ...generator.errors import ExportError
 from ...generator.machine import available_memory
@@ -25,6 +27,10 @@ from ..mesh.material_field import MaterialField, voxel_field, voxel_labels_at
 MAX_ID = 1_000_000
 MEMORY_SHARE = 0.5
 BYTES_PER_VOXEL = 40  # labels, pieces, distances from boundaries
+THIN_FACTOR = 0.72  # on the shortest edge in grains thinner than two voxels
+TINY_FACTOR = 0.5  # and in those of at most
+TINY = 2  # voxels
+COVERING = 0.56  # of its step: distance of a point from the nearest one of a body-centred lattice
 SIDES = (("-z", "+z"), ("-y", "+y"), ("-x", "+x"))
 
 
@@ -129,19 +135,37 @@ class LabelVolume:
             thin[rows[(rows == rows[..., :1]).all(axis=-1), 0]] = False
         return thin
 
+    @cached_property
+    def thin_places(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Centres (k, 3) of the voxels of thin labels, and the label of each, (k,)."""
+        zyx = np.nonzero(self.thin_grains[self.labels])
+        places = np.stack([self._axis(a)[zyx[a]] for a in (2, 1, 0)], axis=1)
+        return places, self.labels[zyx]
+
+    @property
+    def edge_factors(self) -> NDArray[np.float64]:
+        """Part of the usual shortest edge for each label, (n_grains + 1,): less for thin ones."""
+        tiny = self.grain_volumes < (TINY + 0.5) * self.pitch_um**3
+        thin = np.where(tiny, TINY_FACTOR, THIN_FACTOR)
+        factors: NDArray[np.float64] = np.where(self.thin_grains, thin, 1.0)
+        return factors
+
     def voxels_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Label of the voxel that holds each point (n, 3): (n,) int32, 0 beyond the array."""
-        zyx = np.floor((points - self.corner_um) / self.pitch_um).astype(np.int64)[:, ::-1]
-        inside = ((zyx >= 0) & (zyx < self.labels.shape)).all(axis=1)
-        found = np.zeros(len(points), np.int32)
-        found[inside] = self.labels[tuple(zyx[inside].T)]
-        return found
+        return _looked_up(self.labels, np.array(self.corner_um), self.pitch_um, points)
 
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Grain id at points (..., 3): (...,) int32, 0 outside; by the smooth boundaries."""
         rows = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
         found: NDArray[np.int32] = voxel_labels_at(rows, self.field)
         return found.reshape(np.shape(points)[:-1])
+
+    def reaches(self, points: NDArray[np.float64], step_um: float) -> NDArray[np.bool_]:
+        """Whether points (n, 3) are nearer to a voxel than those of a lattice are to any point."""
+        reach = max(0, math.ceil(COVERING * step_um / self.pitch_um - 0.5))
+        near = ndimage.maximum_filter(np.pad(self.labels != OUTSIDE, reach), 2 * reach + 1)
+        corner = np.subtract(self.corner_um, reach * self.pitch_um)
+        return _looked_up(near, corner, self.pitch_um, points)
 
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """The voxels with a layer outside around them; at another pitch, samples."""
@@ -179,6 +203,17 @@ class LabelVolume:
         inside = self.labels != OUTSIDE
         rows = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         return [(int(found[0]), int(found[-1]) + 1) for found in rows]
+
+
+def _looked_up(
+    voxels: NDArray[Any], corner: NDArray[np.float64], pitch: float, points: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Value of the voxel that holds each point (n, 3); 0 beyond the array."""
+    zyx = np.floor((points - corner) / pitch).astype(np.int64)[:, ::-1]
+    inside = ((zyx >= 0) & (zyx < voxels.shape)).all(axis=1)
+    found = np.zeros(len(points), voxels.dtype)
+    found[inside] = voxels[tuple(zyx[inside].T)]
+    return found
 
 
 def grain_ids(labels: NDArray[Any]) -> NDArray[Any]:

@@ -189,8 +189,8 @@ def _remarks(labels: dict[str, Any]) -> list[str]:
         )
     if n := labels["n_thin_pieces"]:
         found.append(
-            f"{n} grains or pieces are thinner than two voxels: their edges may be half as long "
-            "as elsewhere"
+            f"{n} grains or pieces are thinner than two voxels: edges there are down to half as "
+            "long as elsewhere"
         )
     return found
 
@@ -241,8 +241,8 @@ def _require_thin(body: LabelVolume) -> None:
     if needed > MEMORY_SHARE * available:
         msg = (
             f"{n} voxels lie in grains or pieces thinner than two voxels, whose elements would "
-            f"take about {needed / 1e9:.3g} GB of memory; expected at most {MEMORY_SHARE:.0%} of the "
-            f"{available / 1e9:.3g} GB that are free here: if they are noise, filter it, for "
+            f"take about {needed / 1e9:.3g} GB of memory; expected at most {MEMORY_SHARE:.0%} of "
+            f"the {available / 1e9:.3g} GB that are free here: if they are noise, filter it, for "
             "example by scipy.ndimage.median_filter"
         )
         raise ExportError(msg)

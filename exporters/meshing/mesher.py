@@ -38,6 +38,8 @@ Judge = Callable[[VolumeMesh, Body, NDArray[np.float64], NDArray[np.float64]], C
 DEFAULT_SIZE_UM = 0.15
 SHORTEST = 0.1  # edges are not cut below this part of the boundary size
 SMALLEST_GRAIN = 0.1  # of the cube of twice the floor: less goes to a neighbour
+SMALLEST_PIECE = 0.1  # of the cube of the floor: less goes to a neighbour where pieces are kept
+REACH = 2  # lattice steps beyond a body at which its thin parts are looked for, at most
 HELD = 0.95  # of the work is done when a mesh is checked
 FINER = 0.6  # factor on the edges of grains whose elements are poor, in a further attempt
 ATTEMPTS: tuple[tuple[Phase, ...], ...] = (PHASES, PHASES, (*PHASES, RESCUE))
@@ -129,7 +131,9 @@ def _attempt(
     """A mesh, not checked, and the pieces that changed their grain."""
     points, tets, labels = _cut_lattice(body, sizes, edges, report)
     report("joining fragments", 0.15)
-    smallest = SMALLEST_GRAIN * (2 * sizes.floors_um) ** 3
+    smallest = SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3
+    if body.keeps_pieces:
+        smallest = SMALLEST_PIECE * sizes.floors_um**3
     labels, moved = whole_grains(points, tets, labels, smallest, body.keeps_pieces)
     labels, n_relabelled = manifold_outside(points, tets, labels)
     points, tets, labels = _near(points, tets, labels)
@@ -163,7 +167,7 @@ def _cut_lattice(
     size = sizes.size_um
     report("refining the lattice", 0.02)
     points, tets = body_centred_lattice(
-        lambda x: body.grain_at(size * x) != OUTSIDE, body.radius_um / size
+        lambda x: body.reaches(size * x, size), body.radius_um / size + REACH
     )
     points, tets = refined(points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges))
     report("cutting along the grain boundaries", 0.1)

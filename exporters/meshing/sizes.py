@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from ...generator.errors import ExportError
 from ...generator.machine import available_memory, usable_cores
@@ -27,6 +28,7 @@ BYTES_PER_TET = 700  # measured: memory in use at most, the writing of the file 
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
 MEMORY_SHARE = 0.5  # of the available memory that a mesh, or all made at a time, may take
 ROUNDING = 1.01  # an edge this much longer than asked for is left alone
+NEAR = 0.6  # of its longest edge: distance of a point inside a tetrahedron from its centre
 BLOCK = 100_000  # tetrahedra sampled at a time
 
 SAMPLES = np.array(
@@ -75,8 +77,8 @@ class MeshSizes:
 
     @cached_property
     def floors_um(self) -> NDArray[np.float64]:
-        """The same for each grain, (n_grains + 1,): half of it for thin ones, um."""
-        floors: NDArray[np.float64] = self.floor_um * np.where(self.body.thin_grains, 0.72, 1.0)
+        """The same for each grain, (n_grains + 1,), um."""
+        floors: NDArray[np.float64] = self.floor_um * self.body.edge_factors
         return floors
 
     def grain_sizes(self) -> NDArray[np.float64]:
@@ -111,7 +113,8 @@ class MeshSizes:
 
         * the size of a grain at one of eleven samples in it, unless all samples and its
           vertices lie in the same grain;
-        * the floor of a grain that holds a sample but owns no vertex.
+        * the floor of a grain that holds a sample but owns no vertex
+        * the size of a thin grain that is nearby.
 
         Parameters
         ----------
@@ -138,7 +141,27 @@ class MeshSizes:
             mixed |= (at_corner[block] != inside[:, :1]).any(axis=1)
             long = length > ROUNDING * sizes[inside].min(axis=1)
             coarse[candidates[block]] = absent.any(axis=1) | (mixed & long)
+        coarse[candidates] |= self._miss_thin(points[tets[candidates]], lengths[candidates], sizes)
         return coarse
+
+    def _miss_thin(
+        self,
+        corners: NDArray[np.float64],
+        lengths: NDArray[np.float64],
+        sizes: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Whether tetrahedra (k, 4, 3) are too long for a thin grain that samples may miss."""
+        places, grains = self.body.thin_places
+        if len(places) == 0:
+            return np.zeros(len(corners), bool)
+        distance, nearest = cKDTree(places).query(
+            corners.mean(axis=1), distance_upper_bound=NEAR * lengths.max(initial=0.0)
+        )
+        found = np.isfinite(distance)
+        limit = np.full(len(corners), np.inf)
+        limit[found] = ROUNDING * sizes[grains[nearest[found]]]
+        missed: NDArray[np.bool_] = (distance < NEAR * lengths) & (lengths > limit)
+        return missed
 
     def expected_tets(self) -> float:
         """Rough number of tetrahedra of the mesh, within a factor of two or so."""
