@@ -148,9 +148,10 @@ def comparison_lines(document: dict[str, Any]) -> Iterator[str]:
         f"{document['moved_um3']:.3g}, cavities filled {document['filled_um3']:.3g} um^3"
     )
     lost = document["lost_grain_um3"]
+    named = ", ".join(f"{grain}: {volume:.2g} um^3" for grain, volume in lost[:NAMED])
     yield (
         f"lost {100 * document['lost_share']:.3f} % of the volume; grains without an element: "
-        f"{len(lost)}"
+        f"{len(lost)}{f' ({named})' if lost else ''}{', ...' if len(lost) > NAMED else ''}"
     )
     if document["worst_grain"]:
         yield (
@@ -178,6 +179,8 @@ def certify_grains(
 ) -> Certificate:
     """Certificate of a mesh of the pieces ``body``: its grains against the labels as given.
 
+    Grains that were dropped before are not among those that it calls lost.
+
     Parameters
     ----------
     given
@@ -191,6 +194,7 @@ def certify_grains(
     grains = of_grains(mesh, grain_of, given.n_grains)
     wanted, own = given.grain_volumes, np.concatenate([[0.0], grains.grain_volumes])
     after = np.bincount(grain_of, targets, minlength=len(wanted))
+    missing = (np.bincount(grain_of, volumes, minlength=len(wanted)) > 0) & (own == 0)
     known = np.flatnonzero((wanted > 0) | (own > 0)).tolist()
     large = wanted >= LARGE_PIXELS * given.pitch_um**3
     return replace(
@@ -203,7 +207,7 @@ def certify_grains(
             body_volume_um3=given.volume_um3,
             grain_volume_error=Percentiles.of(np.abs(own[large] / wanted[large] - 1)),
         ),
-        lost=tuple(LostGrain(g, float(wanted[g])) for g in known if own[g] == 0),
+        lost=tuple(LostGrain(g, float(wanted[g])) for g in np.flatnonzero(missing).tolist()),
         grain_volumes_um3=tuple(
             (g, float(wanted[g]), float(after[g]), float(own[g])) for g in known
         ),

@@ -39,7 +39,7 @@ from .pieces import Repair, numbered_pieces, one_body
 SIZE_PITCHES = 3.0  # default size of a mesh
 LARGEST_SIZE = 0.5  # of the radius of a ball of the same volume
 BYTES_PER_LATTICE_POINT = 60
-BYTES_PER_THIN_VOXEL = 100_000  # of a grain thinner than two voxels, as its edges are short
+BYTES_PER_THIN_VOXEL = 100_000  # of a grain thinner than two voxels: its edges are short
 
 
 def mesh_volume(
