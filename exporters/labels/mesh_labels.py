@@ -33,7 +33,7 @@ from .comparison import (
     loss_sentence,
     of_grains,
 )
-from .label_volume import MEMORY_SHARE, LabelVolume, require_memory
+from .label_volume import MAX_ID, MEMORY_SHARE, LabelVolume, require_memory
 from .pieces import Repair, numbered_pieces, one_body
 
 SIZE_PITCHES = 3.0  # default size of a mesh
@@ -76,6 +76,7 @@ def mesh_volume(
     if not force:
         _require_one_body(volume, repair)
     pieces, grain_of = numbered_pieces(labels)
+    _require_few(len(grain_of) - 1)
     sound = replace(volume, labels=pieces)
     body = replace(sound.centred(), weights=balanced_weights(pieces))
     size = _default_size(body) if size_um is None else size_um
@@ -112,6 +113,16 @@ def _require_one_body(volume: LabelVolume, repair: Repair) -> None:
         msg = (
             f"{loss_sentence(share, what)}; mesh each body by itself, or the largest alone with "
             "--force (force=True)"
+        )
+        raise ExportError(msg)
+
+
+def _require_few(n_pieces: int) -> None:
+    """Refuse labels in more pieces than there may be grains."""
+    if n_pieces > MAX_ID:
+        msg = (
+            f"the grains have {n_pieces} pieces, expected at most {MAX_ID}: if they are noise, "
+            "filter it, for example by scipy.ndimage.median_filter"
         )
         raise ExportError(msg)
 

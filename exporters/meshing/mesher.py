@@ -91,9 +91,9 @@ def mesh_of(
     progress: Progress | None = None,
     *,
     force: bool = False,
-    judge: Judge = certify,
+    judge: Judge | None = None,
 ) -> VolumeMesh:
-    """Tetrahedra of any body, as ``judge`` certifies them; see `volume_mesh`."""
+    """Tetrahedra of any body, as ``judge``, else `certify`, certifies them; see `volume_mesh`."""
     report = progress or quiet
     sizes = MeshSizes(body, size_um, size_um if boundary_size_um is None else boundary_size_um)
     sizes.check_memory()
@@ -108,7 +108,7 @@ def mesh_of(
             repairs.append(repair)
         shown = _held(report) if made else report
         mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
-        certificate = judge(mesh, body, volumes, volumes + moved.net(body.n_grains))
+        certificate = (judge or certify)(mesh, body, volumes, volumes + moved.net(body.n_grains))
         made.append((mesh, certificate))
         if not certificate.failures:
             break
