@@ -50,6 +50,6 @@ def mesh(
         )  # fmt: skip
     facts = read_facts(out)
     certificate = list(certificate_lines(facts["certificate"]))
-    labels = [*comparison_lines(facts["label_volume"]), *facts["label_volume"]["remarks"]]
-    rows = {"mesh": str(out), "certificate": certificate, "labels": labels}
+    given = [*comparison_lines(facts["label_volume"]), *facts["label_volume"]["remarks"]]
+    rows = {"mesh": str(out), "certificate": certificate, "labels": given}
     tell(rows | {"cost": cost(started)}, json_output)

@@ -88,11 +88,11 @@ def mesh_volume(
     mesh = replace(mesh, points=mesh.points + sound.centre_um)
     moved = _moved_grains(mesh.facts["moved_pieces"], grain_of)
     found = compared(volume, mesh, repair, moved)
-    labels = _label_facts(volume, body, grain_of, found)
+    given = _label_facts(volume, body, grain_of, found)
     certificate = _with_losses(_shifted(mesh.facts["certificate"], sound.centre_um), found)
     facts = {
         **mesh.facts, "n_grains": volume.n_grains,
-        "certificate": certificate, "label_volume": labels,
+        "certificate": certificate, "label_volume": given,
     }  # fmt: skip
     if not (certificate["certified"] or force):
         raise ExportError(_refusal(certificate))

@@ -97,7 +97,7 @@ def _stray(
     first = np.flatnonzero(np.diff(labels[roots][order], prepend=-1))
     largest = np.zeros(len(roots), bool)
     largest[order[first]] = True
-    large = size >= (smallest if np.isscalar(smallest) else smallest[labels[roots]])
+    large = size >= (smallest[labels[roots]] if isinstance(smallest, np.ndarray) else smallest)
     kept = largest | large if keeps_pieces else largest & large
     kept[labels[roots] == OUTSIDE] = True
     stray: NDArray[np.int64] = np.where(kept, 0, 1 + np.arange(len(roots)))[index]

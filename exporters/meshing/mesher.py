@@ -131,10 +131,11 @@ def _attempt(
     """A mesh, not checked, and the pieces that changed their grain."""
     points, tets, labels = _cut_lattice(body, sizes, edges, report)
     report("joining fragments", 0.15)
-    smallest = SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3
-    if body.keeps_pieces:
-        smallest = SMALLEST_PIECE * sizes.floors_um**3
-    labels, moved = whole_grains(points, tets, labels, smallest, body.keeps_pieces)
+    kept = body.keeps_pieces
+    least = (
+        SMALLEST_PIECE * sizes.floors_um**3 if kept else SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3
+    )
+    labels, moved = whole_grains(points, tets, labels, least, kept)
     labels, n_relabelled = manifold_outside(points, tets, labels)
     points, tets, labels = _near(points, tets, labels)
     targets = volumes + moved.net(body.n_grains)
@@ -143,8 +144,7 @@ def _attempt(
         lambda part: report("making the elements better", 0.2 + 0.75 * part),
     )  # fmt: skip
     report("checking", HELD)
-    late_smallest = smallest if body.keeps_pieces else 0.0
-    labels, late = whole_grains(points, tets, labels, late_smallest, body.keeps_pieces)
+    labels, late = whole_grains(points, tets, labels, least if kept else 0.0, kept)
     moved = Moved.joined(moved, late)
     labels, n_last = manifold_outside(points, tets, labels)
     inside = labels != OUTSIDE

@@ -154,12 +154,10 @@ class MeshSizes:
         places, grains = self.body.thin_places
         if len(places) == 0:
             return np.zeros(len(corners), bool)
-        distance, nearest = cKDTree(places).query(
+        distance, row = cKDTree(places).query(
             corners.mean(axis=1), distance_upper_bound=NEAR * lengths.max(initial=0.0)
         )
-        found = np.isfinite(distance)
-        limit = np.full(len(corners), np.inf)
-        limit[found] = ROUNDING * sizes[grains[nearest[found]]]
+        limit = ROUNDING * np.append(sizes[grains], np.inf)[row]  # the last row: none so near
         missed: NDArray[np.bool_] = (distance < NEAR * lengths) & (lengths > limit)
         return missed
 
