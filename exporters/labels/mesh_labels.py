@@ -109,7 +109,7 @@ def _require_one_body(volume: LabelVolume, repair: Repair) -> None:
     share = repair.n_dropped / np.count_nonzero(volume.labels)
     if share > LARGEST_LOSS:
         n = len({piece for _, piece, _ in repair.dropped})
-        what = f"{n} pieces do not share a face of a voxel with the largest body"
+        what = f"{n} {'pieces lie' if n > 1 else 'piece lies'} apart from the largest body"
         msg = (
             f"{loss_sentence(share, what)}; mesh each body by itself, or the largest alone with "
             "--force (force=True)"
@@ -185,7 +185,7 @@ def _remarks(labels: dict[str, Any]) -> list[str]:
         )
     if n := labels["n_dropped_pieces"]:
         found.append(
-            f"{n} pieces apart from the largest body were dropped, "
+            f"pieces apart from the largest body were dropped, {n} of "
             f"{labels['dropped_um3']:.3g} um^3: mesh them by themselves"
         )
     if labels["filled_um3"]:
@@ -195,13 +195,13 @@ def _remarks(labels: dict[str, Any]) -> list[str]:
         )
     if n := labels["n_further_pieces"]:
         found.append(
-            f"grains have {n} pieces besides the largest of each, "
+            f"grains have pieces besides the largest of each, {n} of "
             f"{labels['further_pieces_um3']:.3g} um^3: they stay, as pieces"
         )
     if n := labels["n_thin_pieces"]:
         found.append(
-            f"{n} grains or pieces are thinner than two voxels: edges there are down to half as "
-            "long as elsewhere"
+            f"grains or pieces thinner than two voxels: {n}; edges there are down to half as long "
+            "as elsewhere"
         )
     return found
 
