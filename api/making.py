@@ -156,11 +156,21 @@ def info(folder: str | Path) -> dict[str, Any]:
     return metadata.read(folder)
 
 
-def validate(folder: str | Path) -> list[str]:
-    """Everything that is wrong with a particle's folder, a sentence each; empty if sound."""
+def validate(folder: str | Path, *, gmsh: bool = False) -> list[str]:
+    """Everything that is wrong with a particle's folder, a sentence each; empty if sound.
+
+    With ``gmsh`` it may be a mesh.msh too: gmsh opens and measures the mesh, and what it
+    complains of or finds otherwise is wrong.
+
+    Raises
+    ------
+    ExportError
+        If gmsh is to check, and is missing or in use, or there is no mesh that can be read.
+    """
     from .exporters.products import validation
 
-    return validation.problems(folder)
+    found = [] if gmsh and Path(folder).is_file() else validation.problems(folder)
+    return found + validation.checked_with_gmsh(folder).problems if gmsh else found
 
 
 def models() -> list[str]:

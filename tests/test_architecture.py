@@ -65,10 +65,11 @@ HEAVY = {
         "generator/voxels", "exporters/fits/grains", "exporters/datasets/streaming",
     ],
     "triton": ["generator/grains", "generator/voxels"],
-    "gmsh": ["exporters/mesh/msh_file.py"],
+    "gmsh": ["exporters/mesh/gmsh_session.py"],
     "meshio": ["exporters/mesh/conversions.py"],
     "pyvista": ["exporters/mesh/conversions.py", "exporters/surfaces/grain_surfaces.py"],
     "trimesh": ["exporters/surfaces"],
+    "vtkmodules": ["exporters/surfaces/preview.py"],
     "matplotlib": [
         "generator/pictures/plotting.py", "exporters/pictures", "exporters/products/report.py",
         "exporters/sections", "exporters/fits",

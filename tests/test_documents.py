@@ -200,8 +200,10 @@ TOYS = {
             "mesh.msh",
             "particles/p000000/calculix/expansion.inp",
             "particles/p000000/convergence/convergence.csv",
+            "particles/p000000/geo/grains.geo",
+            "particles/p000000/mesh-2.2.msh",
         ),
-        printed=("certified: ",),
+        printed=("certified: ", "minSICN ", "particles/p000000: sound"),
     ),
     "docs/solvers.md": Toy(
         replaced=(('"radial"}', '"radial", "shell.diameter_um": 1.2}'),),

@@ -16,9 +16,10 @@ from cathodegrain.exporters.commands.main import main
 from cathodegrain.generator.model_card import shipped_cards
 assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial"], shipped_cards()
 assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out", "particles",
-             "--export", "voxels,voxels-vti"]) == 0
+             "--export", "voxels,voxels-vti,mesh", "--size", "0.3"]) == 0
 assert main(["validate", "particles/p000000"]) == 0
-assert main(["export", "particles/p000000", "--to", "mesh"]) == 2  # gmsh is an extra
+assert main(["export", "particles/p000000", "--to", "surfaces"]) == 2  # trimesh is an extra
+assert main(["validate", "particles/p000000", "--gmsh"]) == 2  # so is gmsh
 assert main(["dataset", "fetch", "http://127.0.0.1:9", "--out", "part"]) == 2  # so are its packages
 assert not {"torch", "gmsh", "matplotlib", "trimesh"} & set(sys.modules)
 import xarray
@@ -48,7 +49,7 @@ from cathodegrain.exporters.commands.main import main
 
 assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.2", "--out", "p",
              "--export", "mesh,surfaces,interfaces,report", "--size", "0.3"]) == 0
-assert main(["validate", "p/p000000"]) == 0
+assert main(["validate", "p/p000000", "--gmsh"]) == 0
 Path("d.toml").write_text('name = "d"\\nmodel = "nmc811-radial"\\ncount = 2\\n'
                           '[parameters]\\nshell.diameter_um = 1.2\\n')
 assert main(["dataset", "build", "d.toml", "--out", "d", "--jobs", "1"]) == 0
@@ -116,7 +117,7 @@ def test_sources_without_history_build_with_a_version(tmp_path, source):
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the lowest Python has the wheels")
 @pytest.mark.parametrize(
     ("extras", "program"),
-    [([], TWICE), (["mesh", "view", "dataset"], PRODUCTS)],
+    [([], TWICE), (["mesh", "gmsh", "view", "dataset"], PRODUCTS)],
     ids=["core", "extras"],
 )
 def test_the_lowest_versions_of_all_requirements_work(wheel, tmp_path, extras, program):

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from .conformity import Conformity, conformity
 from .element_shape import ElementShape, element_shape
 from .fidelity import Fidelity, fidelity
+from .grain_topology import NECK_SHARE, GrainTopology, grain_topology
 
 if TYPE_CHECKING:
     from ..mesh.body import Body
     from ..mesh.volume_mesh import VolumeMesh
 
 LEAST_SICN = 0.1
-LEAST_DIHEDRAL_DEG = 5.0
+LEAST_DIHEDRAL_DEG = 8.0
 SMALL_PIXELS = 10  # grains of fewer pixels of the grain frame may be lost
 USUAL_DISTANCE = 0.2 / 3  # of vertices from their boundary at 95 %, as a part of the size
 USUAL_MISLABELLED = 0.02
@@ -51,6 +52,8 @@ class Certificate:
         Longest edge at boundaries.
     pixel_um
         Pixel of the grain frame, the measure of small grains.
+    n_grains, n_with_volume, n_present
+        Grains of the body; those with a volume in it; those with an element in the mesh.
     lost
         Grains with a volume but without an element.
     grain_volumes_um3
@@ -63,10 +66,12 @@ class Certificate:
     n_nodes: int
     n_tets: int
     n_grains: int
+    n_with_volume: int
     n_present: int
     conformity: Conformity
     shape: ElementShape
     fidelity: Fidelity
+    topology: GrainTopology
     lost: tuple[LostGrain, ...]
     grain_volumes_um3: tuple[tuple[int, float, float, float], ...]
 
@@ -159,10 +164,48 @@ def certificate_lines(document: dict[str, Any]) -> Iterator[str]:
         f"{100 * error['p50']:.1f} %, 95 % {100 * error['p95']:.1f} %, worst "
         f"{100 * error['largest']:.1f} %"
     )
+    if "topology" in document:
+        yield from _further_lines(document)
     if document["lost"]:
         yield f"lost grains        {_names([LostGrain(**g) for g in document['lost']])}"
     yield from (f"failure            {text}" for text in document["failures"])
     yield from (f"remark             {text}" for text in document["remarks"])
+
+
+def _further_lines(document: dict[str, Any]) -> Iterator[str]:
+    """What the certificates of version 0.2 do not say yet."""
+    s, t, facets = document["shape"], document["topology"], document["fidelity"]["shell_facets"]
+    flattest = s["flattest"]
+    yield (
+        f"grains             {document['n_with_volume']} with a volume, {document['n_present']} "
+        f"in the mesh, {len(document['lost'])} lost"
+    )
+    yield (
+        f"edges              {1e3 * s['shortest_edge_um']:.1f} to "
+        f"{1e3 * s['longest_edge_um']:.1f} nm; smallest altitude "
+        f"{1e3 * flattest['altitude_um']:.1f} nm, in grain {flattest['grain_id']}"
+    )
+    if facets is not None:
+        yield (
+            f"shell facets       up to {facets['worst_deg']:.1f} degrees off the shell; "
+            f"{facets['n_beyond_45_deg']} of {facets['n_facets']:,} beyond 45, "
+            f"{facets['n_inward']} inward"
+        )
+    yield (
+        f"necks              {t['n_necks']} triangles that alone hold {100 * NECK_SHARE:.0f} % or "
+        f"more of a grain, in {t['n_grains_with_necks']} grains; "
+        f"at most {100 * t['largest_neck_share']:.1f} %"
+    )
+    yield (
+        f"contacts           {t['n_touching_nodes']} nodes in which a grain touches itself; "
+        f"{100 * t['n_tets_on_boundaries'] / document['n_tets']:.1f} % of the tetrahedra have all "
+        "nodes on boundaries"
+    )
+    if t["n_no_spheres"]:
+        listed = t["no_spheres"][:NAMED]
+        ids = ", ".join(str(grain["grain_id"]) for grain in listed)
+        more = t["n_no_spheres"] - len(listed)
+        yield f"no spheres         surfaces of grains {ids}" + (f" and {more} more" if more else "")
 
 
 def certify(
@@ -186,15 +229,31 @@ def certify(
         n_nodes=len(mesh.points),
         n_tets=len(mesh.tets),
         n_grains=mesh.n_grains,
+        n_with_volume=int((volumes[1:] > 0).sum()),
         n_present=int(present.sum()),
         conformity=conformity(mesh, body.keeps_pieces),
         shape=element_shape(mesh.points, mesh.tets, mesh.grain_ids),
         fidelity=fidelity(mesh, body, targets),
+        topology=grain_topology(mesh),
         lost=tuple(LostGrain(int(g), float(volumes[g])) for g in lost if g),
         grain_volumes_um3=tuple(
             (int(g), float(volumes[g]), float(targets[g]), float(own[g])) for g in known if g
         ),
     )
+
+
+def moved_places(document: Any, by_um: NDArray[np.float64]) -> Any:
+    """Copy of a certificate's document with every ``centroid_um`` moved by a vector (3,)."""
+    if isinstance(document, dict):
+        return {
+            key: _rounded([float(c) for c in value + by_um])
+            if key == "centroid_um"
+            else moved_places(value, by_um)
+            for key, value in document.items()
+        }
+    if isinstance(document, list):
+        return [moved_places(value, by_um) for value in document]
+    return document
 
 
 def _missing_sentence(missing: list[LostGrain]) -> str:

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from ..mesh.tetrahedra import EDGES, dihedral_angles, inverse_condition, signed_volumes
+from ..mesh.tetrahedra import EDGES, FACES, dihedral_angles, inverse_condition, signed_volumes
 
 N_WORST = 5
 
@@ -39,8 +40,17 @@ class WorstElement:
 
 
 @dataclass(frozen=True)
+class FlattestElement:
+    """The element with the smallest altitude, and where it is."""
+
+    altitude_um: float
+    grain_id: int
+    centroid_um: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ElementShape:
-    """Shape of all tetrahedra.
+    """Shape and size of all tetrahedra.
 
     Parameters
     ----------
@@ -52,6 +62,11 @@ class ElementShape:
         At the worst vertex of each: sqrt(2) 6 V over the product of the three edges there.
     sicn
         Signed inverse condition number, gmsh's ``minSICN``.
+    shortest_edge_um, longest_edge_um
+        Of all edges.
+    flattest
+        The element with the smallest altitude, the distance of a node from the face opposite
+        to it: it limits the time steps of explicit solvers.
     worst
         The elements with the lowest ``sicn``.
     """
@@ -60,6 +75,9 @@ class ElementShape:
     largest_dihedral_deg: float
     scaled_jacobian: Spread
     sicn: Spread
+    shortest_edge_um: float
+    longest_edge_um: float
+    flattest: FlattestElement
     worst: tuple[WorstElement, ...]
 
 
@@ -70,10 +88,12 @@ def element_shape(
     angles = dihedral_angles(points, tets)
     sicn = inverse_condition(points, tets)
     smallest = angles.min(axis=1)
+    shortest, longest, altitudes = _lengths(points, tets)
+    flattest = int(altitudes.argmin())
     worst = tuple(
         WorstElement(
             int(grain_ids[t]),
-            tuple(round(float(x), 6) for x in points[tets[t]].mean(axis=0)),
+            _centroid(points[tets[t]]),
             float(sicn[t]),
             float(smallest[t]),
         )
@@ -84,8 +104,19 @@ def element_shape(
         largest_dihedral_deg=float(angles.max()),
         scaled_jacobian=Spread.of(scaled_jacobian(points, tets)),
         sicn=Spread.of(sicn),
+        shortest_edge_um=shortest,
+        longest_edge_um=longest,
+        flattest=FlattestElement(
+            float(altitudes[flattest]),
+            int(grain_ids[flattest]),
+            _centroid(points[tets[flattest]]),
+        ),
         worst=worst,
     )
+
+
+def _centroid(corners: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(round(float(x), 6) for x in corners.mean(axis=0))
 
 
 def scaled_jacobian(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -104,3 +135,39 @@ def scaled_jacobian(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDA
     largest = np.maximum(largest, np.finfo(float).tiny)
     scaled: NDArray[np.float64] = math.sqrt(2) * 6 * signed_volumes(points, tets) / largest
     return scaled
+
+
+@njit(cache=True, nogil=True)
+def _lengths(points, tets):  # type: ignore[no-untyped-def]
+    """Shortest and longest edge of all, and the smallest altitude of each tetrahedron (m,)."""
+    shortest, longest = np.inf, 0.0  # squares
+    altitudes = np.empty(tets.shape[0])
+    u, v, normal = np.empty(3), np.empty(3), np.empty(3)
+    for t in range(tets.shape[0]):
+        for e in range(6):
+            square = _difference(points, tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]], u)
+            shortest, longest = min(shortest, square), max(longest, square)
+        altitudes[t] = np.inf
+        for k in range(4):
+            corner = tets[t, FACES[k, 0]]
+            _difference(points, corner, tets[t, FACES[k, 1]], u)
+            _difference(points, corner, tets[t, FACES[k, 2]], v)
+            square = 0.0
+            for i in range(3):
+                normal[i] = u[i - 2] * v[i - 1] - u[i - 1] * v[i - 2]
+                square += normal[i] * normal[i]
+            _difference(points, corner, tets[t, k], u)
+            height = abs(normal[0] * u[0] + normal[1] * u[1] + normal[2] * u[2])
+            height = height / math.sqrt(square) if square > 0.0 else 0.0
+            altitudes[t] = min(altitudes[t], height)
+    return math.sqrt(shortest), math.sqrt(longest), altitudes
+
+
+@njit(cache=True, nogil=True)
+def _difference(points, a, b, out):  # type: ignore[no-untyped-def]
+    """Write point b less point a to ``out``; return its squared length."""
+    square = 0.0
+    for i in range(3):
+        out[i] = points[b, i] - points[a, i]
+        square += out[i] * out[i]
+    return square

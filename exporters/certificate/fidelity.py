@@ -10,7 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
-from ..mesh.material_field import NONE, interface_distance
+from ...generator.shell.spherical_harmonics import gradients_at
+from ..mesh.material_field import NONE, MaterialField, interface_distance
 
 if TYPE_CHECKING:
     from ..mesh.body import Body
@@ -38,6 +39,25 @@ class Percentiles:
 
 
 @dataclass(frozen=True)
+class ShellFacets:
+    """How far the triangles of the outer surface lean off the shell.
+
+    Parameters
+    ----------
+    worst_deg
+        Largest angle between the normal of a triangle and that of the shell below or above
+        its centroid.
+    n_beyond_45_deg, n_inward
+        Triangles with more than 45 and more than 90 degrees: the latter face inwards.
+    """
+
+    n_facets: int
+    worst_deg: float
+    n_beyond_45_deg: int
+    n_inward: int
+
+
+@dataclass(frozen=True)
 class Fidelity:
     """How true a mesh is.
 
@@ -48,6 +68,8 @@ class Fidelity:
         scores: abs(f_i - f_j) / norm(grad(f_i - f_j)), each vertex once for each pair.
     shell_um
         Distance of the vertices of the outer surface from the shell.
+    shell_facets
+        Its directions; None for labelled voxels, which have no shell of their own.
     mislabelled
         Part of the volume that the body gives to another grain, by sampling.
     mislabelled_error
@@ -60,6 +82,7 @@ class Fidelity:
 
     grain_boundary_um: Percentiles
     shell_um: Percentiles
+    shell_facets: ShellFacets | None
     mislabelled: float
     mislabelled_error: float
     volume_um3: float
@@ -77,6 +100,7 @@ def fidelity(mesh: VolumeMesh, body: Body, volumes: NDArray[np.float64]) -> Fide
     return Fidelity(
         grain_boundary_um=Percentiles.of(_distances(mesh, body, triangles[inner], pairs[inner])),
         shell_um=Percentiles.of(_distances(mesh, body, triangles[~inner], pairs[~inner])),
+        shell_facets=_shell_facets(mesh.points, triangles[~inner], body.field),
         mislabelled=part,
         mislabelled_error=float(np.sqrt(part * (1 - part) / SAMPLES)),
         volume_um3=float(mesh.volumes.sum()),
@@ -107,6 +131,30 @@ def _fill_distances(points, rows, reach, field, out):  # type: ignore[no-untyped
         for i in range(3):
             place[i] = points[rows[k, 2], i]
         out[k] = interface_distance(place, materials, reach, field)
+
+
+def _shell_facets(
+    points: NDArray[np.float64], triangles: NDArray[np.int64], field: MaterialField
+) -> ShellFacets | None:
+    """Directions of the triangles of the outer surface against u - grad X(u) / X(u)."""
+    if field.voxels.size > 0:
+        return None
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    centroids = (a + b + c) / 3
+    radii, gradients = np.empty(len(triangles)), np.empty((len(triangles), 3))
+    gradients_at(centroids, field.shell, field.degree, radii, gradients)
+    units = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
+    outward = radii[:, None] * units - gradients
+    normals = np.cross(b - a, c - a)
+    along = np.einsum("ij,ij->i", normals, outward)
+    across = np.linalg.norm(np.cross(normals, outward), axis=1)
+    angles = np.degrees(np.arctan2(across, along))
+    return ShellFacets(
+        n_facets=len(triangles),
+        worst_deg=float(angles.max(initial=0.0)),
+        n_beyond_45_deg=int((angles > 45).sum()),
+        n_inward=int((angles > 90).sum()),
+    )
 
 
 def _mislabelled(mesh: VolumeMesh, body: Body) -> float:

@@ -33,14 +33,11 @@ def mesh(
     json_output: Json = False,
 ) -> None:
     """Mesh segmented grains of your own: any volume of labels, 0 outside."""
-    from ...generator.errors import ExportError
-    from ...generator.requirements import require
     from ..certificate.certificate import certificate_lines
     from ..labels.comparison import comparison_lines
     from ..labels.mesh_labels import mesh_labels
-    from ..mesh.msh_file import read_facts
+    from ..mesh.msh_sections import read_facts
 
-    require("mesh", "gmsh", purpose="MSH files", error=ExportError)
     require_free([out], overwrite)
     started = time.process_time()
     with progress_bar("mesh") as show:

@@ -146,17 +146,37 @@ def info(
     tell(rows, json_output=False)
 
 
-def validate(folder: Annotated[Path, Parameter(help="Folder of a particle.")], /) -> int:
+def validate(
+    path: Annotated[Path, Parameter(help="Folder of a particle; with --gmsh also a mesh.msh.")],
+    /,
+    *,
+    gmsh: Annotated[
+        bool, Parameter(negative="", help="Let gmsh open and measure the mesh, and compare.")
+    ] = False,
+) -> int:
     """Check metadata, hashes and recipe of a particle; exit code 1 if something is wrong."""
     from ..products.validation import problems, unlisted
 
-    found = problems(folder)
+    found = [] if gmsh and path.is_file() else problems(path)
     for problem in found:
         print(problem, file=sys.stderr)
-    for path in () if found else unlisted(folder):
-        print(f"{path}: not listed, left alone")
-    print(f"{folder}: {'sound' if not found else f'problems: {len(found)}'}")
+    for other in () if found or path.is_file() else unlisted(path):
+        print(f"{other}: not listed, left alone")
+    if gmsh:
+        found += _gmsh_problems(path)
+    print(f"{path}: {'sound' if not found else f'problems: {len(found)}'}")
     return 1 if found else 0
+
+
+def _gmsh_problems(path: Path) -> list[str]:
+    from ..products.validation import checked_with_gmsh
+
+    check = checked_with_gmsh(path)
+    for line in check.lines():
+        print(line)
+    for problem in check.problems:
+        print(f"mesh: {problem}", file=sys.stderr)
+    return check.problems
 
 
 def _solver_names(text: str) -> list[str]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError
 from ...generator.machine import available_memory
 from ...generator.progress import Progress
+from ..certificate.certificate import moved_places
 from ..mesh import msh_file
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.mesher import mesh_of
@@ -89,7 +90,7 @@ def mesh_volume(
     moved = _moved_grains(mesh.facts["moved_pieces"], grain_of)
     found = compared(volume, mesh, repair, moved)
     given = _label_facts(volume, body, grain_of, found)
-    certificate = _with_losses(_shifted(mesh.facts["certificate"], sound.centre_um), found)
+    certificate = _with_losses(moved_places(mesh.facts["certificate"], sound.centre_um), found)
     facts = {
         **mesh.facts, "n_grains": volume.n_grains,
         "certificate": certificate, "label_volume": given,
@@ -210,16 +211,6 @@ def _digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _shifted(certificate: dict[str, Any], shift: NDArray[np.float64]) -> dict[str, Any]:
-    """Certificate with the places of the worst elements moved."""
-    shape = certificate["shape"]
-    worst = [
-        {**element, "centroid_um": [_digits(c) for c in element["centroid_um"] + shift]}
-        for element in shape["worst"]
-    ]
-    return {**certificate, "shape": {**shape, "worst": worst}}
-
-
 def _refusal(certificate: dict[str, Any]) -> str:
     worst = certificate["shape"]["worst"][0]
     return (
@@ -274,7 +265,7 @@ def mesh_labels(
     Returns
     -------
     Path
-        ``out``; `msh_file.read_facts` has the facts with the certificate.
+        ``out``; `msh_sections.read_facts` has the facts with the certificate.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError, suggestion
 from ...generator.requirements import require
 from ..files.atomic import replacing
-from . import msh_file, vtkhdf_file
+from . import msh2_file, msh_file, vtkhdf_file
 from .any_mesh import AnyMesh, parents_of, wedges_of
 from .tetrahedra import grouped
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 OURS: Mapping[str, Callable[[AnyMesh, Path], Path]] = {
     ".msh": msh_file.write,
     ".vtkhdf": vtkhdf_file.write,
+}
+MSH_VERSIONS: Mapping[str, Callable[[AnyMesh, Path], Path]] = {
+    "4.1": msh_file.write,
+    "2.2": msh2_file.write,
 }
 # Formats of meshio in which no grain id is lost, and what writes each into one file.
 MESHIO: Mapping[str, Mapping[str, Any]] = {
@@ -90,11 +94,14 @@ class Convertible:
         grid.field_data["length_unit"] = ["um"]
         return grid
 
-    def save(self: AnyMesh, path: str | Path, *, overwrite: bool = False) -> Path:
+    def save(
+        self: AnyMesh, path: str | Path, *, overwrite: bool = False, msh_version: str = "4.1"
+    ) -> Path:
         """Write the mesh in the format of the suffix, in um, whole or not at all.
 
         ``.msh`` (gmsh, with a physical group for each grain and the boundaries) and ``.vtkhdf``
-        are as the products have them. ``.vtu``, ``.xdmf`` and ``.inp`` hold what
+        are as the products have them; ``msh_version="2.2"`` is for programs that read no
+        newer ``.msh``. ``.vtu``, ``.xdmf`` and ``.inp`` hold what
         `to_meshio` has; ``.inp`` (Abaqus) has an element set ``grain_00001`` for each grain.
 
         In ``.vtu`` files meshio turns wedges to the order of VTK up to 9.3: programs that do not
@@ -103,14 +110,17 @@ class Convertible:
         Raises
         ------
         ExportError
-            If the suffix is another one, a file is in the way, a package is missing, or the
-            file cannot be written.
+            If the suffix or the version is another one, a file is in the way, a package is
+            missing, or the file cannot be written.
         """
         path = Path(path)
         _require_suffix(path)
+        _require_version(path, msh_version)
         if path.exists() and not overwrite:
             msg = f"{path} exists; choose another name, or overwrite=True to replace it"
             raise ExportError(msg)
+        if path.suffix == ".msh":
+            return MSH_VERSIONS[msh_version](self, path)
         write = OURS.get(path.suffix, _write_by_meshio)
         return write(self, path)
 
@@ -150,6 +160,15 @@ def _require_suffix(path: Path) -> None:
             f"{path} ends in {path.suffix!r}; {suggestion(path.suffix, known)}. Other formats of "
             "meshio lose the grains; meshio.write(path, mesh.to_meshio()) writes what they hold"
         )
+        raise ExportError(msg)
+
+
+def _require_version(path: Path, msh_version: str) -> None:
+    if msh_version not in MSH_VERSIONS:
+        msg = f"msh_version is {msh_version!r}, expected one of {list(MSH_VERSIONS)}"
+        raise ExportError(msg)
+    if msh_version != "4.1" and path.suffix != ".msh":
+        msg = f"{path} has no version {msh_version} of MSH; give it the suffix .msh"
         raise ExportError(msg)
 
 

@@ -31,8 +31,7 @@ NONE = -1  # fills up rows of materials
 MAX_MATERIALS = 8  # that are told apart at one vertex
 GAUSS_NEWTON_STEPS = 8
 LONGEST_STEP = 0.5  # of the reach, per step
-CONVERGED = 1e-7  # of the reach
-CONVERGED_VOXELS = 1e-3  # the same: voxels say less of where a boundary is
+CONVERGED = 1e-3  # of the reach
 DAMPING = 1e-6  # two boundaries may be nearly tangent
 WIDTH = 4  # voxels along each axis that a cubic B-spline reaches over
 SEEN = 0.02  # an indicator below this says too little of where its material is
@@ -108,7 +107,6 @@ def nearest_on_interface(point, materials, reach, field, out):  # type: ignore[n
     normal, right, window = np.empty((3, 3)), np.empty(3), _no_window()
     for i in range(3):
         out[i] = point[i]
-    converged = CONVERGED if field.voxels.size == 0 else CONVERGED_VOXELS
     for _ in range(GAUSS_NEWTON_STEPS):
         rank = _normal_equations(
             out, materials, reach, field, gradient, reference, normal, right, window
@@ -122,7 +120,7 @@ def nearest_on_interface(point, materials, reach, field, out):  # type: ignore[n
         factor = min(1.0, LONGEST_STEP * reach / size) if size > 0.0 else 0.0
         for i in range(3):
             out[i] += factor * step[i]
-        if size < converged * reach:
+        if size < CONVERGED * reach:
             break
     for i in range(3):
         step[i] = out[i] - point[i]

@@ -1,226 +1,248 @@
-"""gmsh's MSH 4.1 files, written by gmsh itself; `reading` reads them.
+"""gmsh's MSH 4.1 in binary, written without gmsh; `msh_sections` reads it.
 
-gmsh is imported in here only, when it is needed.
+Every element is in exactly one physical group: the tetrahedra of grain g in the group
+``grain_0000g`` of dimension 3 and tag g; the triangles in ``outer``, tag N + 1, or
+``grain_boundary``, tag N + 2, of dimension 2, N the number of grains of the particle. A split
+mesh has no group ``grain_boundary`` but, unless its wedges were left out, the group
+``cohesive`` of dimension 3 and tag N + 3: its wedges as prisms of no volume, the lower grain
+id first. The grains of a prism are those of the tetrahedra at its nodes.
+
+Under these groups the volume entities are the grains, and each pair of materials has a
+surface entity of its own, unless there are more than `MAX_PAIR_ENTITIES` pairs: then there
+are two. Triangles are facets of tetrahedra; their normals point out of the grain with the
+higher id. Coordinates are um. A section ``$Comments`` says so, and how the mesh was made, in
+JSON.
+
+Which surfaces bound a volume stands in a second section ``$Entities``, after the elements:
+gmsh adds it to the first, while meshio up to 5.3 takes the lists of the first for sets of
+elements, and cannot convert the file; PETSc reads no further than the elements.
 """
 
 from __future__ import annotations
 
 import json
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
-from ...generator.requirements import require
 from ..files.atomic import replacing
 from .any_mesh import AnyMesh, wedges_of
 from .tetrahedra import grouped
 
-TRIANGLE, TETRAHEDRON, PRISM = 2, 4, 6  # gmsh's element types
-ELEMENTS = {3: TRIANGLE, 4: TETRAHEDRON, 6: 9, 10: 11}  # by the number of nodes
+HEADER = b"$MeshFormat\n4.1 1 8\n" + struct.pack("<i", 1) + b"\n$EndMeshFormat\n"
+ELEMENTS = {(2, 3): 2, (2, 6): 9, (3, 4): 4, (3, 6): 6, (3, 10): 11}  # by dimension and nodes
 LAST_TWO_SWAPPED = [*range(8), 9, 8]  # gmsh numbers the middles of 23 and 13 the other way round
-COHESIVE = "cohesive"
 COMMENTS = "Comments"  # a section that every reader of MSH files passes over
-MAX_PAIR_ENTITIES = 1000  # gmsh's time to add entities grows like their number times the nodes
-APT_PACKAGES = "libglu1-mesa libxcursor1 libxft2 libxinerama1 libxrender1"
+MAX_PAIR_ENTITIES = 1000  # meshio's time and memory grow like groups times entities
 
 
-def load_gmsh() -> ModuleType:
-    """Return the module gmsh, or say what is missing.
+class Block(NamedTuple):
+    """The elements of an entity.
 
-    Raises
-    ------
-    ExportError
-        If gmsh is not installed, or a shared library that its wheel needs is not.
+    Parameters
+    ----------
+    dimension, tag
+        Of the entity.
+    group
+        Tag of its physical group.
+    numbers : (k,) int
+        Of the elements, from 1.
+    nodes : (k, n) int
+        Rows of points, in the order of gmsh.
+    bounds
+        Tags of the surfaces that bound a volume, negative where their normals point inwards.
     """
-    require("mesh", "gmsh", purpose="MSH files", error=ExportError)
-    try:
-        import gmsh
-    except OSError as error:  # "libGLU.so.1: cannot open shared object file: ..."
-        library = str(error).partition(":")[0]
-        msg = (
-            f"gmsh needs the shared library {library}, not found here ({error}); "
-            f"on Debian and Ubuntu: apt-get install {APT_PACKAGES}"
-        )
-        raise ExportError(msg) from error
-    module: ModuleType = gmsh
-    return module
 
-
-@contextmanager
-def gmsh_model() -> Iterator[ModuleType]:
-    """Give gmsh with an empty model, silent, without its configuration files; finalized after.
-
-    Raises
-    ------
-    ExportError
-        If gmsh is in use in this process already: its state is global.
-    """
-    gmsh = load_gmsh()
-    if gmsh.isInitialized():
-        msg = "gmsh is in use in this process; call gmsh.finalize() first"
-        raise ExportError(msg)
-    gmsh.initialize([], readConfigFiles=False, run=False, interruptible=False)
-    _ignore_closed_pipes()
-    try:
-        gmsh.option.setNumber("General.Terminal", 0)
-        gmsh.model.add("particle")
-        yield gmsh
-    finally:
-        gmsh.finalize()
-
-
-def _ignore_closed_pipes() -> None:
-    """Undo what gmsh does to the process: to write into a closed pipe would end it, silently.
-
-    Python ignores SIGPIPE and raises BrokenPipeError. Only the main thread may set that.
-    """
-    if hasattr(signal, "SIGPIPE") and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGPIPE, signal.getsignal(signal.SIGPIPE) or signal.SIG_IGN)
+    dimension: int
+    tag: int
+    group: int
+    numbers: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+    bounds: tuple[int, ...] = ()
 
 
 def write(mesh: AnyMesh, path: str | Path) -> Path:
     """Write ``mesh`` as binary MSH 4.1; equal meshes give equal bytes.
 
-    Every element is in exactly one physical group: the tetrahedra of grain g in the group
-    ``grain_0000g`` of dimension 3 and tag g; the triangles in ``outer``, tag N + 1, or
-    ``grain_boundary``, tag N + 2, of dimension 2, N the number of grains of the particle.
-    Under these each pair of materials has a surface entity of its own, bounding its
-    volumes, unless there are more than `MAX_PAIR_ENTITIES` pairs: then there are two.
-    Triangles are facets of tetrahedra; their normals point out of the grain with the
-    higher id. Coordinates are um. A section ``$Comments`` says so, and how the mesh was
-    made, in JSON.
-
-    A split mesh has no group ``grain_boundary`` but, unless its wedges were left out, the
-    group ``cohesive`` of dimension 3 and tag N + 3: its wedges as prisms of no volume, the
-    lower grain id first. The grains of a prism are those of the tetrahedra at its nodes.
+    Raises
+    ------
+    ExportError
+        If there is no tetrahedron, a node belongs to none, or the file cannot be written.
     """
-    with replacing(path) as temporary, gmsh_model() as gmsh:
-        _add_mesh(gmsh.model, mesh)
-        gmsh.option.setNumber("Mesh.MshFileVersion", 4.1)
-        gmsh.option.setNumber("Mesh.Binary", 1)
-        gmsh.write(str(temporary))
-        _require_complete(temporary, path)
-    return Path(path)
-
-
-def _require_complete(temporary: Path, path: str | Path) -> None:
-    """Refuse a file that gmsh, which does not tell, could not write to its end."""
-    end = f"$End{COMMENTS}\n".encode()
-    with temporary.open("rb") as file:
-        file.seek(-len(end), 2)
-        whole = file.read() == end
-    if not whole:
-        msg = f"{path} cannot be written to its end; is there space on the disk?"
+    if not len(mesh.tets):
+        msg = "the mesh has no tetrahedron; make it with a smaller size_um"
         raise ExportError(msg)
+    tags, pairs = _surface_tags(mesh.facets[1])
+    blocks = [*_surfaces(mesh, tags), *_volumes(mesh, _bounds(pairs))]
+    return write_blocks(path, mesh.points, blocks, group_names(mesh), comments_of(mesh))
 
 
-def _add_mesh(model: Any, mesh: AnyMesh) -> None:
-    triangles, pairs = mesh.facets
-    surface, surface_pairs = _surfaces(pairs)
-    grains = np.unique(mesh.grain_ids)
-    for tag in range(1, len(surface_pairs) + 1):
-        model.addDiscreteEntity(2, tag)
-    for grain in grains.tolist():
-        bounding = 1 + np.flatnonzero((surface_pairs == grain).any(axis=1))
-        model.addDiscreteEntity(3, grain, bounding.tolist())
-    _add_nodes(model.mesh, mesh, triangles, surface)
-    n_triangles = len(triangles)
-    for tag, rows in grouped(surface):
-        kind = ELEMENTS[triangles.shape[1]]
-        model.mesh.addElementsByType(tag, kind, 1 + rows, 1 + triangles[rows].ravel())
-    tets = mesh.tets if mesh.tets.shape[1] == 4 else mesh.tets[:, LAST_TWO_SWAPPED]
-    for grain, rows in grouped(mesh.grain_ids):
-        kind, tags = ELEMENTS[tets.shape[1]], 1 + n_triangles + rows
-        model.mesh.addElementsByType(grain, kind, tags, 1 + tets[rows].ravel())
-    for grain in grains.tolist():
-        model.addPhysicalGroup(3, [grain], grain, f"grain_{grain:05d}")
-    outer = surface_pairs[:, 0] == 0
-    groups = {"outer": outer, "grain_boundary": ~outer}
-    for k, (name, chosen) in enumerate(groups.items(), start=1):
-        if chosen.any():
-            entities = (1 + np.flatnonzero(chosen)).tolist()
-            model.addPhysicalGroup(2, entities, mesh.n_grains + k, name)
-    wedges, _ = wedges_of(mesh)
-    if len(wedges):
-        _add_wedges(model, wedges, mesh.n_grains + 3, 1 + n_triangles + len(tets))
-    model.setAttribute(COMMENTS, ["coordinates in um", json.dumps(mesh.facts, sort_keys=True)])
+def comments_of(mesh: AnyMesh) -> list[str]:
+    """Lines that say the unit, and in JSON how the mesh was made."""
+    return ["coordinates in um", json.dumps(dict(mesh.facts), sort_keys=True)]
 
 
-def _add_wedges(model: Any, wedges: NDArray[np.int64], tag: int, first: int) -> None:
-    """Add prisms, numbered from ``first``, as an entity and a group of this tag."""
-    model.addDiscreteEntity(3, tag)
-    tags = first + np.arange(len(wedges))
-    model.mesh.addElementsByType(tag, PRISM, tags, 1 + wedges.ravel())
-    model.addPhysicalGroup(3, [tag], tag, COHESIVE)
+def group_names(mesh: AnyMesh) -> dict[tuple[int, int], str]:
+    """Name of each physical group that has an element, by dimension and tag, ascending."""
+    n, low = mesh.n_grains, mesh.facets[1][:, 0]
+    names = {(2, n + 1): "outer"} if (low == 0).any() else {}
+    names |= {(2, n + 2): "grain_boundary"} if (low > 0).any() else {}
+    names |= {(3, g): f"grain_{g:05d}" for g in np.unique(mesh.grain_ids).tolist()}
+    return names | ({(3, n + 3): "cohesive"} if len(wedges_of(mesh)[0]) else {})
 
 
-def _surfaces(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Entity tag of each triangle (k,), from 1, and the pair of each entity (s, 2)."""
+def tets_of_gmsh(tets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Nodes of tetrahedra in the order of gmsh, from ours."""
+    return tets if tets.shape[1] == 4 else tets[:, LAST_TWO_SWAPPED]
+
+
+def _surface_tags(pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[list[int]]]:
+    """Surface entity of each triangle, from 1, and the pair of each entity if it has one."""
     found, index = np.unique(pairs, axis=0, return_inverse=True)
     if len(found) <= MAX_PAIR_ENTITIES:
-        return 1 + index.ravel(), found
-    boundary = pairs[:, 0] > 0
-    kinds = np.array([[0, -1], [-1, -1]], np.int32)[: 1 + boundary.any()]
-    return 1 + boundary.astype(np.int64), kinds
+        return 1 + index.ravel(), found.tolist()
+    return 1 + (pairs[:, 0] > 0).astype(np.int64), []
 
 
-def _add_nodes(
-    model_mesh: Any,
-    mesh: AnyMesh,
-    triangles: NDArray[np.int64],
-    surface: NDArray[np.int64],
-) -> None:
-    """Give each node to the first surface it lies on, or else to its volume."""
-    volume = np.zeros(len(mesh.points), np.int64)
-    volume[mesh.tets] = mesh.grain_ids[:, None]
-    first = np.full(len(mesh.points), np.iinfo(np.int64).max)
-    np.minimum.at(first, triangles, surface[:, None])
-    within = first == np.iinfo(np.int64).max
-    for dimension, owner, chosen in ((2, first, ~within), (3, volume, within)):
-        nodes = np.flatnonzero(chosen)
-        for tag, rows in grouped(owner[nodes]):
-            numbers = nodes[rows]
-            model_mesh.addNodes(dimension, tag, 1 + numbers, mesh.points[numbers].ravel())
+def _bounds(pairs: list[list[int]]) -> dict[int, list[int]]:
+    """Surfaces that bound each grain, those with the normals inwards negative."""
+    bounds: dict[int, list[int]] = {}
+    for tag, (low, high) in enumerate(pairs, start=1):
+        bounds.setdefault(high, []).append(tag)
+        bounds.setdefault(low, []).append(-tag)
+    return bounds
 
 
-def _check_head(path: Path) -> None:
-    expected = b"$MeshFormat\n4.1 1 "
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(expected))
-    except OSError as error:
-        msg = f"{path} cannot be read ({error}); expected a mesh.msh"
-        raise ExportError(msg) from error
-    if head != expected:
-        msg = f"{path} begins with {head!r}, expected {expected!r}: a binary MSH 4.1 file"
-        raise ExportError(msg)
+def _surfaces(mesh: AnyMesh, tags: NDArray[np.int64]) -> Iterator[Block]:
+    triangles, pairs = mesh.facets
+    for tag, rows in grouped(tags):
+        group = mesh.n_grains + (1 if pairs[rows[0], 0] == 0 else 2)
+        yield Block(2, tag, group, 1 + rows, triangles[rows])
 
 
-def read_facts(path: str | Path) -> dict[str, Any]:
-    """How the mesh of a file that `write` made was made; gmsh is not needed.
+def _volumes(mesh: AnyMesh, bounds: Mapping[int, list[int]]) -> Iterator[Block]:
+    """Blocks of tetrahedra and wedges, numbered after the triangles."""
+    tets, (wedges, _), first = tets_of_gmsh(mesh.tets), wedges_of(mesh), 1 + len(mesh.facets[0])
+    for grain, rows in grouped(mesh.grain_ids):
+        yield Block(3, grain, grain, first + rows, tets[rows], tuple(bounds.get(grain, ())))
+    if len(wedges):
+        tag = mesh.n_grains + 3
+        yield Block(3, tag, tag, first + len(tets) + np.arange(len(wedges)), wedges)
+
+
+def write_blocks(
+    path: str | Path,
+    points: NDArray[np.float64],
+    blocks: Sequence[Block],
+    names: Mapping[tuple[int, int], str],
+    comments: Iterable[str],
+) -> Path:
+    """Write entities with their elements; every node goes to the first that has it.
+
+    Parameters
+    ----------
+    points : (n, 3) float
+    blocks
+        In ascending order of dimensions and tags.
+    names
+        Of the physical groups, by dimension and tag.
+    comments
+        Lines of the section ``$Comments``.
 
     Raises
     ------
     ExportError
-        If it is no MSH 4.1 file, or does not say.
+        If a node belongs to no element, or the file cannot be written.
     """
-    path = Path(path)
-    _check_head(path)
-    content = path.read_bytes()
-    _, _, section = content.rpartition(f"${COMMENTS}\n".encode())
-    text, _, _ = section.partition(f"\n$End{COMMENTS}".encode())
-    try:
-        facts: dict[str, Any] = json.loads(text.splitlines()[-1])
-        facts["n_grains"]
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        msg = f"{path} does not say how many grains there are; expected a file of this package"
-        raise ExportError(msg) from error
-    return facts
+    owner = _owners(points, blocks)
+    boxes = list(_boxes(points, blocks))
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(HEADER)
+        _write_text(file, "PhysicalNames", [str(len(names)), *_name_lines(names)])
+        _write_entities(file, blocks, boxes, bounding=False)
+        _write_nodes(file, points, blocks, owner)
+        _write_elements(file, blocks)
+        _write_entities(file, blocks, boxes, bounding=True)
+        _write_text(file, COMMENTS, comments)
+    return Path(path)
+
+
+def _owners(points: NDArray[np.float64], blocks: Sequence[Block]) -> NDArray[np.int64]:
+    """Row of the first block that has each node, (n,)."""
+    owner = np.full(len(points), -1)
+    for row in reversed(range(len(blocks))):
+        owner[blocks[row].nodes] = row
+    if n_free := int((owner < 0).sum()):
+        msg = f"{n_free} nodes belong to no element, expected 0; leave them out of the mesh"
+        raise ExportError(msg)
+    return owner
+
+
+def _name_lines(names: Mapping[tuple[int, int], str]) -> Iterator[str]:
+    return (f'{dimension} {tag} "{name}"' for (dimension, tag), name in names.items())
+
+
+def _write_text(file: IO[bytes], section: str, lines: Iterable[str]) -> None:
+    text = "\n".join(lines)
+    file.write(f"${section}\n{text}\n$End{section}\n".encode())
+
+
+def _boxes(points: NDArray[np.float64], blocks: Sequence[Block]) -> Iterator[list[float]]:
+    """Lowest x, y, z and highest x, y, z of the nodes of each block."""
+    axes = np.ascontiguousarray(points.T)
+    for block in blocks:
+        own = [x[block.nodes] for x in axes]
+        yield [float(x.min()) for x in own] + [float(x.max()) for x in own]
+
+
+def _write_entities(
+    file: IO[bytes], blocks: Sequence[Block], boxes: Sequence[list[float]], *, bounding: bool
+) -> None:
+    """Write all entities with their groups, or those that are bounded with what bounds them."""
+    rows = [row for row, block in enumerate(blocks) if block.bounds or not bounding]
+    if not rows:
+        return
+    counts = np.bincount([blocks[row].dimension for row in rows], minlength=4)
+    file.write(b"$Entities\n" + counts.astype("<u8").tobytes())
+    for row in rows:
+        block = blocks[row]
+        groups, bounds = ((), block.bounds) if bounding else ((block.group,), ())
+        file.write(struct.pack("<i6d", block.tag, *boxes[row]))
+        file.write(_packed(groups) + _packed(bounds))
+    file.write(b"\n$EndEntities\n")
+
+
+def _packed(tags: Sequence[int]) -> bytes:
+    return struct.pack(f"<Q{len(tags)}i", len(tags), *tags)
+
+
+def _write_nodes(
+    file: IO[bytes],
+    points: NDArray[np.float64],
+    blocks: Sequence[Block],
+    owner: NDArray[np.int64],
+) -> None:
+    found = grouped(owner)
+    n = len(points)
+    file.write(b"$Nodes\n" + struct.pack("<4Q", len(found), n, 1, n))
+    for row, nodes in found:
+        block = blocks[row]
+        file.write(struct.pack("<3iQ", block.dimension, block.tag, 0, len(nodes)))
+        file.write((1 + nodes).astype("<u8").tobytes())
+        file.write(points[nodes].astype("<f8", copy=False).tobytes())
+    file.write(b"\n$EndNodes\n")
+
+
+def _write_elements(file: IO[bytes], blocks: Sequence[Block]) -> None:
+    n = sum(len(block.nodes) for block in blocks)
+    file.write(b"$Elements\n" + struct.pack("<4Q", len(blocks), n, 1, n))
+    for block in blocks:
+        kind = ELEMENTS[block.dimension, block.nodes.shape[1]]
+        file.write(struct.pack("<3iQ", block.dimension, block.tag, kind, len(block.nodes)))
+        file.write(np.column_stack([block.numbers, 1 + block.nodes]).astype("<u8").tobytes())
+    file.write(b"\n$EndElements\n")

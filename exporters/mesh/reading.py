@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from ...generator.errors import ExportError
 from ..files.vtkhdf import existing_file
 from .cohesive import SplitMesh
-from .msh_file import PRISM, TETRAHEDRON, gmsh_model, read_facts
+from .msh_file import ELEMENTS
+from .msh_sections import MshContent, read_content
 from .second_order import SecondOrderMesh
 from .volume_mesh import VolumeMesh
 from .vtkhdf_file import CELL_TYPES, KIND
 
-N_NODES = {TETRAHEDRON: 4, PRISM: 6}
+TETRAHEDRON, PRISM = ELEMENTS[3, 4], ELEMENTS[3, 6]
 
 
 def read_msh(path: str | Path) -> VolumeMesh | SplitMesh:
@@ -26,53 +27,35 @@ def read_msh(path: str | Path) -> VolumeMesh | SplitMesh:
     Raises
     ------
     ExportError
-        If it cannot be read, or holds a mesh of second order.
+        If it cannot be read, is damaged, or holds a mesh of second order.
     """
-    points, tets, grain_ids, wedges, facts = _arrays(Path(path))
-    if not len(tets):
+    content = read_content(path)
+    n_grains = content.facts["n_grains"]
+    if TETRAHEDRON not in content.elements:
         msg = f"{path} has no four-node tetrahedra, expected a mesh of first order"
         raise ExportError(msg)
-    if "interfaces" not in facts:
-        return VolumeMesh(points, tets, grain_ids, facts["n_grains"], facts)
+    tets = content.elements[TETRAHEDRON].nodes
+    grain_ids = content.elements[TETRAHEDRON].groups.astype(np.int32)
+    if not 1 <= grain_ids.min() <= grain_ids.max() <= n_grains:
+        low, high = grain_ids.min(), grain_ids.max()
+        msg = f"{path} has tetrahedra of the groups {low} to {high}, expected 1 to {n_grains}"
+        raise ExportError(msg)
+    if "interfaces" not in content.facts:
+        return VolumeMesh(content.points, tets, grain_ids, n_grains, content.facts)
+    return _split_mesh(content, tets, grain_ids)
+
+
+def _split_mesh(
+    content: MshContent, tets: NDArray[np.int64], grain_ids: NDArray[np.int32]
+) -> SplitMesh:
+    points, facts, n_grains = content.points, content.facts, content.facts["n_grains"]
+    wedges = content.elements[PRISM].nodes if PRISM in content.elements else np.empty((0, 6), int)
     _, first, place = np.unique(points, axis=0, return_index=True, return_inverse=True)
     owner = np.zeros(len(points), np.int32)
     owner[tets] = grain_ids[:, None]
     pairs = owner[wedges[:, [0, 3]]]
     parent = first[place.ravel()]  # copies lie at the same place, the first has the lowest number
-    return SplitMesh(points, tets, grain_ids, facts["n_grains"], wedges, pairs, parent, facts)
-
-
-def _arrays(
-    path: Path,
-) -> tuple[
-    NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], dict[str, Any]
-]:
-    """Points, tetrahedra, grain ids, wedges and facts."""
-    facts = read_facts(path)
-    with gmsh_model() as gmsh:
-        try:
-            gmsh.merge(str(path))
-        except Exception as error:  # gmsh raises nothing more specific
-            msg = f"{path} cannot be read by gmsh: {error}"
-            raise ExportError(msg) from error
-        tags, coordinates, _ = gmsh.model.mesh.getNodes()
-        points = np.empty((len(tags), 3))
-        points[tags.astype(np.int64) - 1] = coordinates.reshape(-1, 3)
-        tets, owners = _elements(gmsh.model, TETRAHEDRON)
-        wedges, _ = _elements(gmsh.model, PRISM)
-    return points, tets, owners, wedges, facts
-
-
-def _elements(model: Any, kind: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Nodes of all elements of a kind in the order of their numbers, and their volumes."""
-    rows, nodes, owners = [], [], []
-    for _, volume in model.getEntities(3):
-        elements, corners = model.mesh.getElementsByType(kind, volume)
-        rows.append(elements.astype(np.int64))
-        nodes.append(corners.astype(np.int64).reshape(-1, N_NODES[kind]) - 1)
-        owners.append(np.full(len(elements), volume, np.int32))
-    order = np.argsort(np.concatenate(rows))
-    return np.concatenate(nodes)[order], np.concatenate(owners)[order]
+    return SplitMesh(points, tets, grain_ids, n_grains, wedges, pairs, parent, facts)
 
 
 def read_vtkhdf(path: str | Path) -> VolumeMesh | SecondOrderMesh | SplitMesh:

@@ -26,20 +26,39 @@ def signed_volumes(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDAr
     return volumes
 
 
-def dihedral_angles(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True)
+def dihedral_angles(points, tets):  # type: ignore[no-untyped-def]
     """Angles between the faces of each tetrahedron (m, 6), degrees; 0 if a face has no area."""
-    corners = points[tets]
-    normals = np.empty((len(tets), 4, 3))
-    flat = np.zeros(len(tets), bool)
-    for k, (i, j, m) in enumerate(FACES):
-        normal = np.cross(corners[:, j] - corners[:, i], corners[:, m] - corners[:, i])
-        length = np.linalg.norm(normal, axis=1)
-        flat |= length == 0
-        normals[:, k] = normal / np.where(length > 0, length, 1.0)[:, None]
-    cosine = -np.einsum("eij,eij->ei", normals[:, EDGES[:, 0]], normals[:, EDGES[:, 1]])
-    angles: NDArray[np.float64] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    angles[flat] = 0.0
+    angles = np.zeros((tets.shape[0], 6))
+    normals = np.empty((4, 3))
+    for t in range(tets.shape[0]):
+        flat = False
+        for k in range(4):
+            flat |= not _unit_normal(points, tets, t, k, normals[k])
+        if flat:
+            continue
+        for e in range(6):
+            a, b = normals[EDGES[e, 0]], normals[EDGES[e, 1]]
+            cosine = -(a[0] * b[0] + a[1] * b[1] + a[2] * b[2])
+            angles[t, e] = math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
     return angles
+
+
+@njit(cache=True, nogil=True)
+def _unit_normal(points, tets, t, k, out):  # type: ignore[no-untyped-def]
+    """Write the outward normal of face k of a tetrahedron; False if it has no area."""
+    a, b, c = tets[t, FACES[k, 0]], tets[t, FACES[k, 1]], tets[t, FACES[k, 2]]
+    square = 0.0
+    for i in range(3):
+        p, q = i - 2, i - 1
+        out[i] = (points[b, p] - points[a, p]) * (points[c, q] - points[a, q])
+        out[i] -= (points[b, q] - points[a, q]) * (points[c, p] - points[a, p])
+        square += out[i] * out[i]
+    if square == 0.0:
+        return False
+    for i in range(3):
+        out[i] /= math.sqrt(square)
+    return True
 
 
 def inverse_condition(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -142,19 +161,20 @@ def face_neighbours(tets, n_points):  # type: ignore[no-untyped-def]
     for v in range(n_points):
         first[v + 1] += first[v]
     stored = np.empty(first[n_points], np.int64)  # 4 t + k of the faces seen with lowest vertex v
+    others = np.empty((first[n_points], 2), tets.dtype)  # and their other vertices, ascending
     count = np.zeros(n_points, np.int64)
     neighbours = np.full((tets.shape[0], 4), -1)
     for t in range(tets.shape[0]):
         for k in range(4):
             a, b, c = _sorted_face(tets, t, k)
             for q in range(first[a], first[a] + count[a]):
-                s, j = stored[q] // 4, stored[q] % 4
-                _, b2, c2 = _sorted_face(tets, s, j)
-                if b2 == b and c2 == c:
+                if others[q, 0] == b and others[q, 1] == c:
+                    s, j = stored[q] // 4, stored[q] % 4
                     free = neighbours[s, j] == -1 and neighbours[t, k] == -1
                     neighbours[s, j] = t if free else -2
                     neighbours[t, k] = s if free else -2
             stored[first[a] + count[a]] = 4 * t + k
+            others[first[a] + count[a], 0], others[first[a] + count[a], 1] = b, c
             count[a] += 1
     return neighbours
 

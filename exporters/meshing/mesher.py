@@ -1,10 +1,10 @@
 """From a body to a certified mesh of conforming tetrahedra.
 
-1. A body-centred lattice, refined where grains are thin (`lattice`, `mesh_sizes`).
-2. Cut along the exact grain boundaries (`lattice_cut`).
+1. A body-centred lattice, refined where grains are thin (`lattice`, `sizes`).
+2. Cut along the exact grain boundaries (`cut`).
 3. Grains made whole (`grain_pieces`), the surface a manifold (`outer_manifold`).
-4. Elements made good, vertices put onto the boundaries (`mesh_optimiser`).
-5. Everything checked (`mesh_certificate`). If the check fails the grains with poor elements
+4. Elements made good, vertices put onto the boundaries (`optimiser`).
+5. Everything checked (`certificate`). If the check fails the grains with poor elements
    are meshed again with shorter edges; if that does not do either, the poor elements
    change their grain where the topology allows it; then the mesh is refused.
 
@@ -27,15 +27,16 @@ from ..mesh.body import Body, ParticleBody
 from ..mesh.tetrahedra import compacted, dihedral_angles, inverse_condition
 from ..mesh.volume_mesh import VolumeMesh
 from .cut import cut
+from .detail import FINE, detail_for, detail_of, n_sizeable
 from .grain_pieces import Moved, whole_grains
 from .lattice import body_centred_lattice, refined
-from .optimiser import PHASES, RESCUE, Phase, optimised
+from .optimiser import COARSE_PHASES, PHASES, RESCUE, Phase, optimised
+from .order import along_curve
 from .outer_manifold import manifold_outside
-from .sizes import MeshSizes
+from .sizes import LEAN, MeshSizes
 
 Judge = Callable[[VolumeMesh, Body, NDArray[np.float64], NDArray[np.float64]], Certificate]
 
-DEFAULT_SIZE_UM = 0.15
 SHORTEST = 0.1  # edges are not cut below this part of the boundary size
 SMALLEST_GRAIN = 0.1  # of the cube of twice the floor: less goes to a neighbour
 SMALLEST_PIECE = 0.1  # of the cube of the floor: less goes to a neighbour where pieces are kept
@@ -43,14 +44,19 @@ REACH = 2  # lattice steps beyond a body at which its thin parts are looked for,
 HELD = 0.95  # of the work is done when a mesh is checked
 FINER = 0.6  # factor on the edges of grains whose elements are poor, in a further attempt
 ATTEMPTS: tuple[tuple[Phase, ...], ...] = (PHASES, PHASES, (*PHASES, RESCUE))
+COARSE_ATTEMPTS = (COARSE_PHASES, COARSE_PHASES, (*COARSE_PHASES, RESCUE))
+WITHIN = 0.1  # of the number of tetrahedra that was asked for
+TRIALS = 5  # of the detail that gives so many
 
 
 def volume_mesh(
     particle: Particle,
-    size_um: float = DEFAULT_SIZE_UM,
+    size_um: float | None = None,
     boundary_size_um: float | None = None,
     progress: Progress | None = None,
     *,
+    detail: str | float = FINE,
+    tets: int | None = None,
     force: bool = False,
 ) -> VolumeMesh:
     """Tetrahedra of ``particle`` whose faces follow its grain boundaries and its shell.
@@ -58,12 +64,17 @@ def volume_mesh(
     Parameters
     ----------
     size_um
-        Longest edge inside grains, um.
+        Length of edges inside grains, um: the step of the background lattice. By default
+        `DEFAULT_SIZE_UM`, in coarse meshes as long as the grains allow.
     boundary_size_um
-        Longest edge at grain boundaries and at the shell, um; ``size_um`` by default.
+        Length of edges at grain boundaries and at the shell, um; ``size_um`` by default.
         Grains too thin for it get shorter edges.
     progress
         Called with a message and the part of the work that is done.
+    detail
+        Edges per radius of the largest ball in a grain: a name in `DETAILS` or a number.
+    tets
+        How many tetrahedra the mesh should have, within a tenth; sets the detail.
     force
         Return the mesh also if it fails its certificate.
 
@@ -71,53 +82,101 @@ def volume_mesh(
     -------
     VolumeMesh
         Every grain in it is one connected piece. Its ``facts`` hold the ``certificate``
-        (`Certificate.document`); ``moved_pieces``, rows of (from, to, um^3) of fragments and
-        very small grains that went to a neighbour; ``n_tets_relabelled_at_the_shell`` to make
-        the outer surface a manifold; ``repairs``, a sentence for each further attempt.
+        (`Certificate.document`); the ``detail``; ``moved_pieces``, rows of (from, to, um^3) of
+        fragments and very small grains that went to a neighbour;
+        ``n_tets_relabelled_at_the_shell`` to make the outer surface a manifold; ``repairs``, a
+        sentence for each further attempt.
 
     Raises
     ------
     ExportError
-        If a size is not a positive number or too large for the particle, the mesh would not
-        fit the memory, or it fails its certificate.
+        If a size is not a positive number or too large for the particle, sizes, detail and
+        number contradict each other, the mesh would not fit the memory, or it fails its
+        certificate.
     """
-    return mesh_of(ParticleBody(particle), size_um, boundary_size_um, progress, force=force)
+    return mesh_of(
+        ParticleBody(particle), size_um, boundary_size_um, progress,
+        detail=detail, tets=tets, force=force,
+    )  # fmt: skip
 
 
 def mesh_of(
     body: Body,
-    size_um: float,
+    size_um: float | None = None,
     boundary_size_um: float | None = None,
     progress: Progress | None = None,
     *,
+    detail: str | float = FINE,
+    tets: int | None = None,
     force: bool = False,
     judge: Judge | None = None,
 ) -> VolumeMesh:
     """Tetrahedra of any body, as ``judge``, else `certify`, certifies them; see `volume_mesh`."""
     report = progress or quiet
-    sizes = MeshSizes(body, size_um, size_um if boundary_size_um is None else boundary_size_um)
+    if tets is None:
+        sizes = MeshSizes.of(body, size_um, boundary_size_um, detail_of(detail))
+        mesh, certificate = _best(body, sizes, report, judge or certify)
+    else:
+        if detail != FINE:
+            msg = f"detail is {detail} and tets is {tets}; give one of them: tets sets the detail"
+            raise ExportError(msg)
+        mesh, certificate = _within_budget(
+            body, size_um, boundary_size_um, tets, report, judge or certify
+        )
+    if certificate.failures and not force:
+        raise ExportError(_refusal(certificate))
+    report("done", 1.0)
+    return replace(mesh, facts={**mesh.facts, "certificate": certificate.document()})
+
+
+def _within_budget(
+    body: Body,
+    size_um: float | None,
+    boundary_size_um: float | None,
+    tets: int,
+    report: Progress,
+    judge: Judge,
+) -> tuple[VolumeMesh, Certificate]:
+    """A mesh of so many tetrahedra, the detail corrected by what the meshes before had."""
+    n_grains = n_sizeable(body.grain_volumes, body.pixel_um)
+    wanted, shown = float(tets), report
+    for _ in range(TRIALS):
+        detail = detail_for(wanted, n_grains)
+        sizes = MeshSizes.of(body, size_um, boundary_size_um, detail)
+        mesh, certificate = _best(body, sizes, shown, judge)
+        if abs(len(mesh.tets) / tets - 1) <= WITHIN:
+            return mesh, certificate
+        wanted *= tets / len(mesh.tets)
+        shown = _held(report)
+    msg = (
+        f"tets is {tets}, but {len(mesh.tets)} are the nearest that were found, at a detail of "
+        f"{detail:.2g}: ask for a number near that, or for other sizes"
+    )
+    raise ExportError(msg)
+
+
+def _best(
+    body: Body, sizes: MeshSizes, report: Progress, judge: Judge
+) -> tuple[VolumeMesh, Certificate]:
+    """The first mesh that is certified, or else the least bad."""
     sizes.check_memory()
     report("finding thin grains", 0.0)
     edges = sizes.grain_sizes()
     volumes = body.grain_volumes
     made: list[tuple[VolumeMesh, Certificate]] = []
     repairs: list[str] = []
-    for phases in ATTEMPTS:
+    for phases in ATTEMPTS if sizes.detail >= LEAN else COARSE_ATTEMPTS:
         if made:
             edges, repair = _finer(edges, *made[-1])
             repairs.append(repair)
         shown = _held(report) if made else report
         mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
-        certificate = (judge or certify)(mesh, body, volumes, volumes + moved.net(body.n_grains))
+        certificate = judge(mesh, body, volumes, volumes + moved.net(body.n_grains))
         made.append((mesh, certificate))
         if not certificate.failures:
             break
     mesh, certificate = min(made, key=lambda pair: _badness(pair[1]))
-    if certificate.failures and not force:
-        raise ExportError(_refusal(certificate))
-    report("done", 1.0)
-    facts = {**mesh.facts, "repairs": repairs, "certificate": certificate.document()}
-    return replace(mesh, facts=facts)
+    return replace(mesh, facts={**mesh.facts, "repairs": repairs}), certificate
 
 
 def _attempt(
@@ -137,7 +196,7 @@ def _attempt(
     )
     labels, moved = whole_grains(points, tets, labels, least, kept)
     labels, n_relabelled = manifold_outside(points, tets, labels)
-    points, tets, labels = _near(points, tets, labels)
+    points, tets, labels = along_curve(*_near(points, tets, labels))
     targets = volumes + moved.net(body.n_grains)
     points, tets, labels = optimised(
         points, tets, labels, body.field, targets, edges, phases,
@@ -154,6 +213,7 @@ def _attempt(
         "n_grains": body.n_grains,
         "size_um": sizes.size_um,
         "boundary_size_um": sizes.boundary_size_um,
+        "detail": sizes.detail,
         "n_tets_relabelled_at_the_shell": n_relabelled + n_last,
         "moved_pieces": moved.rows(),
     }

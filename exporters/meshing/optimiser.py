@@ -1,10 +1,11 @@
 """Make the elements of a cut mesh good, its boundaries true, its grains whole.
 
-Rounds of collapsing, smoothing, swapping and handing over (`mesh_collapse`,
-`mesh_smoothing`, `mesh_swaps`, `mesh_slivers`), in phases: first vertices are brought
-onto the boundaries; then those of poor elements may leave them by a tolerance, and very
-short edges are collapsed whatever meets at their ends; last, the worst few elements get
-more of both, and the very worst more still.
+Rounds of collapsing, smoothing, swapping and handing over (`collapse`, `smoothing`, `swaps`,
+`slivers`), in phases: first vertices are brought onto the boundaries, with few tries, since most
+of these elements will be collapsed; then those of poor elements may leave them by a tolerance,
+and very short edges are collapsed whatever meets at their ends; then the worst get more of both.
+While an element is too flat after that, it gets still more. In the end each vertex goes back to
+its boundaries as far as the elements around it allow.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE
 from ..mesh.material_field import MaterialField
+from ..mesh.tetrahedra import dihedral_angles
 from .collapse import Collapsing, collapse
 from .slivers import hand_over
 from .smoothing import Smoothing, smooth, trial_offsets
 from .swaps import swap
 from .tet_complex import VACANT, TetComplex, complex_of, next_round
 
-POOR = 0.6  # mean ratio below which an element is worked on
-HOPEFUL = 0.35  # and below which its vertices are moved again though nothing has changed
-WORST = 0.3  # and below which they may go far, as hardly any need it
-TOLERANCE = 0.05  # distance from the boundaries, as a part of the size: 0.15 px at 3 px
+POOR = 0.65  # mean ratio below which edges and faces of an element are exchanged
+FAIR = 0.7  # and below which its vertices are moved
+HOPEFUL = 0.53  # and below which they are moved again though nothing has changed
+FLAT_DEG = 11.0  # a smallest dihedral angle that is worked on to the last
+LAST_ROUNDS = 8  # of that, at most
+TOLERANCE = 0.1  # distance from the boundaries, as a part of the size: 0.15 px at 3 px
 SHORT = 0.35  # edges below this part of the size are collapsed
 LONGEST = 1.6  # no edge becomes longer than this part of the size
 MERGING = 0.2  # edges below this part of the size are collapsed in any case
@@ -39,18 +43,20 @@ class Phase:
 
     Parameters
     ----------
-    poor
-        Mean ratio below which an element is worked on.
+    moved
+        Mean ratio below which the vertices of an element are moved.
     floor
         Mean ratio that bringing a vertex onto its boundaries must not undercut.
     relax_below
         Mean ratio below which a vertex may leave its boundaries.
     tolerance
-        By how much, as a part of the size.
+        By how much, as a part of the size there.
     merging
         Edges below this part of the size are collapsed whatever meets at their ends.
     tries
         Places tried for each vertex.
+    hopeful
+        Mean ratio below which vertices are moved again though nothing has changed.
     sliver
         Mean ratio below which an element may be handed over to the grain next to it, and
     sliver_volume
@@ -58,23 +64,37 @@ class Phase:
     """
 
     rounds: int
-    poor: float
+    moved: float
     floor: float
     relax_below: float
     tolerance: float
     merging: float
     tries: int
+    hopeful: float = HOPEFUL
     sliver: float = 0.2
     sliver_volume: float = 0.02
 
 
 PHASES = (
-    Phase(5, POOR, 0.2, 0.0, 0.0, 0.0, 14),  # onto the boundaries
-    Phase(8, POOR, 0.5, 0.5, TOLERANCE, MERGING, 14),  # better elements
-    Phase(3, HOPEFUL, 0.5, HOPEFUL, 2 * TOLERANCE, MERGING, 80),  # the few that are left
-    Phase(6, WORST, 0.5, WORST, 6 * TOLERANCE, MERGING, 250),  # and of those, the worst
+    Phase(3, 0.4, 0.2, 0.0, 0.0, 0.0, 3),  # onto the boundaries
+    Phase(2, POOR, 0.2, 0.0, 0.0, 0.0, 7),
+    Phase(6, FAIR, 0.5, 0.5, TOLERANCE, MERGING, 10),  # better elements
+    Phase(3, 0.57, 0.5, 0.57, 1.5 * TOLERANCE, MERGING, 30),  # the few that are left
+    Phase(6, HOPEFUL, 0.5, HOPEFUL, 3 * TOLERANCE, MERGING, 120),  # and of those, the worst
 )
-RESCUE = Phase(3, HOPEFUL, 0.5, HOPEFUL, 4 * TOLERANCE, 2 * MERGING, 200, 0.3, 1.0)
+TRUER = 0.48  # mean ratio below which vertices of coarse meshes, which cut corners, are moved
+COARSE_PHASES = (
+    *PHASES[:2],
+    Phase(6, POOR, 0.5, 0.5, TOLERANCE, MERGING, 10, TRUER),
+    Phase(3, TRUER, 0.5, TRUER, 1.5 * TOLERANCE, MERGING, 60, TRUER),
+    Phase(6, TRUER, 0.5, TRUER, 3 * TOLERANCE, MERGING, 120, TRUER),
+)
+LAST = Phase(1, 0.4, 0.5, 0.4, 8 * TOLERANCE, 2 * MERGING, 200)
+BACK = Smoothing(0.0, 0.55**3, 0.0, 0.0, 2.0, 0)  # every vertex, without other places
+BACK_ROUNDS = 2
+RESCUE = Phase(
+    3, HOPEFUL, 0.5, HOPEFUL, 4 * TOLERANCE, 2 * MERGING, 200, sliver=0.3, sliver_volume=1.0
+)
 
 
 def optimised(
@@ -96,35 +116,47 @@ def optimised(
     targets : (n_grains + 1,) float
         Volume that each grain should have; grains may miss it by a margin.
     sizes : (n_grains + 1,) float
-        Length of edges that each grain should have at its boundary; outside, the largest.
+        Length of edges that each grain should have at its boundary.
     """
     c = complex_of(points, tets, labels, targets, sizes)
     offsets = trial_offsets()
     rounds = [phase for phase in phases for _ in range(phase.rounds)]
     for k, phase in enumerate(rounds):
-        _round(c, field, phase, sizes[OUTSIDE], offsets)
+        _round(c, field, phase, offsets)
         progress((k + 1) / len(rounds))
+    for _ in range(LAST_ROUNDS):
+        if _flattest_deg(c) >= FLAT_DEG:
+            break
+        _round(c, field, LAST, offsets)
+    for _ in range(BACK_ROUNDS):
+        next_round(c)
+        smooth(c, field, BACK, offsets)
     alive = c.labels != VACANT
     return c.points, c.tets[alive], c.labels[alive]
+
+
+def _flattest_deg(c: TetComplex) -> float:
+    """Smallest dihedral angle inside the grains, degrees."""
+    angles = dihedral_angles(c.points, c.tets[c.labels > OUTSIDE])
+    return float(angles.min(initial=180.0))
 
 
 def _round(
     c: TetComplex,
     field: MaterialField,
     phase: Phase,
-    size: float,
     offsets: NDArray[np.float64],
 ) -> None:
     smoothing = Smoothing(
-        phase.poor**3,
+        phase.moved**3,
         phase.floor**3,
         phase.relax_below**3,
-        phase.tolerance * size,
-        HOPEFUL**3,
+        phase.tolerance,
+        phase.hopeful**3,
         phase.tries,
     )
     next_round(c)
     collapse(c, Collapsing(SHORT, BAD**3, LONGEST, phase.merging))
     smooth(c, field, smoothing, offsets)
-    swap(c, phase.poor**3)
-    hand_over(c, phase.sliver**3, phase.sliver_volume * size**3)
+    swap(c, min(phase.moved, POOR) ** 3)
+    hand_over(c, phase.sliver**3, phase.sliver_volume)

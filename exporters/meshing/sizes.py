@@ -17,9 +17,13 @@ from ...generator.errors import ExportError
 from ...generator.machine import available_memory, usable_cores
 from ...generator.particle import OUTSIDE
 from ..mesh.body import Body
+from .detail import DETAILS
 from .lattice import TETS_PER_CELL
 
-EDGES_PER_RADIUS = 1.3  # edge at a boundary of a grain, as a part of its inscribed radius
+DEFAULT_SIZE_UM = 0.15
+ACROSS = 3.0  # edges per mean radius of a body that its grains alone give their edges
+LEAN = 0.6  # detail below which edges are not bisected for every grain that is absent
+OWNED = 10  # but only while the grain has fewer lattice points than this
 FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain is thin
 GRAIN_FACTOR = 9.0  # fitted: tetrahedra are 1 + 9 (size / grain)^2 times those of the lattice
 GRAIN_EDGE = 0.8  # edge that a grain allows at most, as a part of the cube root of its volume
@@ -52,14 +56,36 @@ class MeshSizes:
     boundary_size_um
         Longest edge where grains meet, and at the shell, um; down to half of it at grains
         that are too thin for it.
+    detail
+        Edges per radius of the largest ball that a grain holds; larger grains have longer ones,
+        up to the sizes.
     """
 
     body: Body
     size_um: float
     boundary_size_um: float
+    detail: float = DETAILS["fine"]
+
+    @classmethod
+    def of(
+        cls,
+        body: Body,
+        size_um: float | None,
+        boundary_size_um: float | None,
+        detail: float = DETAILS["fine"],
+    ) -> MeshSizes:
+        """Sizes of which some may be left out.
+
+        Fine meshes are of `DEFAULT_SIZE_UM`, coarser ones as coarse as their grains allow;
+        boundaries are as fine as the inside.
+        """
+        if size_um is None:
+            coarse = detail < DETAILS["fine"]
+            size_um = _mean_radius(body) / ACROSS if coarse else DEFAULT_SIZE_UM
+        return cls(body, size_um, size_um if boundary_size_um is None else boundary_size_um, detail)
 
     def __post_init__(self) -> None:
-        radius = (0.75 * self.body.volume_um3 / math.pi) ** (1 / 3)
+        radius = _mean_radius(self.body)
         limits = {"size_um": radius / 2, "boundary_size_um": self.size_um}
         for name, limit in limits.items():
             value = getattr(self, name)
@@ -84,8 +110,8 @@ class MeshSizes:
     def grain_sizes(self) -> NDArray[np.float64]:
         """Longest edge that each grain should have at its boundary, (n_grains + 1,), um.
 
-        `EDGES_PER_RADIUS` of the radius of the largest ball that a grain holds, on voxels
-        of a pixel, but from `floors_um` to ``boundary_size_um``. Row 0, the outside, has the
+        The radius of the largest ball that a grain holds, on voxels of a pixel, over
+        ``detail``, but from `floors_um` to ``boundary_size_um``. Row 0, the outside, has the
         latter.
         """
         labels = self.body.voxel_labels(self.body.pixel_um)
@@ -99,7 +125,7 @@ class MeshSizes:
         depth = ndimage.distance_transform_edt(~border) + 0.5
         radius = np.zeros(self.body.n_grains + 1)
         np.maximum.at(radius, labels.ravel(), depth.ravel())
-        wanted = EDGES_PER_RADIUS * self.body.pixel_um * radius
+        wanted = self.body.pixel_um * radius / self.detail
         sizes = np.clip(wanted, self.floors_um, self.boundary_size_um)
         sizes[OUTSIDE] = self.boundary_size_um
         return sizes
@@ -113,7 +139,8 @@ class MeshSizes:
 
         * the size of a grain at one of eleven samples in it, unless all samples and its
           vertices lie in the same grain;
-        * the floor of a grain that holds a sample but owns no vertex
+        * the floor of a grain and one sample lies in it, which owns no vertex; below a detail
+          of `LEAN`, only if the grain owns fewer than `OWNED` of all
         * the size of a thin grain that is nearby.
 
         Parameters
@@ -126,15 +153,17 @@ class MeshSizes:
         coarse = np.zeros(len(tets), bool)
         lengths = longest_edges(points, tets)
         candidates = np.flatnonzero(lengths > ROUNDING * self.floors_um.min())
-        used, corners = np.unique(tets[candidates], return_inverse=True)
-        at_corner = self.body.grain_at(points[used])[corners.reshape(-1, 4)]
+        owners = self.body.grain_at(points)
+        owned = np.bincount(owners, minlength=len(sizes))
+        scarce = owned < (OWNED if self.detail < LEAN else np.inf)
+        at_corner = owners[tets[candidates]]
         for start in range(0, len(candidates), BLOCK):
             block = slice(start, start + BLOCK)
             chosen = tets[candidates[block]]
             samples = np.einsum("sk,mkd->msd", SAMPLES, points[chosen])
             inside = self.body.grain_at(samples)
             absent = (inside[:, :N_INNER, None] != at_corner[block][:, None, :]).all(axis=2)
-            absent &= inside[:, :N_INNER] != OUTSIDE
+            absent &= (inside[:, :N_INNER] != OUTSIDE) & scarce[inside[:, :N_INNER]]
             length = lengths[candidates[block]]
             absent &= length[:, None] > ROUNDING * self.floors_um[inside[:, :N_INNER]]
             mixed = (inside != inside[:, :1]).any(axis=1)
@@ -186,6 +215,11 @@ class MeshSizes:
                 "longer edges"
             )
             raise ExportError(msg)
+
+
+def _mean_radius(body: Body) -> float:
+    """Radius of the ball of the same volume, um."""
+    return (0.75 * body.volume_um3 / math.pi) ** (1 / 3)
 
 
 def at_a_time(meshes: Sequence[MeshSizes], threads: int | None = None) -> int:

@@ -27,7 +27,10 @@ from .tet_complex import (
 
 @njit(cache=True, nogil=True)
 def hand_over(c, threshold, largest):  # type: ignore[no-untyped-def]
-    """Relabel elements worse than ``threshold`` and below a volume; returns how many."""
+    """Relabel elements worse than ``threshold`` and small; returns how many.
+
+    ``largest`` is a volume as a part of the size cubed.
+    """
     points, tets, labels = c.points, c.tets, c.labels
     volumes, materials = c.volumes, c.materials
     changed, this_round = c.changed, c.round[0]
@@ -39,7 +42,7 @@ def hand_over(c, threshold, largest):  # type: ignore[no-untyped-def]
         if labels[t] == VACANT or tet_quality(points, tets, labels, t) >= threshold:
             continue
         volume = tet_volume(points, tets, t)
-        if volume > largest or not _labels_across(c, t, across):
+        if volume > largest * c.sizes[labels[t]] ** 3 or not _labels_across(c, t, across):
             continue
         label = labels[t]
         other = _receiver(c, t, label, across, ring, rows)

@@ -1,6 +1,7 @@
 """Move the vertices of a labelled mesh: onto the boundaries, and to better elements.
 
-A vertex where several materials meet stays within a tolerance of where they meet. Every
+A vertex where several materials meet stays within a tolerance of where they meet. A place is
+brought there only if the elements are better already without that, which is cheap to see. Every
 move is a hill climb: the worst element around the vertex must not get worse, or not below
 a floor while vertices are brought onto their boundaries.
 """
@@ -14,8 +15,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...generator.particle import OUTSIDE
 from ..mesh.material_field import NONE, n_materials, nearest_on_interface
-from .tet_complex import MAX_AFFECTED, admitted, book, mark_changed, star_quality, tet_volume
+from ..mesh.tetrahedra import FACES
+from .tet_complex import (
+    MAX_AFFECTED,
+    OUTSIDE_WEIGHT,
+    admitted,
+    book,
+    local_index,
+    mark_changed,
+    star_quality,
+    tet_volume,
+)
 
 N_OFFSETS = 251
 FIRST_RADIUS = 0.3  # of the mean edge at the vertex: spread of the first places tried
@@ -32,7 +44,7 @@ class Smoothing(NamedTuple):
     threshold: float  # vertices whose worst element is better than this are left alone
     floor: float  # quality that a projection must not undercut
     relax_below: float  # quality below which a vertex may leave its boundaries
-    tolerance: float  # by how much, a length
+    tolerance: float  # by how much, as a part of the size there
     hopeful: float  # below this quality other places are tried although nothing has changed
     tries: int  # places tried for each vertex
 
@@ -54,7 +66,7 @@ def smooth(c, field, settings, offsets):  # type: ignore[no-untyped-def]
     n_members, materials, fixed = c.n_members, c.materials, c.fixed
     changed, this_round = c.changed, c.round[0]
     changes, affected = np.empty(MAX_AFFECTED), np.empty(MAX_AFFECTED, np.int64)
-    work = np.empty((4, 3))
+    work, star = np.empty((4, 3)), np.empty((c.members.shape[1], 9))
     n_better = 0
     for v in range(n_members.size):
         if n_members[v] == 0 or fixed[v]:
@@ -68,7 +80,7 @@ def smooth(c, field, settings, offsets):  # type: ignore[no-untyped-def]
         if settings.floor < 1.0 and n_materials(materials[v]) > 1:
             now = _onto_interface(c, field, v, reach, before, settings, work, changes, affected)
         if now < settings.threshold:
-            now = _climb(c, field, v, reach, now, settings, offsets, work, changes, affected)
+            now = _climb(c, field, v, reach, now, settings, offsets, work, star, changes, affected)
         if now != before:
             mark_changed(c, v)
         n_better += int(now > before)
@@ -121,7 +133,7 @@ def _onto_interface(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _climb(  # type: ignore[no-untyped-def]
-    c, field, v, reach, before, settings, offsets, work, changes, affected
+    c, field, v, reach, before, settings, offsets, work, star, changes, affected
 ):
     """Try places around the vertex; keep the best; returns the quality there."""
     points, materials, this_round = c.points, c.materials[v], c.round[0]
@@ -129,6 +141,8 @@ def _climb(  # type: ignore[no-untyped-def]
     for i in range(3):
         start[i] = points[v, i]
         best[i] = start[i]
+    n = c.n_members[v]
+    _gather(c, v, star)
     now, radius = before, FIRST_RADIUS * reach
     bound = n_materials(materials)
     for k in range(settings.tries):
@@ -142,25 +156,81 @@ def _climb(  # type: ignore[no-untyped-def]
             relaxed = now < settings.relax_below and (k % 2 == 1 or bound > 3)
             if bound > 3 and not relaxed:
                 continue
+            x, y, z = candidate[0] - start[0], candidate[1] - start[1], candidate[2] - start[2]
+            if _moved_quality(star, n, x, y, z, GAIN * now) < GAIN * now:
+                radius *= SHRINKING
+                continue
             tolerance = 0.0
             if relaxed:
-                tolerance = settings.tolerance * (2.0 if now < WORST else 1.0)
+                tolerance = settings.tolerance * c.size_at[v] * (2.0 if now < WORST else 1.0)
             nearest_on_interface(candidate, materials, reach, field, place)
             _within(place, tolerance, candidate)
         if _distance(candidate, start) > FARTHEST * reach:
             continue
         for i in range(3):
             points[v, i] = candidate[i]
-        quality = star_quality(c, v, GAIN * now)
+            candidate[i] -= start[i]
+        quality = _moved_quality(star, n, candidate[0], candidate[1], candidate[2], GAIN * now)
         if quality > GAIN * now and (bound == 1 or _volumes_allow(c, v, best, changes, affected)):
             now = quality
             for i in range(3):
-                best[i] = candidate[i]
+                best[i] = points[v, i]
         else:
             radius *= SHRINKING
             for i in range(3):
                 points[v, i] = best[i]
     return now
+
+
+@njit(cache=True, nogil=True)
+def _gather(c, v, star):  # type: ignore[no-untyped-def]
+    r"""Write what the quality of the elements at v depends on to rows of ``star``.
+
+    .. math:: \det = d + n \cdot x, \qquad \sum l^2 = 3 |x|^2 - 2 s \cdot x + e
+
+    for v moved by x; the rows hold n, d, s, e and the weight of the element.
+    """
+    points, tets, labels, members = c.points, c.tets, c.labels, c.members
+    a, b, w = np.empty(3), np.empty(3), np.empty(3)
+    for q in range(c.n_members[v]):
+        t = members[v, q]
+        k = local_index(tets, t, v)
+        ends = (tets[t, FACES[k, 0]], tets[t, FACES[k, 1]], tets[t, FACES[k, 2]])
+        for i in range(3):
+            a[i] = points[ends[0], i] - points[v, i]
+            b[i] = points[ends[1], i] - points[v, i]
+            w[i] = points[ends[2], i] - points[v, i]
+        row = star[q]
+        row[3] = row[7] = 0.0
+        for i in range(3):
+            j, m = (i + 1) % 3, (i + 2) % 3
+            # normal of the opposite face, inwards: that of `FACES` points outwards
+            row[i] = (b[j] - a[j]) * (a[m] - w[m]) - (b[m] - a[m]) * (a[j] - w[j])
+            row[3] -= row[i] * a[i]
+            row[4 + i] = a[i] + b[i] + w[i]
+            row[7] += a[i] ** 2 + b[i] ** 2 + w[i] ** 2
+            row[7] += (a[i] - b[i]) ** 2 + (b[i] - w[i]) ** 2 + (w[i] - a[i]) ** 2
+        row[8] = OUTSIDE_WEIGHT if labels[t] == OUTSIDE else 1.0
+
+
+@njit(cache=True, nogil=True)
+def _moved_quality(star, n, x, y, z, enough):  # type: ignore[no-untyped-def]
+    """`star_quality` of a vertex moved by (x, y, z); the element that decides comes first then."""
+    worst, squared = np.inf, 3.0 * (x * x + y * y + z * z)
+    for q in range(n):
+        det = star[q, 3] + (star[q, 0] * x + star[q, 1] * y + star[q, 2] * z)
+        squares = squared + star[q, 7]
+        squares -= 2.0 * (star[q, 4] * x + star[q, 5] * y + star[q, 6] * z)
+        if det <= 0.0:
+            ratio = det
+        else:
+            ratio = min(1.0, star[q, 8] * 432.0 * det * det / (squares * squares * squares))
+        worst = min(worst, ratio)
+        if worst < enough:
+            for i in range(9):
+                star[0, i], star[q, i] = star[q, i], star[0, i]
+            break
+    return worst
 
 
 @njit(cache=True, nogil=True)

@@ -148,7 +148,7 @@ def ladder(
         each.check_memory()
     work = np.array([each.expected_tets() for each in checked])
     parts = np.zeros(len(sizes))
-    telling, writing, stopping = Lock(), Lock(), Event()
+    telling, stopping = Lock(), Event()
 
     def tell(k: int, message: str, part: float) -> None:
         with telling:
@@ -163,8 +163,7 @@ def ladder(
         start = time.thread_time()
         mesh = volume_mesh(particle, sizes[k], None, partial(tell, k), force=force)
         seconds = time.thread_time() - start
-        with writing:  # gmsh is one for the whole process
-            msh_file.write(mesh, temporary / file_name(sizes[k]))
+        msh_file.write(mesh, temporary / file_name(sizes[k]))
         return replace(_rung(mesh), cpu_s=seconds)
 
     with replacing_folder(folder) as temporary:

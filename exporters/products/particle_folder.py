@@ -33,7 +33,7 @@ from ..files.provenance import sha256
 from ..particles import metadata, recipe
 from .options import SIZES
 from .product import Product, Sources, Written
-from .registry import PRODUCTS, completed, product_named
+from .registry import completed, product_named
 
 if TYPE_CHECKING:
     from ...generator.voxels.labelling import LabelSlab
@@ -492,7 +492,7 @@ def _sweep(folder: Path) -> None:
 def _mesh_of_msh(path: Path) -> Any:
     from ..mesh.reading import read_msh
 
-    return None if PRODUCTS["mesh"].missing else read_msh(path)
+    return read_msh(path)
 
 
 def _mesh_of_vtkhdf(path: Path) -> Any:

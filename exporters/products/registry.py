@@ -88,6 +88,25 @@ class _Surfaces(_Meshed):
         require_surfaces(path)
 
 
+class _Preview(Product):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from . import preview
+
+        made = preview.write(
+            sources.particle, path, progress=sources.progress, label=sources.label, **options
+        )
+        return Written(made)
+
+    def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
+        from . import preview
+
+        needed = preview.plan(particle, options["pitch_um"])
+        return {
+            "voxel_shape_zyx": list(needed.shape),
+            "preview_bytes_estimate": needed.file_bytes,
+        }
+
+
 class _Interfaces(_Meshed):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from ..surfaces.grain_surfaces import grain_surfaces
@@ -97,12 +116,32 @@ class _Interfaces(_Meshed):
         return Written(interfaces.write(interfaces.interfaces(surfaces, sources.particle), path))
 
 
+class _Geo(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..surfaces import gmsh_geo
+
+        return Written(gmsh_geo.write(sources.mesh(options), path))
+
+    def require_replaceable(self, path: Path) -> None:
+        from ..surfaces.gmsh_geo import require_geo
+
+        require_geo(path)
+
+
 class _Msh(_Meshed):
     def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
         from ..mesh import msh_file
 
         mesh = _formed(sources, options)
         return Written(msh_file.write(mesh, path), mesh.facts)
+
+
+class _Msh2(_Meshed):
+    def write(self, sources: Sources, path: Path, options: Mapping[str, Any]) -> Written:
+        from ..mesh import msh2_file
+
+        mesh = _formed(sources, options)
+        return Written(msh2_file.write(mesh, path), mesh.facts)
 
 
 class _VtkhdfMesh(_Meshed):
@@ -216,14 +255,28 @@ PRODUCTS = {
             ("trimesh",),
             "mesh",
         ),
+        _Preview(
+            "preview",
+            "preview.glb",
+            "surfaces of all grains for a first look, from voxels: coarse, not always closed",
+            "Blender, Windows 3D Viewer, web viewers, trimesh",
+            ("pitch_um",),
+            ("trimesh", "vtk"),
+            "preview",
+        ),
         _Msh(
             "mesh",
             "mesh.msh",
             "conforming tetrahedra with a physical group per grain (gmsh MSH 4.1)",
             "gmsh, FEniCSx, scikit-fem, MFEM, meshio",
             FORM,
-            ("gmsh",),
-            "mesh",
+        ),
+        _Msh2(
+            "mesh-msh2",
+            "mesh-2.2.msh",
+            "the same mesh and groups as text, for programs that read no newer MSH than 2.2",
+            "NGSolve, getfem, MFEM, OpenFOAM",
+            FORM,
         ),
         _VtkhdfMesh(
             "mesh-vtkhdf",
@@ -232,14 +285,19 @@ PRODUCTS = {
             "ParaView >= 5.12, pyvista, h5py",
             FORM,
         ),
+        _Geo(
+            "geo",
+            "geo",
+            "the surfaces of all grains for gmsh's own mesher: gmsh -3 geo/grains.geo",
+            "gmsh",
+            SIZES,
+        ),
         _Convergence(
             "convergence",
             "convergence",
             "the mesh at several sizes (--size 0.4,0.2,0.1), with a table of quality and errors",
             "as mesh.msh; any spreadsheet",
             ("sizes_um", "force"),
-            ("gmsh",),
-            "mesh",
         ),
         _Interfaces(
             "interfaces",

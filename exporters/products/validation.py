@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from ...generator.errors import RecipeError
 from ..particles import metadata, recipe
 from .particle_folder import RECIPE, ParticleFolder
 from .registry import PRODUCTS
+
+if TYPE_CHECKING:
+    from ..certificate.gmsh_check import GmshCheck
 
 
 def problems(folder: str | Path) -> list[str]:
@@ -38,6 +42,20 @@ def problems(folder: str | Path) -> list[str]:
         for path in sorted(folder.glob(".*.tmp*"))
     ]
     return lines + _recipe_problems(found)
+
+
+def checked_with_gmsh(path: str | Path) -> GmshCheck:
+    """What gmsh says of a mesh.msh, or of the one in a particle's folder.
+
+    Raises
+    ------
+    ExportError
+        As `check_with_gmsh` does.
+    """
+    from ..certificate.gmsh_check import check_with_gmsh
+
+    path = Path(path)
+    return check_with_gmsh(path / PRODUCTS["mesh"].file if path.is_dir() else path)
 
 
 def unlisted(folder: str | Path) -> list[str]:

@@ -139,14 +139,21 @@ def plan(particle: Particle, pitch_um: float) -> Plan:
 def _file_bytes(particle: Particle, grid: Grid) -> int:
     """Estimate: what gzip spends at grain boundaries and elsewhere, and the table.
 
-    The area of grain boundaries per volume is taken as that of a Poisson-Voronoi
-    tessellation, 2.91 n^(1/3) for n grains per unit volume (Okabe et al., Spatial
-    Tessellations, 2000). Bytes per boundary voxel, voxel and grain were measured with the
-    shipped model card: 32^3 to 512^3 voxels, 50 to 3800 grains, all within a quarter.
+    Bytes per boundary voxel, voxel and grain were measured with the shipped model card: 32^3
+    to 512^3 voxels, 50 to 3800 grains, all within a quarter.
     """
     n = particle.n_grains
-    area = 2.91 * n ** (1 / 3) * particle.shell.volume_um3 ** (2 / 3) / grid.spacing**2
+    area = boundary_area_um2(particle) / grid.spacing**2
     return int(0.8 * area + 0.02 * grid.n_voxels + 105 * n + 25_000)
+
+
+def boundary_area_um2(particle: Particle) -> float:
+    """Estimate of the area of all grain boundaries, um^2: that of a Poisson-Voronoi tessellation.
+
+    It has 2.91 n^(1/3) per volume for n grains per unit volume (Okabe et al., Spatial
+    Tessellations, 2000).
+    """
+    return 2.91 * particle.n_grains ** (1 / 3) * particle.shell.volume_um3 ** (2 / 3)
 
 
 def require_room(needed: Plan, folder: Path) -> None:

@@ -22,10 +22,10 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files.text_rows import write_list, write_rows
 from ..mesh.tetrahedra import grouped
 from .materials import MARK, Material
 from .solver_input import SolverInput
-from .text_rows import write_list, write_rows
 
 # face of the tetrahedron, S1 to S4, that is opposite to each vertex
 FACE_OPPOSITE = np.array([3, 4, 2, 1])

@@ -151,7 +151,7 @@ def _write_orientations(content: SolverInput, path: Path) -> None:
     """Quaternion and matrix Q of each grain, those without a tetrahedron too."""
     import numpy as np
 
-    from .text_rows import write_rows
+    from ..files.text_rows import write_rows
 
     assert content.orientations is not None
     assert content.crystal_axes is not None

@@ -13,9 +13,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files.text_rows import write_rows
 from .materials import MARK
 from .solver_input import SolverInput
-from .text_rows import write_rows
 
 
 def write_nastran(content: SolverInput, path: Path) -> None:

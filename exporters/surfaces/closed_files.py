@@ -3,15 +3,17 @@
 PLY and STL have one file for each surface, in um: a comment says so in PLY, the first 80
 bytes in STL. STL stores every triangle by itself, so that a reader has to merge vertices.
 
-GLB (binary glTF 2.0) is one file with a mesh for each grain, in metres and with the y axis
-up as glTF demands: (x, y, z) um of the particle is (x, z, -y) * 1e-6 there. Each grain has
+GLB (binary glTF 2.0) is one file with a mesh for each grain, with the y axis up as glTF
+demands: (x, y, z) of the particle is (x, z, -y) there. Its numbers are um too, a particle a
+million times as large as it is: viewers take them for metres, and show nothing of 5e-6 m. The
+extras of ``asset`` and of the scene say so (`GLB_SCALE`). Each grain has
 a material of its own; no colour is stored at vertices, so that none can bleed from one
 grain into the next, and no normals, so that viewers shade the triangles flat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -28,7 +30,8 @@ SurfaceFormat = Literal["ply", "stl", "glb"]
 ALL_GRAINS = "grains.glb"
 UNIT = "coordinates in um"
 STL_HEAD = 80  # bytes
-TO_GLTF = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]) * 1e-6  # um, z up -> m, y up
+TO_GLTF = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])  # z up -> y up
+GLB_SCALE = {"unit": "um", "metres_per_unit": 1e-6}
 
 
 def require_format(surface_format: str) -> None:
@@ -49,7 +52,7 @@ def write_surfaces(
 ) -> None:
     """Write the shell and the surface of each (grain id, surface) into a folder."""
     if surface_format == "glb":
-        (folder / ALL_GRAINS).write_bytes(_glb(grains))
+        (folder / ALL_GRAINS).write_bytes(glb(grains))
         return
     encoded = _ply if surface_format == "ply" else _stl
     (folder / f"shell.{surface_format}").write_bytes(encoded(shell))
@@ -68,11 +71,15 @@ def _stl(surface: trimesh.Trimesh) -> bytes:
     return UNIT.encode().ljust(STL_HEAD) + data[STL_HEAD:]
 
 
-def _glb(grains: Iterable[tuple[int, trimesh.Trimesh]]) -> bytes:
+def glb(
+    grains: Iterable[tuple[int, trimesh.Trimesh]], facts: Mapping[str, str] | None = None
+) -> bytes:
+    """Surfaces (grain id, surface) as a GLB file; ``facts`` stand beside its scale."""
     import trimesh
 
     visual: Any = trimesh.visual  # untyped
-    scene: Any = trimesh.Scene()
+    extras = {**GLB_SCALE, **(facts or {})}
+    scene: Any = trimesh.Scene(metadata=extras)
     for grain_id, surface in grains:
         name = f"grain_{grain_id:05d}"
         colour = np.append(grain_colours(np.array(grain_id, np.int32)), 1.0)  # linear, as in glTF
@@ -86,4 +93,9 @@ def _glb(grains: Iterable[tuple[int, trimesh.Trimesh]]) -> bytes:
             process=False,
         )
         scene.add_geometry(mesh, node_name=name, geom_name=name)
-    return cast(bytes, scene.export(file_type="glb", include_normals=False))
+
+    def with_extras(document: dict[str, Any]) -> None:
+        document["asset"]["extras"] = extras
+
+    data = scene.export(file_type="glb", include_normals=False, tree_postprocessor=with_extras)
+    return cast(bytes, data)

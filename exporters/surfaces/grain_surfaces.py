@@ -9,11 +9,11 @@ A folder of surfaces holds
 * ``shell.ply``: the outer surface;
 * ``grain_00001.ply``, ...: the closed surface of each grain that the complex resolves,
   normals outwards, binary PLY; or all that as STL, or all grains in one ``grains.glb``
-  (`surface_files`).
+  (`closed_files`).
 
-All coordinates but those in GLB files are um. A grain that touches itself in a vertex or
-along an edge has these vertices more than once; load its PLY without merging vertices
-(``trimesh.load(path, process=False)``) if it has to stay watertight.
+All coordinates are um. A grain that touches itself in a vertex or along an edge has these
+vertices more than once, moved apart by some 0.01 nm (`closed_surface`): it stays watertight
+where a reader merges vertices, as ``trimesh.load`` does, and leaves a gap of that width.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ class GrainSurfaces:
     def to_trimesh(self, grain_id: int | None = None) -> trimesh.Trimesh:
         """Closed surface of one grain, or of the whole particle, normals outwards, um.
 
-        Where it touches itself, vertices are doubled so that every edge has two triangles: it
-        is watertight, and one closed surface for each piece of a grain.
+        Where it touches itself, vertices are doubled and moved apart (`closed_surface`) so that
+        every edge has two triangles: it is watertight, also after vertices are merged, and one
+        closed surface for each piece of a grain.
 
         Raises
         ------

@@ -101,35 +101,52 @@ def pack(source, grains, packed):  # type: ignore[no-untyped-def]
     """Write the rows ``source`` of the grain table to blocks; the last grain fills up."""
     n = source.size
     for block in range((n + LANES - 1) // LANES):
+        own = packed[block * BLOCK : block * BLOCK + BLOCK]
         for t in range(LANES):
-            i = source[min(block * LANES + t, n - 1)]
+            row = grains[source[min(block * LANES + t, n - 1)]]
             for column in range(10):
-                packed[block * BLOCK + column * LANES + t] = grains[i, column]
+                own[column * LANES + t] = row[column]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def cull_packed(packed, source, target, centre, half, grains, squared, slack):  # type: ignore[no-untyped-def]
-    """`gbpd_kernels.cull` of packed grains: the same operations, the same grains."""
+    """`gbpd_kernels.cull` of packed grains: the same operations, the same grains.
+
+    In single precision if ``packed`` is; ``slack`` is then to cover that, and grains may stay that
+    double precision leaves out.
+    """
+    real = packed.dtype.type
     n = source.size
     blocks = (n + LANES - 1) // LANES
-    best, dominator = np.inf, -1
+    best, first = np.inf, 0
     for block in range(blocks):
         own = packed[block * BLOCK : block * BLOCK + BLOCK]
         _scores_and_gradients(
-            own, centre[0], centre[1], centre[2], half[0], half[1], half[2], squared
-        )
-        for t in range(LANES):
-            if own[SCORE + t] < best:
-                best, dominator = own[SCORE + t], block * LANES + t
-    i = source[dominator]
+            own, real(centre[0]), real(centre[1]), real(centre[2]),
+            real(half[0]), real(half[1]), real(half[2]), squared,
+        )  # fmt: skip
+        least = _least_score(own)
+        if least < best:
+            best, first = least, block
+    own = packed[first * BLOCK : first * BLOCK + BLOCK]
+    lane = 0
+    while lane < LANES - 1 and own[SCORE + lane] > best:
+        lane += 1
+    i = source[first * LANES + lane]
+    own[SCORE + lane] = -np.inf  # the dominator stays
     x0, x1 = centre[0] - half[0], centre[0] + half[0]
     y0, y1 = centre[1] - half[1], centre[1] + half[1]
     z0, z1 = centre[2] - half[2], centre[2] + half[2]
-    c000, c100 = score(x0, y0, z0, grains, i, squared), score(x1, y0, z0, grains, i, squared)
-    c010, c110 = score(x0, y1, z0, grains, i, squared), score(x1, y1, z0, grains, i, squared)
-    c001, c101 = score(x0, y0, z1, grains, i, squared), score(x1, y0, z1, grains, i, squared)
-    c011, c111 = score(x0, y1, z1, grains, i, squared), score(x1, y1, z1, grains, i, squared)
-    kept = 0
+    c000 = real(score(x0, y0, z0, grains, i, squared))
+    c100 = real(score(x1, y0, z0, grains, i, squared))
+    c010 = real(score(x0, y1, z0, grains, i, squared))
+    c110 = real(score(x1, y1, z0, grains, i, squared))
+    c001 = real(score(x0, y0, z1, grains, i, squared))
+    c101 = real(score(x1, y0, z1, grains, i, squared))
+    c011 = real(score(x0, y1, z1, grains, i, squared))
+    c111 = real(score(x1, y1, z1, grains, i, squared))
+    most = real(slack)
+    kept = np.uintp(0)  # of an unsigned index the compiler need not ask whether it is negative
     for block in range(blocks):
         own = packed[block * BLOCK : block * BLOCK + BLOCK]
         for t in range(LANES):
@@ -139,13 +156,23 @@ def cull_packed(packed, source, target, centre, half, grains, squared, slack):  
             own[SCORE + t] += min(low - own[GZ + t], high + own[GZ + t])
         for t in range(min(LANES, n - block * LANES)):
             target[kept] = source[block * LANES + t]
-            kept += (block * LANES + t == dominator) or not own[SCORE + t] > slack
-    return kept
+            kept += np.uintp(not own[SCORE + t] > most)
+    return np.int64(kept)
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # else not in vector instructions
+def _least_score(own):  # type: ignore[no-untyped-def]
+    """Least score of a block of grains."""
+    least = own[SCORE]
+    for t in range(1, LANES):
+        least = min(least, own[SCORE + t])
+    return least
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _scores_and_gradients(own, x, y, z, hx, hy, hz, squared):  # type: ignore[no-untyped-def]
     """Write score and scaled gradient at a point of a block of grains into the block."""
+    zero, one, two = own.dtype.type(0.0), own.dtype.type(1.0), own.dtype.type(2.0)
     for t in range(LANES):
         dx, dy, dz = x - own[t], y - own[LANES + t], z - own[2 * LANES + t]
         a, b, d = own[3 * LANES + t], own[4 * LANES + t], own[5 * LANES + t]
@@ -155,10 +182,10 @@ def _scores_and_gradients(own, x, y, z, hx, hy, hz, squared):  # type: ignore[no
         u2 = c * dz
         q = u0 * u0 + (u1 * u1 + u2 * u2)
         if squared:
-            weight = 2.0
+            weight = two
         else:
             q = math.sqrt(q)
-            weight = 1.0 / q if q > 0.0 else 0.0
+            weight = one / q if q > zero else zero
         own[SCORE + t] = q - own[9 * LANES + t]
         own[GX + t] = weight * hx * (a * u0)
         own[GY + t] = weight * hy * (b * u0 + e * u1)

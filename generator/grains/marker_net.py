@@ -108,10 +108,9 @@ class MarkerNet:
 
     def _agreed_output(self, inputs: NDArray[np.float64], factors: Markers) -> NDArray[np.float64]:
         """Output (n, 4) whose rounded product with ``factors`` every device agrees on."""
-        layers = self.layers(inputs)
-        hidden = [layer.max(axis=0) for layer in layers[:-1]]  # of ReLU, never negative
-        output = squashed(layers[-1])
-        doubtful = self.undecided(output, [np.abs(inputs).max(axis=0), *hidden], factors)
+        last, largest = self.evaluated(inputs)
+        output = squashed(last)
+        doubtful = self.undecided(output, largest, factors)
         output[doubtful] = self.decided(inputs[doubtful])
         return output
 
@@ -121,16 +120,18 @@ class MarkerNet:
 
     def outputs(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs (n, 4) of the last layer before the sigmoids."""
-        return self.layers(inputs)[-1]
+        return self.evaluated(inputs)[0]
 
-    def layers(self, inputs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Outputs of each layer, (n, n_out), the last one before the sigmoids."""
-        found, last = [inputs], len(self.weights) - 1
-        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            output = found[-1] @ weight.T
-            output += bias  # in place: new pages of memory would cost as much as the sums
-            found.append(output if k == last else np.maximum(output, 0.0, out=output))
-        return found[1:]
+    def evaluated(
+        self, inputs: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+        """Outputs (n, 4) before the sigmoids, and the largest absolute inputs of each layer."""
+        layer, largest = inputs, [np.abs(inputs).max(axis=0, initial=0.0)]
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            layer = layer @ weight.T
+            largest.append(np.zeros(len(bias)))
+            _activate(layer, bias, largest[-1])
+        return layer @ self.weights[-1].T + self.biases[-1], largest
 
     def as_markers(self, output: NDArray[np.float64]) -> Markers:
         """Markers of network outputs (n, 4)."""
@@ -251,6 +252,21 @@ def _layer_in_order(inputs, weights, bias):  # type: ignore[no-untyped-def]
     return out
 
 
+@njit(cache=True, nogil=True)
+def _activate(layer, bias, largest):  # type: ignore[no-untyped-def]
+    """Add ``bias`` to a layer (n, n_out) and take ReLU, in place; largest values to ``largest``.
+
+    In one pass: several cost a quarter of the time of the matrix products.
+    """
+    for row in range(layer.shape[0]):
+        own = layer[row]
+        for j in range(bias.size):
+            value = own[j] + bias[j]
+            value = 0.0 if value < 0.0 else value
+            own[j] = value
+            largest[j] = value if value > largest[j] else largest[j]
+
+
 def squashed(output: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scaled sigmoids of the outputs (n, 4) of the last layer."""
     with np.errstate(over="ignore"):  # exp overflows to inf, and the sigmoid is 0
@@ -279,11 +295,11 @@ def neighbourhoods(
     rows = np.arange(len(points)) if rows is None else rows
     index = nearest(points.seeds, rows, NEIGHBOURS) if index is None else index
     x, y, z = points.seeds[rows].T[:, :, None]
-    others = points.seeds[index]  # (n, kappa, 3)
+    others = points.seeds.take(index, axis=0)  # (n, kappa, 3); in a quarter of the time of [index]
     displacement = others[..., 0] - x, others[..., 1] - y, others[..., 2] - z
     angles = points.angles[rows, None]
     frame = rotation_rows((x, y, z), np.cos(angles), np.sin(angles))
-    return net_inputs(frame, displacement, points.noise[index], scale, centre)
+    return net_inputs(frame, displacement, points.noise.take(index, axis=0), scale, centre)
 
 
 def net_inputs(

@@ -122,13 +122,15 @@ def _cell_points(
 
     unit_positions = np.concatenate(list(_arrivals(intensity, stream("points", *cell))))
     n = len(unit_positions)
+    origin = np.empty((n, 4), np.int32)
+    origin[:, :3], origin[:, 3] = cell, np.arange(n)
     return MarkedPoints(
         seeds=CELL * (np.array(cell) + unit_positions),
         noise=drawn("noise", 2),
         angles=np.pi * stream("angles", *cell).random(n),
         marks=drawn("markers", 4),
         orientation_marks=drawn("orientations", 3),
-        origin=np.column_stack([np.tile(np.array(cell), (n, 1)), np.arange(n)]).astype(np.int32),
+        origin=origin,
     )
 
 
@@ -142,8 +144,9 @@ def _arrivals(intensity: float, rng: np.random.Generator) -> Iterator[NDArray[np
     while True:
         gaps = rng.standard_exponential(BLOCK) / CELL**3
         positions = rng.random((BLOCK, 3))
-        marks = mark + np.cumsum(gaps)
-        yield positions[marks < intensity]
+        marks = mark + gaps.cumsum()
         mark = float(marks[-1])
         if mark >= intensity:
+            yield positions[marks < intensity]
             return
+        yield positions

@@ -6,7 +6,9 @@ box with one grain left is filled, a box of LEAF^3 voxels is evaluated, one outs
 `block_lists` goes down to blocks, `label_block` from a block to its voxels: blocks can be labelled
 in any order and at the same time.
 
-The eight parts of a box share its packed list (`candidate_kernels.pack`).
+The eight parts of a box share its packed list (`candidate_kernels.pack`), which is in single
+precision: twice as many grains pass at a time. ``slack`` covers that, so that a few grains more
+stay; labels come from scores in double precision.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def block_lists(x, y, z, edge, grains, squared, slack, shell, degree):  # type: 
     blocks = (z.size + edge - 1) // edge * rows * columns
     first, count = np.zeros(blocks, np.int64), np.zeros(blocks, np.int64)
     found, used = np.empty(1024, np.int32), 0
-    packed = np.empty((grains.shape[0] + LANES - 1) // LANES * BLOCK)
+    packed = np.empty((grains.shape[0] + LANES - 1) // LANES * BLOCK, np.float32)
     pool = np.arange(grains.shape[0]).astype(np.int32)  # lists of boxes, each after its parent's
     centre, half = np.empty(3), np.empty(3)
     stack = np.empty((8 * levels + 8, 7), np.int64)  # edge, k, j, i, shell state, begin, end
@@ -101,7 +103,7 @@ def label_block(x, y, z, k, j, i, edge, roots, grains, squared, slack, shell, de
         depth += 1
     pool = np.empty((8 * depth + 1) * roots.size, np.int32)  # lists, each after its parent's
     pool[: roots.size] = roots
-    packed = np.empty((roots.size + LANES - 1) // LANES * BLOCK)
+    packed = np.empty((roots.size + LANES - 1) // LANES * BLOCK, np.float32)
     scratch = (
         np.empty((3, VOXELS)), np.empty((VOXELS, 3)), np.empty(VOXELS), np.empty(VOXELS, np.int32),
         np.empty(VOXELS), np.ones(VOXELS, np.bool_),
@@ -180,11 +182,12 @@ def _label_leaf(  # type: ignore[no-untyped-def]
     if state == MIXED:
         for t in range(VOXELS):
             label[t] = label[t] if inside[t] else -1
-    for kk in range(k, min(k + LEAF, nz)):
-        for jj in range(j, min(j + LEAF, ny)):
-            t = ((kk - k) * LEAF + (jj - j)) * LEAF
-            for ii in range(i, min(i + LEAF, nx)):
-                out[kk, jj, ii] = label[t + ii - i] + 1
+    for dk in range(min(LEAF, nz - k)):
+        for dj in range(min(LEAF, ny - j)):
+            line = out[k + dk, j + dj, i : i + LEAF]
+            own = label[(dk * LEAF + dj) * LEAF :]
+            for di in range(line.size):
+                line[di] = own[di] + 1
 
 
 @njit(cache=True, nogil=True)

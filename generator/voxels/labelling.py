@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..shell.shell import Shell
 
 NO_SHELL = np.empty(0)
+SINGLE = 2.0**26  # 128 units in the last place of single precision over 1000 of double
 SLAB = 64  # layers of voxels that a streamed export labels at a time
 
 
@@ -92,7 +94,7 @@ def label_axes(
     x, y, z = _as_compiled(x, y, z)
     result = np.empty((len(z), len(y), len(x)), np.int32) if out is None else out
     table, degree = (NO_SHELL, 0) if shell is None else (shell.table, shell.max_degree)
-    slack = tessellation.slack(extent(tessellation, (x, y, z)))
+    slack = single_slack(tessellation, (x, y, z))
     edge = block_edge(result.shape)
 
     more = (tessellation.table, tessellation.squared, slack, table, degree)
@@ -131,6 +133,18 @@ def extent(tessellation: Tessellation, axes: tuple[NDArray[np.float64], ...]) ->
     low = np.minimum([a[0] for a in axes], tessellation.seeds.min(axis=0))
     high = np.maximum([a[-1] for a in axes], tessellation.seeds.max(axis=0))
     return float(np.linalg.norm(high - low))
+
+
+def single_slack(tessellation: Tessellation, axes: tuple[NDArray[np.float64], ...]) -> float:
+    """Bound on what single precision changes in a comparison of grains on a box, generously.
+
+    128 units in its last place of the largest score within the largest coordinates: a rounding of
+    a seed, corner, factor or sum moves a score by at most half a unit, and fewer than a hundred
+    come together. 1e-18 is more than the root of what underflows; where numbers overflow,
+    comparisons fail and grains stay.
+    """
+    largest = max(float(np.abs(a).max()) for a in (tessellation.seeds, *axes))
+    return SINGLE * tessellation.slack(2 * math.sqrt(3) * largest) + 1e-18
 
 
 def block_edge(shape: tuple[int, ...]) -> int:

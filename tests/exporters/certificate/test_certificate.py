@@ -13,18 +13,22 @@ from cathodegrain.exporters.certificate.certificate import certificate_lines, ce
 from cathodegrain.exporters.certificate.conformity import conformity
 from cathodegrain.exporters.certificate.element_shape import element_shape, scaled_jacobian
 from cathodegrain.exporters.certificate.fidelity import Percentiles, fidelity
-from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.certificate.grain_topology import NoSphere
 from cathodegrain.exporters.mesh.body import ParticleBody
+from cathodegrain.exporters.mesh.gmsh_session import gmsh_model
+from cathodegrain.exporters.mesh.reading import TETRAHEDRON
 from cathodegrain.exporters.mesh.tetrahedra import (
     cubed_mean_ratio,
     dihedral_angles,
     inverse_condition,
+    signed_volumes,
 )
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing.mesher import volume_mesh
 from complexes import lattice
 from meshes import ball, kuhn_lattice
 
+PAIRS = list(combinations(range(4), 2))
 HALVES = [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]
 
 
@@ -89,7 +93,7 @@ def planted(mesh, kind):
         ("hole", "^1 surplus outer surfaces, expected 0"),
         ("fragment", "^1 fragments of grains, expected 0"),
         ("flat", r"^smallest SICN -?\d\.\d+, expected >= 0\.1"),
-        ("flat", r"^smallest dihedral angle \d\.\d+, expected >= 5\.0"),
+        ("flat", r"^smallest dihedral angle \d\.\d+, expected >= 8\.0"),
         (
             "missing",
             r"^1 grains have no element \(2: 2\.1 um\^3\); a size of about 1 um keeps",
@@ -136,6 +140,31 @@ def test_a_good_mesh_is_certified(good, body):
         f"certified: {len(good.tets):,} tetrahedra, {len(good.points):,} nodes, 2 of 2 grains"
     )
     assert not any(line.startswith("failure") for line in lines)
+    assert "grains             2 with a volume, 2 in the mesh, 0 lost" in lines
+    assert any(line.startswith("shell facets       up to ") for line in lines)
+
+
+def test_the_further_numbers_stand_in_the_lines(good, body):
+    """And a certificate of version 0.2, which has none of them, is shown all the same."""
+    found = certificate(good, body)
+    shape, topology = found.shape, found.topology
+    text = "\n".join(lines_of(found))
+    assert f"edges              {1e3 * shape.shortest_edge_um:.1f} to " in text
+    assert f"smallest altitude {1e3 * shape.flattest.altitude_um:.1f} nm, in grain" in text
+    assert f"necks              {topology.n_necks} triangles" in text
+    assert f"contacts           {topology.n_touching_nodes} nodes" in text
+    assert "no spheres" not in text
+    rings = tuple(NoSphere(g, 1, 1) for g in range(1, 12))
+    ringed = replace(found, topology=replace(topology, n_no_spheres=11, no_spheres=rings))
+    expected = "no spheres         surfaces of grains 1, 2, 3, 4, 5, 6, 7, 8 and 3 more"
+    assert expected in lines_of(ringed)
+    old = found.document()
+    del old["topology"], old["n_with_volume"], old["fidelity"]["shell_facets"]
+    for key in ("shortest_edge_um", "longest_edge_um", "flattest"):
+        del old["shape"][key]
+    lines = list(certificate_lines(old))
+    assert lines == [line for line in lines_of(found) if line in lines]
+    assert len(lines) == len(lines_of(found)) - 5
 
 
 def test_the_document_is_json_and_comes_back(good, body):
@@ -152,6 +181,8 @@ def test_small_grains_may_be_lost_and_are_named(good, body):
     mesh = VolumeMesh(good.points, good.tets, good.grain_ids, 3)
     found = certificate(mesh, body, volumes=volumes, targets=volumes)
     assert (found.failures, found.n_present, found.n_grains) == ([], 2, 3)
+    assert found.n_with_volume == 3
+    assert "grains             3 with a volume, 2 in the mesh, 1 lost" in lines_of(found)
     assert [(g.grain_id, g.volume_um3) for g in found.lost] == [(3, volumes[3])]
     assert any(line.startswith("lost grains        3: 0.0011 um^3") for line in lines_of(found))
     volumes[3] = 11 * body.pixel_um**3
@@ -208,11 +239,11 @@ def test_the_inverse_condition_is_that_of_the_matrix():
 
 def test_gmsh_finds_the_same_quality():
     points, tets = lattice((3, 3, 3), np.random.default_rng(2), 0.6)
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.model.addDiscreteEntity(3, 1)
         gmsh.model.mesh.addNodes(3, 1, np.arange(1, len(points) + 1), points.ravel())
         tags = np.arange(1, len(tets) + 1)
-        gmsh.model.mesh.addElementsByType(1, msh_file.TETRAHEDRON, tags, 1 + tets.ravel())
+        gmsh.model.mesh.addElementsByType(1, TETRAHEDRON, tags, 1 + tets.ravel())
         quality = np.array(gmsh.model.mesh.getElementQualities(tags, "minSICN"))
     np.testing.assert_allclose(inverse_condition(points, tets), quality, atol=1e-9)
 
@@ -237,6 +268,33 @@ def test_the_worst_elements_are_where_they_are_said_to_be(good):
     first = good.points[good.tets[sicn.argmin()]].mean(axis=0)
     np.testing.assert_allclose(shape.worst[0].centroid_um, first, atol=1e-6)
     assert (shape.sicn.least, shape.sicn.low) == (sicn.min(), np.percentile(sicn, 5))
+
+
+def test_edges_and_altitudes_are_those_of_the_tetrahedra():
+    points, tets = random_tets()
+    shape = element_shape(points, tets, np.arange(1, 301))
+    corners = points[tets]
+    edges = [np.linalg.norm(corners[:, i] - corners[:, j], axis=1) for i, j in PAIRS]
+    assert shape.shortest_edge_um == pytest.approx(np.min(edges), rel=1e-12)
+    assert shape.longest_edge_um == pytest.approx(np.max(edges), rel=1e-12)
+    areas = []
+    for k in range(4):
+        a, b, c = np.delete(corners, k, axis=1).transpose(1, 0, 2)
+        areas.append(np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2)
+    altitudes = 3 * np.abs(signed_volumes(points, tets)) / np.max(areas, axis=0)
+    flattest = int(altitudes.argmin())
+    assert shape.flattest.altitude_um == pytest.approx(altitudes[flattest], rel=1e-9)
+    assert shape.flattest.grain_id == flattest + 1
+    centroid = corners[flattest].mean(axis=0)
+    np.testing.assert_allclose(shape.flattest.centroid_um, centroid, atol=1e-6)
+
+
+def test_an_element_without_volume_has_no_altitude():
+    points = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [0, 1, 0], [0, 0, 1]])
+    tets = np.array([[0, 1, 4, 5], [0, 1, 2, 3]])
+    shape = element_shape(points, tets, np.array([1, 2]))
+    assert (shape.flattest.altitude_um, shape.flattest.grain_id) == (0.0, 2)
+    assert shape.dihedral_deg.least == 0.0
 
 
 def moved_boundary(mesh, shift):
@@ -271,6 +329,53 @@ def test_distances_from_the_shell_are_heights(good, body):
     height = np.abs(np.linalg.norm(mesh.points[np.unique(mesh.outer)], axis=1) - 1)
     assert found.p50 == pytest.approx(np.median(height), rel=1e-6)
     assert found.largest == pytest.approx(height.max(), rel=1e-6)
+
+
+def onto(mesh, shell, n_grains):
+    """Mesh of the unit ball stretched along its rays so that the shell is its surface."""
+    length = np.linalg.norm(mesh.points, axis=1, keepdims=True)
+    units = mesh.points / np.where(length > 0, length, 1.0)
+    units[length[:, 0] == 0] = [1.0, 0, 0]
+    points = units * length * shell.radius(units)[:, None]
+    return VolumeMesh(points, mesh.tets, mesh.grain_ids, n_grains)
+
+
+def test_facets_lean_off_the_shell_by_the_angle_to_its_normal(good, tiny_particle):
+    """The normal by central differences of the depth under the shell."""
+    mesh = onto(good, tiny_particle.shell, tiny_particle.n_grains)
+    points = mesh.points + 0.02 * np.random.default_rng(3).standard_normal(mesh.points.shape)
+    mesh = replace(mesh, points=points)
+    body = ParticleBody(tiny_particle)
+    found = fidelity(mesh, body, body.grain_volumes).shell_facets
+    a, b, c = (mesh.points[mesh.outer[:, k]] for k in range(3))
+    centroids = (a + b + c) / 3
+    units = centroids / np.linalg.norm(centroids, axis=1)[:, None]
+    places = units * tiny_particle.shell.radius(units)[:, None]
+    depth = tiny_particle.shell.depth
+    steps = 1e-5 * np.eye(3)
+    outward = -np.stack([depth(places + step) - depth(places - step) for step in steps], axis=1)
+    normals = np.cross(b - a, c - a)
+    along = np.einsum("ij,ij->i", normals, outward)
+    cosine = along / np.linalg.norm(normals, axis=1) / np.linalg.norm(outward, axis=1)
+    angles = np.degrees(np.arccos(cosine))
+    assert found.n_facets == len(mesh.outer)
+    assert found.worst_deg == pytest.approx(angles.max(), abs=1e-3)
+    assert found.n_beyond_45_deg == (angles > 45).sum() > 0
+
+
+def test_a_fold_of_the_shell_has_facets_that_face_inwards(good, body):
+    assert fidelity(good, body, body.grain_volumes).shell_facets.n_inward == 0
+    node = good.outer[0, 0]
+    around = good.outer[(good.outer == node).any(axis=1)]
+    far = good.points[np.setdiff1d(around, node)[0]]
+    points = good.points.copy()
+    points[node] += 2 * (far - points[node])  # across the edge of a triangle beside it
+    points[node] /= np.linalg.norm(points[node])
+    mesh = VolumeMesh(points, good.tets, good.grain_ids, 2)
+    found = fidelity(mesh, body, body.grain_volumes).shell_facets
+    assert found.n_inward >= 1
+    assert found.worst_deg > 90
+    assert found.n_beyond_45_deg >= found.n_inward
 
 
 def test_the_mislabelled_part_of_a_shifted_boundary_is_a_slice(good, body, card):

@@ -416,7 +416,7 @@ def test_for_names_solvers(ran):
 
 @line("mesh labels/halves.npy --out halves.msh --pitch 0.1 --size 0.3 --boundary-size 0.25 --json")
 def test_labels_are_meshed_in_the_sizes_asked_for(ran):
-    from cathodegrain.exporters.mesh.msh_file import read_facts
+    from cathodegrain.exporters.mesh.msh_sections import read_facts
 
     facts = read_facts(Path("halves.msh"))
     assert (facts["size_um"], facts["boundary_size_um"]) == (0.3, 0.25)
@@ -445,6 +445,14 @@ def test_info_says_what_a_particle_is(ran):
 @line("validate particles/p000000")
 def test_a_whole_particle_is_sound(ran):
     assert ran.out == "particles/p000000: sound\n"
+
+
+@line("validate meshed/p000000 --gmsh", "validate meshed/p000000/mesh.msh --gmsh")
+def test_gmsh_measures_a_mesh_in_its_folder_or_by_itself(ran):
+    for one, name in zip(ran, ("p000000", "p000000/mesh.msh"), strict=True):
+        lines = one.out.splitlines()
+        assert [text.split()[0] for text in lines[:4]] == ["gmsh", "minSICN", "gamma", "volume"]
+        assert lines[4:] == [f"meshed/{name}: sound"]
 
 
 @line("formats --json", "parameters --model nmc811-radial --json")

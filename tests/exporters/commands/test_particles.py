@@ -376,9 +376,8 @@ def test_too_little_memory_is_said(folder, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "package", "extra"),
     [
-        (["generate", "--export", "voxels,mesh", "--out"], "gmsh", "mesh"),
+        (["generate", "--export", "voxels,surfaces", "--out"], "trimesh", "mesh"),
         (["regenerate", "FOLDER", "--export", "report", "--out"], "matplotlib", "view"),
-        (["mesh", "no-such-file.tif", "--out"], "gmsh", "mesh"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value,
 )
@@ -396,7 +395,7 @@ def test_a_missing_package_is_said_before_anything_is_read_or_written(
 def test_a_missing_package_of_a_product_is_said_and_nothing_changes(folder, capsys, monkeypatch):
     before = contents(folder)
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
-    for command in (["export", folder, "--to", "voxels-vti,mesh"], ["report", folder]):
+    for command in (["export", folder, "--to", "voxels-vti,surfaces"], ["report", folder]):
         code, _, err = run(capsys, *command)
         assert code == 2
         assert requirements.install_command("mesh" if "mesh" in err else "view") in err

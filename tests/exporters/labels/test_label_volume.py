@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from cathodegrain.exporters.certificate.certificate import certificate_lines
 from cathodegrain.exporters.labels.files import read_labels
 from cathodegrain.exporters.labels.label_volume import MAX_ID, LabelVolume
 from cathodegrain.exporters.labels.mesh_labels import mesh_labels, mesh_volume
@@ -168,14 +169,24 @@ def test_a_mesh_lies_where_its_voxels_are(halves):
     labels = np.where(x < 0, 3, 7) * ball_labels(44, 20)
     away = mesh_volume(LabelVolume(labels, PITCH, (10.0, 20.0, 30.0)))
     np.testing.assert_allclose(away.points, halves.points + np.array([11.1, 21.1, 31.1]), atol=1e-9)
-    worst = away.facts["certificate"]["shape"]["worst"][0]["centroid_um"]
-    assert np.linalg.norm(np.array(worst) - [11.1, 21.1, 31.1]) < 1.01
+    shape = away.facts["certificate"]["shape"]
+    for place in (shape["worst"][0]["centroid_um"], shape["flattest"]["centroid_um"]):
+        assert np.linalg.norm(np.array(place) - [11.1, 21.1, 31.1]) < 1.01
+
+
+def test_voxels_have_no_shell_that_facets_could_lean_off(halves):
+    assert halves.facts["certificate"]["fidelity"]["shell_facets"] is None
+    assert not any(
+        "shell facets" in line for line in certificate_lines(halves.facts["certificate"])
+    )
 
 
 def test_a_ring_keeps_its_hole():
     x, y, z = (c[10:30] for c in centres(40))
     mesh = mesh_volume(centred_volume((np.hypot(np.hypot(x, y) - 12, z) < 5).astype(int)))
     assert_certified(mesh)
+    ring = {"grain_id": 1, "n_surfaces": 1, "genus": 1}
+    assert mesh.facts["certificate"]["topology"]["no_spheres"] == [ring]
     n_nodes, n_triangles = len(np.unique(mesh.outer)), len(mesh.outer)
     assert n_nodes - n_triangles // 2 == 0  # Euler characteristic of a torus
     assert mesh.volumes.sum() == pytest.approx(2 * np.pi**2 * 12 * 5**2 * PITCH**3, rel=0.06)

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import spsolve
 
 from cathodegrain.exporters.mesh import msh_file
 from cathodegrain.exporters.mesh.cohesive import SplitMesh, split
+from cathodegrain.exporters.mesh.gmsh_session import gmsh_model
 from cathodegrain.exporters.mesh.pieces import connected_pieces
 from cathodegrain.exporters.mesh.reading import read_msh
 from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
@@ -332,7 +333,7 @@ def physical_groups(gmsh):
 
 
 def test_gmsh_counts_every_element_in_one_group(split_file, particle_mesh):
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.merge(str(split_file))
         groups = physical_groups(gmsh)
         kinds, elements, _ = gmsh.model.mesh.getElements()
@@ -368,7 +369,7 @@ def test_a_thick_wedge_has_a_positive_volume_in_gmsh(tmp_path):
     points = parts.points.copy()
     points[np.unique(parts.wedges[:, 3:])] += [0, 0, 0.1]
     path = msh_file.write(replace(parts, points=points), tmp_path / "mesh.msh")
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.merge(str(path))
         wedges = gmsh.model.mesh.getElementsByType(6)[0]
         volumes = gmsh.model.mesh.getElementQualities(wedges, "volume")
@@ -396,7 +397,7 @@ def test_many_pairs_do_not_make_an_empty_group(tmp_path, monkeypatch):
     monkeypatch.setattr(msh_file, "MAX_PAIR_ENTITIES", 3)
     parts = split(kuhn_lattice((2, 2, 2), 1 + np.arange(8).reshape(2, 2, 2)))
     path = msh_file.write(parts, tmp_path / "mesh.msh")
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.merge(str(path))
         assert [tag for _, tag in gmsh.model.getEntities(2)] == [1]
         assert len(gmsh.model.mesh.getElementsByType(2)[0]) == 48

@@ -173,6 +173,39 @@ def test_vtkhdf_and_msh_files_are_those_of_the_products(meshes, kind, tmp_path):
         np.testing.assert_array_equal(read.grain_ids, mesh.grain_ids)
 
 
+@pytest.mark.parametrize("kind", ["bonded", "second order", "cohesive", "discontinuous"])
+def test_msh_2_has_the_nodes_elements_and_groups_of_msh_4(meshes, kind, tmp_path):
+    """As meshio reads both."""
+    mesh = meshes[kind]
+    new = meshio.read(mesh.save(tmp_path / "new.msh"))
+    path = mesh.save(tmp_path / "old.msh", msh_version="2.2")
+    assert path.read_text("ascii").startswith("$MeshFormat\n2.2 0 8\n")
+    old = meshio.read(path)
+    assert {name: tag.tolist() for name, tag in old.field_data.items()} == {
+        name: tag.tolist() for name, tag in new.field_data.items()
+    }
+    np.testing.assert_array_equal(old.points, mesh.points)
+    assert elements_of(old) == elements_of(new)
+
+
+def elements_of(read):
+    """Kind, places of the nodes and physical group of every element."""
+    return {
+        (block.type, read.points[nodes].tobytes(), int(tag))
+        for block, tags in zip(read.cells, read.cell_data["gmsh:physical"], strict=True)
+        for nodes, tag in zip(block.data, tags, strict=True)
+    }
+
+
+def test_a_version_of_msh_that_there_is_not_is_refused(tmp_path):
+    mesh = kuhn_lattice((1, 1, 1))
+    with pytest.raises(ExportError, match=r"msh_version is '3', expected one of \['4.1', '2.2'\]"):
+        mesh.save(tmp_path / "mesh.msh", msh_version="3")
+    with pytest.raises(ExportError, match=r"has no version 2.2 of MSH; give it the suffix \.msh"):
+        mesh.save(tmp_path / "mesh.vtu", msh_version="2.2")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", ["bonded", "discontinuous", "second order"])
 def test_an_inp_file_has_a_set_for_each_grain(meshes, kind, tmp_path):
     mesh = meshes[kind]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.mesh.gmsh_session import gmsh_model
 from cathodegrain.exporters.mesh.second_order import (
     LEAST_JACOBIAN,
     jacobian_coefficients,
@@ -140,7 +141,7 @@ def test_no_tetrahedron_of_a_particle_is_turned_over(tiny):
 
 def test_gmsh_reads_ten_node_tetrahedra_of_the_same_volume(tiny, tmp_path):
     path = msh_file.write(tiny, tmp_path / "mesh.msh")
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.merge(str(path))
         kinds, tags, _ = gmsh.model.mesh.getElements(3)
         assert set(kinds) == {11}

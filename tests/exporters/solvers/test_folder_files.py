@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cathodegrain.exporters.mesh import msh_file
+from cathodegrain.exporters.mesh.gmsh_session import gmsh_model
 from cathodegrain.exporters.mesh.second_order import second_order
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.solvers.exodus import read_exodus
@@ -174,7 +175,7 @@ def test_a_file_that_is_not_exodus_is_refused(tmp_path):
 def test_gmsh_reads_msh_2_with_a_group_for_each_grain(order, profile, write, meshes):
     mesh = meshes[order]
     n = mesh.n_grains
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.merge(str(write(profile, order, "mesh.msh")))
         model = gmsh.model
         groups = {t: model.getPhysicalName(d, t) for d, t in model.getPhysicalGroups()}
@@ -185,7 +186,7 @@ def test_gmsh_reads_msh_2_with_a_group_for_each_grain(order, profile, write, mes
         }
         tags, coordinates, _ = model.mesh.getNodes()
         np.testing.assert_array_equal(coordinates.reshape(-1, 3)[np.argsort(tags)], mesh.points)
-        kind = msh_file.ELEMENTS[mesh.tets.shape[1]]
+        kind = msh_file.ELEMENTS[3, mesh.tets.shape[1]]
         for grain in grains:
             _, nodes = model.mesh.getElementsByType(kind, grain)
             rows = nodes.astype(int).reshape(-1, mesh.tets.shape[1]) - 1
@@ -194,7 +195,7 @@ def test_gmsh_reads_msh_2_with_a_group_for_each_grain(order, profile, write, mes
             np.testing.assert_array_equal(rows, mesh.tets[mesh.grain_ids == grain])
         elements = model.mesh.getElementsByType(kind)[0]
         assert min(model.mesh.getElementQualities(elements, "minDetJac")) > 0
-        kind = msh_file.ELEMENTS[3 * order]
+        kind = msh_file.ELEMENTS[2, 3 * order]
         for tag, triangles in zip((n + 1, n + 2), surfaces(mesh), strict=True):
             _, nodes = model.mesh.getElementsByType(kind, tag)
             found = nodes.astype(int).reshape(-1, 3 * order) - 1
@@ -221,13 +222,13 @@ def test_meshio_reads_xdmf(order, write, meshes):
 @pytest.mark.parametrize("order", ORDERS)
 def test_gmsh_reads_nastran_with_a_property_for_each_grain(order, write, meshes):
     mesh = meshes[order]
-    with msh_file.gmsh_model() as gmsh:
+    with gmsh_model() as gmsh:
         gmsh.merge(str(write("comsol", order, "mesh.bdf")))
         model = gmsh.model
         tags, coordinates, _ = model.mesh.getNodes()
         points = coordinates.reshape(-1, 3)[np.argsort(tags)]
         np.testing.assert_allclose(points, mesh.points, rtol=1e-9, atol=1e-15)
-        kind = msh_file.ELEMENTS[mesh.tets.shape[1]]
+        kind = msh_file.ELEMENTS[3, mesh.tets.shape[1]]
         found = {}
         for _, entity in model.getEntities(3):
             elements, _ = model.mesh.getElementsByType(kind, entity)
@@ -236,7 +237,7 @@ def test_gmsh_reads_nastran_with_a_property_for_each_grain(order, write, meshes)
         assert found == {g: counts[g] for g in np.unique(mesh.grain_ids).tolist()}
         n = mesh.n_grains
         for tag, triangles in zip((n + 1, n + 2), surfaces(mesh), strict=True):
-            _, nodes = model.mesh.getElementsByType(msh_file.ELEMENTS[3 * order], tag)
+            _, nodes = model.mesh.getElementsByType(msh_file.ELEMENTS[2, 3 * order], tag)
             rows = nodes.astype(int).reshape(-1, 3 * order) - 1
             np.testing.assert_array_equal(rows[:, :3], triangles[:, :3])
 

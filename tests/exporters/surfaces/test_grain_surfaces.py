@@ -1,19 +1,21 @@
 import json
 import math
+from functools import cache
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.exporters.products import surfaces as products_surfaces
 from cathodegrain.exporters.surfaces import grain_surfaces
-from cathodegrain.exporters.surfaces.closed_surface import separated
+from cathodegrain.exporters.surfaces.closed_surface import reach, separated
 from cathodegrain.exporters.surfaces.grain_surfaces import GrainSurfaces
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.pictures.colours import grain_colours
-from meshes import ball, edge_counts
+from meshes import ball, edge_counts, umbrellas
 
 trimesh = pytest.importorskip("trimesh")
 
@@ -31,21 +33,41 @@ def surfaces(mesh):
     return grain_surfaces.grain_surfaces(mesh)
 
 
+def swept_um3(surface):
+    """Largest volume that moving every vertex by three reaches could add or take."""
+    return 3 * reach(surface.vertices) * surface.area
+
+
 def assert_closed(surfaces, mesh):
     """Every grain watertight, outwards, of the volume of its tetrahedra; and the sum."""
-    total = 0.0
+    total = swept = 0.0
     for grain_id in surfaces.grain_ids.tolist():
         surface = surfaces.to_trimesh(grain_id)
+        volume, touches = mesh.grain_volumes[grain_id - 1], touches_itself(surfaces, grain_id)
         assert surface.is_watertight
         assert surface.is_winding_consistent
-        assert surface.volume == pytest.approx(mesh.grain_volumes[grain_id - 1], rel=1e-9)
+        assert surface.volume == pytest.approx(
+            volume, rel=1e-9, abs=swept_um3(surface) if touches else 0.0
+        )
         total += surface.volume
+        swept += swept_um3(surface) if touches else 0.0
     shell = surfaces.to_trimesh()
     assert shell.is_watertight
     assert shell.is_winding_consistent
     assert len(shell.split(only_watertight=False)) == 1
     assert shell.euler_number == 2
-    assert total == pytest.approx(shell.volume, rel=1e-9)
+    assert total == pytest.approx(shell.volume, rel=1e-9, abs=swept)
+
+
+def grain_triangles(surfaces, grain_id):
+    return surfaces.triangles[(surfaces.pairs == grain_id).any(axis=1)]
+
+
+def touches_itself(surfaces, grain_id):
+    """Whether the surface of a grain has a vertex of several umbrellas, or a crowded edge."""
+    triangles = grain_triangles(surfaces, grain_id)
+    crowded = max(edge_counts(triangles).values()) > 2
+    return crowded or max(umbrellas(triangles).values()) > 1
 
 
 def test_every_grain_is_watertight_and_their_volumes_fill_the_shell(surfaces, mesh):
@@ -71,7 +93,9 @@ def test_the_signed_volumes_add_up_to_that_of_the_shell(surfaces):
     total = math.fsum(signed_volume(np.array(s.vertices), np.array(s.faces)) for s in grains)
     shell = surfaces.to_trimesh()
     whole = signed_volume(np.array(shell.vertices), np.array(shell.faces))
-    assert total == pytest.approx(whole, rel=1e-12)
+    moved = [g for g in surfaces.grain_ids.tolist() if touches_itself(surfaces, g)]
+    swept = sum(swept_um3(surfaces.to_trimesh(g)) for g in moved)
+    assert total == pytest.approx(whole, rel=1e-12, abs=swept)
 
 
 def test_neighbouring_grains_share_their_patch(card):
@@ -136,12 +160,13 @@ def test_solids_that_touch_themselves_are_watertight(cells, copies, midpoints):
     surface = surfaces.to_trimesh(1)
     assert surface.is_watertight
     assert surface.is_winding_consistent
-    assert surface.volume == pytest.approx(len(cells))
+    assert surface.volume == pytest.approx(len(cells), abs=swept_um3(surface))
     assert len(surface.faces) == len(surfaces.triangles) + 4 * midpoints
     assert len(surface.vertices) == len(surfaces.points) + copies + 2 * midpoints
-    places = {tuple(x) for x in surfaces.points.tolist()}
-    places |= {tuple(surfaces.points[list(edge)].mean(axis=0)) for edge in crowded}
-    assert {tuple(x) for x in surface.vertices.tolist()} <= places
+    places = [*surfaces.points, *(surfaces.points[list(edge)].mean(axis=0) for edge in crowded)]
+    away = np.linalg.norm(surface.vertices[:, None] - np.array(places), axis=2).min(axis=1)
+    assert np.count_nonzero(away) == copies + midpoints
+    assert away.max() < 1.001 * reach(surfaces.points)
     assert surface.body_count == (2 if copies else 1)
 
 
@@ -149,10 +174,50 @@ def test_random_solids_are_watertight(rng):
     for _ in range(10):
         cells = np.argwhere(rng.uniform(size=(4, 4, 4)) < 0.5)
         points, tets = grid_cubes(cells)
-        surface = boundary(tets, points).to_trimesh(1)
+        surfaces = boundary(tets, points)
+        surface = surfaces.to_trimesh(1)
         assert surface.is_watertight
         assert surface.is_winding_consistent
-        assert surface.volume == pytest.approx(len(cells))
+        assert surface.volume == pytest.approx(len(cells), abs=swept_um3(surface))
+        assert_no_vertices_meet(surface)
+
+
+def assert_no_vertices_meet(surface):
+    """No two vertices become one in single precision, nor far above it."""
+    places = np.asarray(surface.vertices, np.float32).astype(float)
+    distance, _ = cKDTree(places).query(places, k=2)
+    assert distance[:, 1].min() > 0.9 * reach(surface.vertices)
+
+
+def default_readings(folder, surface_format):
+    """The grains of a folder as trimesh reads them by default: vertices merged."""
+    if surface_format == "glb":
+        scene = trimesh.load(folder / "grains.glb")
+        surfaces = [surface.copy() for surface in scene.geometry.values()]
+        for surface in surfaces:
+            surface.merge_vertices()
+        return surfaces
+    return [trimesh.load(path) for path in sorted(folder.glob("grain_*"))]
+
+
+@pytest.mark.parametrize("surface_format", ["ply", "stl", "glb"])
+@pytest.mark.parametrize("seed", [70001, 70002, 70003])
+def test_all_grains_are_watertight_as_trimesh_reads_them(card, seed, surface_format, tmp_path):
+    surfaces = unseen_surfaces(card, seed)
+    assert sum(touches_itself(surfaces, g) for g in surfaces.grain_ids.tolist()) > 2
+    folder = products_surfaces.write(surfaces, tmp_path / "s", surface_format=surface_format)
+    read = default_readings(folder, surface_format)
+    assert len(read) == len(surfaces.grain_ids)
+    for surface in read:
+        assert surface.is_watertight
+        assert surface.is_winding_consistent
+        assert surface.volume > 0
+
+
+@cache
+def unseen_surfaces(card, seed):
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 1.2}), seed=seed)
+    return grain_surfaces.grain_surfaces(volume_mesh(particle, 0.15))
 
 
 def test_an_open_surface_bounds_no_solid():
@@ -229,16 +294,20 @@ def colour(material):
     return material["pbrMetallicRoughness"]["baseColorFactor"]
 
 
-def test_glb_is_in_metres_with_the_y_axis_up(surfaces, tmp_path):
+def test_glb_is_in_um_with_the_y_axis_up_and_says_so(surfaces, tmp_path):
     folder = products_surfaces.write(surfaces, tmp_path / "surfaces", surface_format="glb")
+    document = gltf_document(folder / "grains.glb")
+    assert document["asset"]["extras"] == {"unit": "um", "metres_per_unit": 1e-6}
     scene = trimesh.load(folder / "grains.glb", process=False)
+    assert scene.metadata["metres_per_unit"] == 1e-6
+    np.testing.assert_allclose(scene.extents.max(), np.ptp(surfaces.points, axis=0).max())
     for grain_id in surfaces.grain_ids[:5].tolist():
         name, expected = f"grain_{grain_id:05d}", surfaces.to_trimesh(grain_id)
         loaded = scene.geometry[name].copy()
         loaded.apply_transform(scene.graph.get(name)[0])
         assert loaded.is_watertight
-        assert loaded.volume == pytest.approx(1e-18 * expected.volume, rel=1e-4)
-        x, y, z = 1e6 * loaded.vertices.T
+        assert loaded.volume == pytest.approx(expected.volume, rel=1e-4)
+        x, y, z = loaded.vertices.T
         np.testing.assert_allclose(np.stack([x, -z, y], axis=1), expected.vertices, rtol=1e-5)
 
 
@@ -323,4 +392,4 @@ def test_vtk_opens_the_glb(surfaces, tmp_path):
     reader.GetOutput().GetBounds(bounds)
     low, high = surfaces.points.min(axis=0), surfaces.points.max(axis=0)
     expected = [low[0], high[0], low[2], high[2], -high[1], -low[1]]
-    np.testing.assert_allclose(1e6 * bounds, expected, rtol=1e-5)
+    np.testing.assert_allclose(bounds, expected, rtol=1e-5)

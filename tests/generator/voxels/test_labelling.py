@@ -81,6 +81,14 @@ def test_labels_equal_brute_force_under_stress(name, metric):
     assert_exact(stressed(name, metric), axis, axis, axis)
 
 
+@pytest.mark.parametrize("metric", ["norm", "squared"])
+def test_labels_far_from_the_origin_equal_brute_force(metric):
+    near, far = random_tessellation(300, "mild", metric), 3e7  # single precision has steps of 2
+    gbpd = Tessellation(near.seeds + far, near.matrices, near.offsets, metric)
+    axis = voxel_axis(32) + far
+    assert_exact(gbpd, axis, axis, axis)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 70)] * 3),

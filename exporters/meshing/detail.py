@@ -1,0 +1,74 @@
+"""How coarse a mesh is: edges per radius of a grain, and how many tetrahedra that gives.
+
+Where grains set the length of edges, the number of tetrahedra of a grain depends on the edges
+per radius of its largest inscribed ball, its *detail*, and on little else.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...generator.errors import ExportError
+from ..certificate.certificate import SMALL_PIXELS
+
+FINE = "fine"
+DETAILS = {FINE: 0.77, "medium": 0.46, "coarse": 0.16}  # edges per inscribed radius of a grain
+COARSEST, FINEST = 0.11, 1.0  # details that are meshed
+# measured: log of the detail, and of the tetrahedra of a grain of at least 10 px^3
+LOG_DETAIL = np.log([0.11, 0.16, 0.25, 0.33, 0.46, 0.77, 1.0])
+LOG_TETS = np.log([45, 58, 85, 115, 168, 440, 600])
+
+
+def detail_of(detail: str | float) -> float:
+    """Edges per radius of a named detail, or of a number.
+
+    Raises
+    ------
+    ExportError
+        If it is neither a name in `DETAILS` nor a number from `COARSEST` to `FINEST`.
+
+    Examples
+    --------
+    >>> detail_of("coarse"), detail_of("0.3")
+    (0.16, 0.3)
+    """
+    if detail in DETAILS:
+        return DETAILS[str(detail)]
+    try:
+        number = float(detail)
+    except ValueError:
+        number = math.nan
+    if not COARSEST <= number <= FINEST:
+        msg = (
+            f"detail is {detail}, expected {', '.join(DETAILS)}, or edges per radius of a grain: "
+            f"a number from {COARSEST} to {FINEST}"
+        )
+        raise ExportError(msg)
+    return number
+
+
+def n_sizeable(volumes_um3: NDArray[np.float64], pixel_um: float) -> int:
+    """Number of grains of at least `SMALL_PIXELS` pixels."""
+    return int((volumes_um3 >= SMALL_PIXELS * pixel_um**3).sum())
+
+
+def detail_for(tets: float, n_grains: int) -> float:
+    """Detail at which ``n_grains`` grains have about so many tetrahedra, if no size forbids it.
+
+    Raises
+    ------
+    ExportError
+        If they have more even when as coarse as can be, or fewer when as fine.
+    """
+    least, most = (int(n_grains * np.exp(log)) for log in LOG_TETS[[0, -1]])
+    if not least <= tets <= most:
+        msg = (
+            f"{tets:.0f} tetrahedra were asked for, expected about {least} to {most} for "
+            f"{n_grains} grains of at least {SMALL_PIXELS} pixels: fewer do not keep every grain; "
+            "for more ask for a smaller size"
+        )
+        raise ExportError(msg)
+    return float(np.exp(np.interp(math.log(tets / n_grains), LOG_TETS, LOG_DETAIL)))
