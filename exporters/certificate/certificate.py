@@ -236,7 +236,7 @@ def certify(
         n_grains=mesh.n_grains,
         n_with_volume=int((volumes[1:] > 0).sum()),
         n_present=int(present.sum()),
-        conformity=conformity(mesh),
+        conformity=conformity(mesh, body.keeps_pieces),
         shape=element_shape(mesh.points, mesh.tets, mesh.grain_ids),
         fidelity=fidelity(mesh, body, targets),
         topology=grain_topology(mesh),

@@ -40,6 +40,8 @@ class Conformity:
     n_touching_edges
         Edges along which a grain touches itself: more than two triangles of its surface.
         Solvers take them.
+    pieces_are_kept
+        Whether grains may be several pieces: then fragments are no defect.
     """
 
     n_crowded_faces: int
@@ -51,6 +53,7 @@ class Conformity:
     n_outer_surfaces: int
     n_fragments: int
     n_touching_edges: int
+    pieces_are_kept: bool = False
 
     def defects(self) -> dict[str, int]:
         """What must not be, by name, where there is any."""
@@ -62,12 +65,12 @@ class Conformity:
             "open edges of the outer surface": self.n_open_edges,
             "nodes where the outer surface touches itself": self.n_pinched_nodes,
             "surplus outer surfaces": self.n_outer_surfaces - 1,
-            "fragments of grains": self.n_fragments,
+            "fragments of grains": 0 if self.pieces_are_kept else self.n_fragments,
         }
         return {name: count for name, count in counts.items() if count}
 
 
-def conformity(mesh: VolumeMesh) -> Conformity:
+def conformity(mesh: VolumeMesh, pieces_are_kept: bool = False) -> Conformity:
     """Check a mesh; nothing is assumed of how it was made."""
     triangles, pairs = mesh.facets
     used = np.zeros(len(mesh.points), bool)
@@ -85,6 +88,7 @@ def conformity(mesh: VolumeMesh) -> Conformity:
         n_outer_surfaces=surfaces,
         n_fragments=_n_fragments(mesh),
         n_touching_edges=crowded_edges(np.concatenate([triangles] * 2), pairs.T.ravel()),
+        pieces_are_kept=pieces_are_kept,
     )
 
 

@@ -160,7 +160,13 @@ def _shell_facets(
 
 
 def _mislabelled(mesh: VolumeMesh, body: Body) -> float:
-    """Part of `SAMPLES` points, spread evenly over the volume, that have another grain."""
+    """Part of the volume that has another grain in ``body``."""
+    points, grain_ids = even_samples(mesh)
+    return float((body.grain_at(points) != grain_ids).mean())
+
+
+def even_samples(mesh: VolumeMesh) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """`SAMPLES` points spread evenly over the volume, and the grain of each."""
     k = np.arange(SAMPLES)
     ends = np.cumsum(mesh.volumes)
     rows = np.searchsorted(ends, (k + 0.5) / SAMPLES * ends[-1]).clip(max=len(ends) - 1)
@@ -168,4 +174,4 @@ def _mislabelled(mesh: VolumeMesh, body: Body) -> float:
     cuts = np.sort((k[:, None] * irrational) % 1.0, axis=1)  # R3 sequence, sorted: a simplex
     weights = np.diff(cuts, axis=1, prepend=0.0, append=1.0)
     points = np.einsum("sk,skd->sd", weights, mesh.points[mesh.tets[rows]])
-    return float((body.grain_at(points) != mesh.grain_ids[rows]).mean())
+    return points, mesh.grain_ids[rows]

@@ -45,6 +45,7 @@ def mesh(
 ) -> None:
     """Mesh segmented grains of your own: any volume of labels, 0 outside."""
     from ..certificate.hex_certificate import lines_of
+    from ..labels.comparison import comparison_lines
     from ..labels.mesh_labels import mesh_labels
     from ..mesh.msh_sections import read_facts
     from ..products.mesh import require_form
@@ -59,6 +60,7 @@ def mesh(
         )  # fmt: skip
     facts = read_facts(out)
     certificate = list(lines_of(facts["certificate"]))
-    remarks = facts["label_volume"].get("remarks", [])
-    rows = {"mesh": str(out), "certificate": certificate, "labels": remarks}
+    given = facts["label_volume"]
+    told = [*(comparison_lines(given) if "given_um3" in given else ()), *given.get("remarks", [])]
+    rows = {"mesh": str(out), "certificate": certificate, "labels": told}
     tell(rows | {"cost": cost(started)}, json_output)

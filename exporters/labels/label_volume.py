@@ -1,24 +1,22 @@
-"""Meshes of labelled voxels: any segmented grains, the same mesh and certificate.
+"""Labelled voxels as a body that can be meshed.
 
 Labels are grain ids; 0, and all beyond the array, is outside. Boundaries are smooth surfaces
 through the staircase of the voxels (`material_field`): they lie within a voxel of it, edges
-and corners are rounded by half a voxel or so, and what is one voxel thin loses volume. The
-certificate measures against the voxels.
-
-A mesh needs one body without cavities and grains of one piece. Pieces of the body that lie
-apart are dropped, cavities filled, fragments of grains given to a neighbour, and grains that
-are too thin for the smooth surfaces too; the mesh's ``facts["label_volume"]`` list them. To
-keep a cavity give it an id of its own.
+and corners are rounded by half a voxel or so. Weights (`balance`) let small and thin grains
+keep the volume of their voxels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ...generator.errors import ExportError
 from ...generator.machine import available_memory
@@ -29,6 +27,10 @@ from ..mesh.material_field import MaterialField, voxel_field, voxel_labels_at
 MAX_ID = 1_000_000
 MEMORY_SHARE = 0.5
 BYTES_PER_VOXEL = 40  # labels, pieces, distances from boundaries
+THIN_FACTOR = 0.72  # on the shortest edge in grains thinner than two voxels
+TINY_FACTOR = 0.5  # and in those of at most
+TINY = 2  # voxels
+COVERING = 0.56  # of its step: distance of a point from the nearest one of a body-centred lattice
 SIDES = (("-z", "+z"), ("-y", "+y"), ("-x", "+x"))
 
 
@@ -44,6 +46,8 @@ class LabelVolume:
         Edge of a voxel, um.
     corner_um
         Lower corner (x, y, z) of the first voxel, um.
+    weights : (n_grains + 1,) float, optional
+        Of the indicators of the labels (`balance.balanced_weights`); 1 if left out.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class LabelVolume:
     labels: NDArray[np.int32]
     pitch_um: float
     corner_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         labels = np.array(grain_ids(self.labels), np.int32, order="C")  # our own copy
@@ -112,13 +117,55 @@ class LabelVolume:
     @cached_property
     def field(self) -> MaterialField:
         """Smooth boundaries."""
-        return voxel_field(self.labels, self.corner_um, self.pitch_um)
+        weights = np.ones(self.n_grains + 1) if self.weights is None else self.weights
+        return voxel_field(self.labels, self.corner_um, self.pitch_um, weights)
+
+    @property
+    def keeps_pieces(self) -> bool:
+        """True: voxels that touch in an edge are one grain, in a mesh they may lie apart."""
+        return True
+
+    @cached_property
+    def thin_grains(self) -> NDArray[np.bool_]:
+        """Whether each label is there and holds no cube of two voxels, (n_grains + 1,)."""
+        thin = self.grain_volumes > 0
+        cubes = sliding_window_view(self.labels, (2, 2, 2)) if min(self.labels.shape) > 1 else ()
+        for layer in cubes:
+            rows = layer.reshape(*layer.shape[:2], 8)
+            thin[rows[(rows == rows[..., :1]).all(axis=-1), 0]] = False
+        return thin
+
+    @cached_property
+    def thin_places(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Centres (k, 3) of the voxels of thin labels, and the label of each, (k,)."""
+        zyx = np.nonzero(self.thin_grains[self.labels])
+        places = np.stack([self._axis(a)[zyx[a]] for a in (2, 1, 0)], axis=1)
+        return places, self.labels[zyx]
+
+    @property
+    def edge_factors(self) -> NDArray[np.float64]:
+        """Part of the usual shortest edge for each label, (n_grains + 1,): less for thin ones."""
+        tiny = self.grain_volumes < (TINY + 0.5) * self.pitch_um**3
+        thin = np.where(tiny, TINY_FACTOR, THIN_FACTOR)
+        factors: NDArray[np.float64] = np.where(self.thin_grains, thin, 1.0)
+        return factors
+
+    def voxels_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Label of the voxel that holds each point (n, 3): (n,) int32, 0 beyond the array."""
+        return _looked_up(self.labels, np.array(self.corner_um), self.pitch_um, points)
 
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Grain id at points (..., 3): (...,) int32, 0 outside; by the smooth boundaries."""
         rows = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
         found: NDArray[np.int32] = voxel_labels_at(rows, self.field)
         return found.reshape(np.shape(points)[:-1])
+
+    def reaches(self, points: NDArray[np.float64], step_um: float) -> NDArray[np.bool_]:
+        """Whether points (n, 3) are nearer to a voxel than those of a lattice are to any point."""
+        reach = max(0, math.ceil(COVERING * step_um / self.pitch_um - 0.5))
+        near = ndimage.maximum_filter(np.pad(self.labels != OUTSIDE, reach), 2 * reach + 1)
+        corner = np.subtract(self.corner_um, reach * self.pitch_um)
+        return _looked_up(near, corner, self.pitch_um, points)
 
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """The voxels with a layer outside around them; at another pitch, samples."""
@@ -142,7 +189,7 @@ class LabelVolume:
         """The same cropped to the grains and moved so that their box is about the origin."""
         labels = self.labels[tuple(slice(*span) for span in self._spans)]
         nz, ny, nx = (-0.5 * self.pitch_um * n for n in labels.shape)
-        return LabelVolume(labels, self.pitch_um, (nx, ny, nz))
+        return replace(self, labels=labels, corner_um=(nx, ny, nz))
 
     @property
     def centre_um(self) -> NDArray[np.float64]:
@@ -156,6 +203,17 @@ class LabelVolume:
         inside = self.labels != OUTSIDE
         rows = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         return [(int(found[0]), int(found[-1]) + 1) for found in rows]
+
+
+def _looked_up(
+    voxels: NDArray[Any], corner: NDArray[np.float64], pitch: float, points: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Value of the voxel that holds each point (n, 3); 0 beyond the array."""
+    zyx = np.floor((points - corner) / pitch).astype(np.int64)[:, ::-1]
+    inside = ((zyx >= 0) & (zyx < voxels.shape)).all(axis=1)
+    found = np.zeros(len(points), voxels.dtype)
+    found[inside] = voxels[tuple(zyx[inside].T)]
+    return found
 
 
 def grain_ids(labels: NDArray[Any]) -> NDArray[Any]:
@@ -187,7 +245,7 @@ def grain_ids(labels: NDArray[Any]) -> NDArray[Any]:
         raise ExportError(msg)
     if high > MAX_ID:
         msg = (
-            f"the largest label is {high}, expected at most {MAX_ID}; number the grains anew, "
+            f"the largest label is {high}, expected at most {MAX_ID}; number the grains from 1, "
             "for example by numpy.unique(labels, return_inverse=True)"
         )
         raise ExportError(msg)

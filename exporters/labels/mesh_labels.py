@@ -1,8 +1,17 @@
-"""Certified tetrahedra of labelled voxels: what is repaired, refused and remarked."""
+"""Certified tetrahedra of labelled voxels: what is repaired, refused and remarked.
+
+A mesh needs one body without cavities. Pieces of the body that lie apart are dropped and
+cavities filled; to keep a cavity give it an id of its own. Grains keep all their pieces.
+What is thinner than two voxels gets a weight against smoothing and edges of half the length.
+The mesh is compared with the labels as given (`comparison`), and refused if it lost more than
+`LARGEST_LOSS` of their volume.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +20,31 @@ from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
 from ...generator.machine import available_memory
-from ...generator.particle import OUTSIDE
 from ...generator.progress import Progress
-from ..certificate.certificate import SMALL_PIXELS, moved_places
+from ..certificate.certificate import moved_places
 from ..mesh import msh_file
 from ..mesh.any_mesh import AXES, CUT
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.cut_body import cut_body
 from ..meshing.mesher import mesh_of
+from .balance import balanced_weights
+from .comparison import (
+    LARGEST_LOSS,
+    LISTED,
+    Comparison,
+    certify_grains,
+    compared,
+    loss_sentence,
+    of_grains,
+)
 from .hex_labels import hex_volume
-from .label_volume import MEMORY_SHARE, LabelVolume, require_memory
-from .pieces import Repair, in_one_piece
+from .label_volume import MAX_ID, MEMORY_SHARE, LabelVolume, require_memory
+from .pieces import Repair, numbered_pieces, one_body
 
 SIZE_PITCHES = 3.0  # default size of a mesh
-LEAST_SMOOTH = 5  # voxels that must stay of a grain when its surface is made smooth
+LARGEST_SIZE = 0.5  # of the radius of a ball of the same volume
 BYTES_PER_LATTICE_POINT = 60
-LISTED = 50  # rows of a list in the facts; the totals count all
-BLOCK = 1_000_000  # voxels looked at together: 24 MB of places
+BYTES_PER_THIN_VOXEL = 100_000  # of a grain thinner than two voxels: its edges are short
 
 
 def mesh_volume(
@@ -44,7 +61,7 @@ def mesh_volume(
     Parameters
     ----------
     size_um
-        Longest edge inside grains, um; `SIZE_PITCHES` voxels by default.
+        Longest edge inside grains, um; `SIZE_PITCHES` voxels by default, less in a small body.
     cut
         Only the part beyond planes through the middle of the grains' box: "x", "x,y" and so on.
     boundary_size_um, progress, force
@@ -53,138 +70,168 @@ def mesh_volume(
     Returns
     -------
     VolumeMesh
-        Its ``facts`` hold what those of `mesher.volume_mesh` do, and ``label_volume``.
+        Every grain has all its pieces. Its ``facts`` hold what those of `mesher.volume_mesh`
+        do, and ``label_volume``.
 
     Raises
     ------
     ExportError
-        If nothing is thick enough to be meshed, memory does not suffice, a size is none,
-        or the mesh fails its certificate.
+        If memory does not suffice, a size is none, more than `LARGEST_LOSS` of the given
+        volume is lost, or the mesh fails its certificate.
     """
     require_memory(volume.labels.shape)
-    size = SIZE_PITCHES * volume.pitch_um if size_um is None else size_um
-    sound, repair, thin = _meshable(volume)
-    body = sound.centred()
+    labels, repair = one_body(volume.labels)
+    if not force:
+        _require_one_body(volume, repair)
+    pieces, grain_of = numbered_pieces(labels)
+    _require_few(len(grain_of) - 1)
+    sound = replace(volume, labels=pieces)
+    body = replace(sound.centred(), weights=balanced_weights(pieces))
+    size = _default_size(body) if size_um is None else size_um
     _require_lattice(body, size)
-    mesh = mesh_of(cut_body(body, cut), size, boundary_size_um, progress, force=True)
-    facts = {**mesh.facts, "label_volume": _facts(volume, repair, thin)}
-    moved = replace(mesh, points=mesh.points + sound.centre_um, facts=_moved(facts, sound))
-    certificate = moved.facts["certificate"]
+    _require_thin(body)
+    wanted = _wanted(volume, body, cut)
+    judge = partial(certify_grains, wanted, grain_of)
+    mesh = mesh_of(cut_body(body, cut), size, boundary_size_um, progress, force=True, judge=judge)
+    mesh = of_grains(mesh, grain_of, volume.n_grains)
+    mesh = replace(mesh, points=mesh.points + sound.centre_um)
+    moved = _moved_grains(mesh.facts["moved_pieces"], grain_of)
+    found = compared(volume, wanted, mesh, repair, moved)
+    given = _label_facts(volume, body, grain_of, found)
+    certificate = _with_losses(moved_places(mesh.facts["certificate"], sound.centre_um), found)
+    facts = {
+        **mesh.facts, **_moved_planes(mesh.facts, sound), "n_grains": volume.n_grains,
+        "certificate": certificate, "label_volume": given,
+    }  # fmt: skip
     if not (certificate["certified"] or force):
         raise ExportError(_refusal(certificate))
-    return moved
+    return replace(mesh, facts=facts)
 
 
-def _meshable(volume: LabelVolume) -> tuple[LabelVolume, Repair, dict[int, int]]:
-    """The volume in one piece, without grains too thin to be meshed; what changed."""
-    labels, repair = in_one_piece(volume.labels)
-    thin: dict[int, int] = {}
-    while True:
-        body = replace(volume, labels=labels)
-        counts, lost, smooth = _thin_grains(body)
-        if not lost.any():
-            return body, repair, thin
-        thin |= {int(g): int(counts[g]) for g in np.flatnonzero(lost)}
-        labels = np.where(lost[labels], smooth, labels)
-        if not labels.any():
-            msg = (
-                "the grains are thinner than two voxels everywhere, which smooth surfaces do "
-                "not resolve; make the voxels smaller: labels.repeat(2, 0).repeat(2, 1)"
-                ".repeat(2, 2) at half the pitch"
-            )
-            raise ExportError(msg)
-        labels, more = in_one_piece(labels)
-        repair = repair.joined(more)
+def _default_size(body: LabelVolume) -> float:
+    radius = (0.75 * body.volume_um3 / np.pi) ** (1 / 3)
+    return float(min(SIZE_PITCHES * body.pitch_um, LARGEST_SIZE * radius))
 
 
-def _thin_grains(
-    body: LabelVolume,
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int32]]:
-    """Voxels of each grain, whether the smooth boundaries leave too little, labels by these.
-
-    Grains of fewer than `SMALL_PIXELS` voxels may be lost; they go only if all is lost.
-    """
-    smooth = body.labels.copy()
-    flat, kept = smooth.ravel(), np.zeros(body.n_grains + 1, np.int64)
-    rows = np.flatnonzero(body.labels)
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        zyx = np.unravel_index(block, body.labels.shape)
-        places = np.stack([body._axis(a)[zyx[a]] for a in (2, 1, 0)], axis=1)
-        before, after = flat[block], body.grain_at(places)
-        kept += np.bincount(before[after == before], minlength=len(kept))
-        flat[block] = after
-    counts = np.bincount(body.labels.ravel(), minlength=len(kept))
-    lost = (counts >= SMALL_PIXELS) & (kept < LEAST_SMOOTH)
-    if not kept[1:].any():
-        lost = counts > 0
-    lost[OUTSIDE] = False
-    return counts, lost, smooth
+def _require_one_body(volume: LabelVolume, repair: Repair) -> None:
+    """Refuse labels of which too much lies apart, before anything is meshed."""
+    share = repair.n_dropped / np.count_nonzero(volume.labels)
+    if share > LARGEST_LOSS:
+        n = len({piece for _, piece, _ in repair.dropped})
+        what = f"{n} {'pieces lie' if n > 1 else 'piece lies'} apart from the largest body"
+        msg = (
+            f"{loss_sentence(share, what)}; mesh each body by itself, or the largest alone with "
+            "--force (force=True)"
+        )
+        raise ExportError(msg)
 
 
-def _facts(volume: LabelVolume, repair: Repair, thin: dict[int, int]) -> dict[str, Any]:
-    """What was given and what was changed, JSON values."""
-    voxel = volume.pitch_um**3
-    cut = volume.cut_sides
-    pieces = sorted({piece for _, piece, _ in repair.dropped})
-    return {
+def _require_few(n_pieces: int) -> None:
+    """Refuse labels in more pieces than there may be grains."""
+    if n_pieces > MAX_ID:
+        msg = (
+            f"the grains have {n_pieces} pieces, expected at most {MAX_ID}: if they are noise, "
+            "filter it, for example by scipy.ndimage.median_filter"
+        )
+        raise ExportError(msg)
+
+
+def _moved_grains(
+    rows: list[list[float]], grain_of: NDArray[np.int32]
+) -> tuple[tuple[int, int, float], ...]:
+    """Rows (from, to, um^3) of pieces as such of grains, without what stayed in its grain."""
+    sums: dict[tuple[int, int], float] = {}
+    for source, target, volume in rows:
+        pair = int(grain_of[int(source)]), int(grain_of[int(target)])
+        if pair[0] != pair[1]:
+            sums[pair] = sums.get(pair, 0.0) + volume
+    return tuple((*pair, volume) for pair, volume in sorted(sums.items()))
+
+
+def _with_losses(certificate: dict[str, Any], found: Comparison) -> dict[str, Any]:
+    """Certificate that fails if too much of the given volume is lost."""
+    if found.lost_share <= LARGEST_LOSS:
+        return certificate
+    failures = [*certificate["failures"], loss_sentence(found.lost_share, found.causes)]
+    return {**certificate, "certified": False, "failures": failures}
+
+
+def _label_facts(
+    volume: LabelVolume, body: LabelVolume, grain_of: NDArray[np.int32], found: Comparison
+) -> dict[str, Any]:
+    """What was given and what became of it, JSON values."""
+    facts = {
         "pitch_um": volume.pitch_um,
         "shape_zyx": list(volume.labels.shape),
-        "volume_um3": _digits(volume.volume_um3),
-        "cut_at_sides": cut,
-        "n_dropped_pieces": len(pieces),
-        "dropped_um3": _digits(repair.n_dropped * voxel),
-        "dropped_grain_piece_um3": [
-            [grain, piece, _digits(n * voxel)] for grain, piece, n in repair.dropped[:LISTED]
+        "cut_at_sides": volume.cut_sides,
+        **_pieces(body, grain_of),
+        **found.document(),
+    }
+    return {**facts, "remarks": _remarks(facts)}
+
+
+def _pieces(body: LabelVolume, grain_of: NDArray[np.int32]) -> dict[str, Any]:
+    """Pieces of grains besides the largest, rows of (number, grain, um^3), and thin ones."""
+    further = np.flatnonzero(grain_of != np.arange(len(grain_of)))
+    volumes = body.grain_volumes
+    return {
+        "n_further_pieces": len(further),
+        "further_pieces_um3": _digits(volumes[further].sum()),
+        "further_piece_grain_um3": [
+            [p, int(grain_of[p]), _digits(volumes[p])] for p in further[:LISTED].tolist()
         ],
-        "filled_um3": _digits(repair.n_filled * voxel),
-        "moved_from_to_um3": [[a, b, _digits(n * voxel)] for a, b, n in _largest(repair.moved)],
-        "thin_grain_um3": [[g, _digits(n * voxel)] for g, n in sorted(thin.items())[:LISTED]],
-        "remarks": _remarks(repair, thin, cut, voxel),
+        "n_thin_pieces": int(body.thin_grains.sum()),
     }
 
 
-def _remarks(repair: Repair, thin: dict[int, int], cut: list[str], voxel: float) -> list[str]:
+def _remarks(labels: dict[str, Any]) -> list[str]:
     """What a user should know, a sentence each."""
     found = []
-    if cut:
+    if cut := labels["cut_at_sides"]:
         found.append(
             f"the body reaches the border of the window at {', '.join(cut)}: it is meshed as if "
             "it ended there"
         )
-    if repair.dropped:
-        n = len({piece for _, piece, _ in repair.dropped})
+    if n := labels["n_dropped_pieces"]:
         found.append(
-            f"{n} pieces apart from the largest body were dropped, {repair.n_dropped * voxel:.3g} "
-            "um^3: mesh them by themselves"
+            f"pieces apart from the largest body were dropped, {n} of "
+            f"{labels['dropped_um3']:.3g} um^3: mesh them by themselves"
         )
-    if repair.n_filled:
+    if labels["filled_um3"]:
         found.append(
-            f"cavities of {repair.n_filled * voxel:.3g} um^3 were filled: to keep them give them "
+            f"cavities of {labels['filled_um3']:.3g} um^3 were filled: to keep them give them "
             "an id of their own"
         )
-    fragments = sum(n for source, _, n in repair.moved if source != OUTSIDE)
-    if fragments:
-        found.append(f"fragments of grains, {fragments * voxel:.3g} um^3, went to a neighbour")
-    if thin:
-        found.append(f"{len(thin)} grains are too thin for their voxels and went to a neighbour")
+    if n := labels["n_further_pieces"]:
+        found.append(
+            f"grains have pieces besides the largest of each, {n} of "
+            f"{labels['further_pieces_um3']:.3g} um^3: they stay, as pieces"
+        )
+    if n := labels["n_thin_pieces"]:
+        found.append(
+            f"grains or pieces thinner than two voxels: {n}; edges there are down to half as long "
+            "as elsewhere"
+        )
     return found
-
-
-def _largest(rows: tuple[tuple[int, int, int], ...]) -> list[tuple[int, int, int]]:
-    return sorted(rows, key=lambda row: (-row[2], row))[:LISTED]
 
 
 def _digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _moved(facts: dict[str, Any], volume: LabelVolume) -> dict[str, Any]:
-    """Facts with all places in the coordinates of the volume."""
-    moved = {**facts, "certificate": moved_places(facts["certificate"], volume.centre_um)}
-    if CUT in facts:
-        moved[CUT] = {axis: float(volume.centre_um[AXES.index(axis)]) for axis in facts[CUT]}
-    return moved
+def _wanted(volume: LabelVolume, body: LabelVolume, cut: str) -> NDArray[np.float64]:
+    """Volume of each grain as given, (n_grains + 1,), um^3, or of its part that a cut leaves."""
+    if not cut:
+        return volume.grain_volumes
+    given = cut_body(replace(body, labels=volume.labels, weights=None), cut)
+    return given.grain_volumes[: volume.n_grains + 1]
+
+
+def _moved_planes(facts: Mapping[str, Any], volume: LabelVolume) -> dict[str, Any]:
+    """The fact about planes in the coordinates of the volume; nothing of a whole body."""
+    if CUT not in facts:
+        return {}
+    return {CUT: {axis: float(volume.centre_um[AXES.index(axis)]) for axis in facts[CUT]}}
 
 
 def _refusal(certificate: dict[str, Any]) -> str:
@@ -208,6 +255,20 @@ def _require_lattice(body: LabelVolume, size_um: float) -> None:
             f"a lattice of {size_um} um around a body of radius {body.radius_um:.3g} um takes "
             f"about {needed / 1e9:.3g} GB of memory; expected at most {MEMORY_SHARE:.0%} of the "
             f"{available / 1e9:.3g} GB that are free here: ask for longer edges"
+        )
+        raise ExportError(msg)
+
+
+def _require_thin(body: LabelVolume) -> None:
+    """Refuse thin grains whose short edges would not fit."""
+    n = round(body.grain_volumes[body.thin_grains].sum() / body.pitch_um**3)
+    needed, available = n * BYTES_PER_THIN_VOXEL, available_memory()
+    if needed > MEMORY_SHARE * available:
+        msg = (
+            f"{n} voxels lie in grains or pieces thinner than two voxels, whose elements would "
+            f"take about {needed / 1e9:.3g} GB of memory; expected at most {MEMORY_SHARE:.0%} of "
+            f"the {available / 1e9:.3g} GB that are free here: if they are noise, filter it, for "
+            "example by scipy.ndimage.median_filter"
         )
         raise ExportError(msg)
 

@@ -1,13 +1,17 @@
-"""Make labelled voxels meshable: one body without cavities, every grain in one piece.
+"""Make labelled voxels meshable: one body without cavities, a number for each piece of a grain.
 
-Pieces hang together over faces of voxels. The largest piece of the body stays, what lies
-apart is dropped; cavities are filled; of each grain the largest piece stays. A cavity and a
-fragment go to the grain that they share most faces with.
+The body is what is connected over faces of voxels. Its largest piece stays, what lies apart
+is dropped; cavities are filled by the grain that they share most faces with.
+
+Voxels of a grain are connected over faces, edges and corners. What is not, as the parts of a
+grain of a periodic volume, are pieces: each is meshed as if it were a grain, so that none is
+lost or given away.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numba import njit
@@ -17,8 +21,6 @@ from scipy.sparse.csgraph import connected_components
 
 from ...generator.particle import OUTSIDE
 from ..mesh.pieces import find_root, largest_shared, unite
-
-Rows = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -30,33 +32,22 @@ class Repair:
     dropped
         Rows of (grain id, number of the piece apart that it was in, voxels); piece 1 is the
         largest.
-    moved
-        Rows of (from, to, voxels); cavities come from 0.
+    filled
+        Rows of (grain id, voxels of cavities that it was given).
     """
 
-    dropped: Rows = ()
-    moved: Rows = ()
-
-    def joined(self, later: Repair) -> Repair:
-        """Both, one after the other."""
-        return Repair(self.dropped + later.dropped, _summed(self.moved + later.moved))
+    dropped: tuple[tuple[int, int, int], ...] = ()
+    filled: tuple[tuple[int, int], ...] = ()
 
     @property
     def n_filled(self) -> int:
         """Voxels of cavities."""
-        return sum(n for source, _, n in self.moved if source == OUTSIDE)
+        return sum(n for _, n in self.filled)
 
     @property
     def n_dropped(self) -> int:
         """Voxels of pieces that lay apart."""
         return sum(n for _, _, n in self.dropped)
-
-
-def _summed(rows: Rows) -> Rows:
-    sums: dict[tuple[int, int], int] = {}
-    for source, target, n in rows:
-        sums[source, target] = sums.get((source, target), 0) + n
-    return tuple((*pair, n) for pair, n in sorted(sums.items()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,45 +63,76 @@ class _Pieces:
     faces: NDArray[np.int64]  # (k,)
 
 
-def in_one_piece(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], Repair]:
-    """Labels (nz, ny, nx) of one body without cavities and of connected grains, and changes.
+def one_body(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], Repair]:
+    """Labels (nz, ny, nx) of one body without cavities, and what was changed.
 
     Examples
     --------
     >>> row = np.array([[[1, 1, 2, 1, 0, 3]]], dtype=np.int32)
-    >>> in_one_piece(row)[0]
-    array([[[1, 1, 2, 2, 0, 0]]], dtype=int32)
+    >>> one_body(row)[0]
+    array([[[1, 1, 2, 1, 0, 0]]], dtype=int32)
     """
     padded = np.pad(labels, 1)
-    number, first = _numbered_pieces(padded)
+    number, first = _numbered(padded, _steps(padded.shape, corners=False))
     pieces = _pieces(padded, number, first)
     own, dropped = _without_islands(pieces)
-    stray = _strays(pieces, own)
-    target = _adopted(pieces, own, stray)
-    changed = np.flatnonzero(stray)
-    moved = zip(
-        own[changed].tolist(), target[changed].tolist(), pieces.sizes[changed].tolist(), strict=True
-    )
+    cavity = _cavities(pieces, own)
+    target = _adopted(pieces, own, cavity)
     repaired = target[number][1:-1, 1:-1, 1:-1]
-    return np.ascontiguousarray(repaired), Repair(dropped, _summed(tuple(moved)))
+    grains = np.bincount(target[cavity], pieces.sizes[cavity])
+    filled = tuple((int(g), int(grains[g])) for g in np.flatnonzero(grains))
+    return np.ascontiguousarray(repaired), Repair(dropped, filled)
+
+
+def numbered_pieces(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Number of the piece of each voxel (nz, ny, nx), and the grain of each piece (k + 1,).
+
+    The largest piece of a grain has the grain's id, all others have numbers beyond the
+    largest id, in the order of grains and sizes. 0 is outside.
+
+    Examples
+    --------
+    >>> row = np.array([[[1, 2, 1, 1, 0, 2]]], dtype=np.int32)
+    >>> numbered_pieces(row)
+    (array([[[3, 2, 1, 1, 0, 4]]], dtype=int32), array([0, 1, 2, 1, 2], dtype=int32))
+    """
+    padded = np.pad(labels, 1)
+    number, first = _numbered(padded, _steps(padded.shape, corners=True))
+    grain, sizes = padded.ravel()[first], np.bincount(number.ravel())
+    order = np.lexsort((-sizes, grain))
+    order = order[grain[order] != OUTSIDE]
+    largest = np.diff(grain[order], prepend=OUTSIDE) != 0
+    further = order[~largest]
+    ids = np.arange(int(labels.max()) + 1, dtype=np.int32)
+    name = np.zeros(len(first), np.int32)
+    name[order[largest]] = grain[order[largest]]
+    name[further] = len(ids) + np.arange(len(further))
+    pieces = np.ascontiguousarray(name[number][1:-1, 1:-1, 1:-1])
+    return pieces, np.concatenate([ids, grain[further]])
+
+
+def _steps(shape: tuple[int, ...], corners: bool) -> NDArray[np.int64]:
+    """How far back in the flat array the neighbours of a voxel are that come before it."""
+    steps = [
+        (z * shape[1] + y) * shape[2] + x
+        for z, y, x in product((-1, 0, 1), repeat=3)
+        if (z, y, x) > (0, 0, 0) and (corners or abs(z) + abs(y) + abs(x) == 1)
+    ]
+    return np.array(steps, np.int64)
 
 
 @njit(cache=True, nogil=True)
-def _numbered_pieces(labels):  # type: ignore[no-untyped-def]
-    """Number of the piece of each voxel, and the first voxel of each piece."""
-    nz, ny, nx = labels.shape
+def _numbered(labels, steps):  # type: ignore[no-untyped-def]
+    """Number of the piece of each voxel, and the first voxel of each piece.
+
+    The border of the array is outside: a step beyond a row ends there.
+    """
     flat = labels.ravel()
     parent = np.arange(flat.size)
-    for k in range(nz):
-        for j in range(ny):
-            for i in range(nx):
-                v = (k * ny + j) * nx + i
-                if i > 0 and flat[v - 1] == flat[v]:
-                    unite(parent, v - 1, v)
-                if j > 0 and flat[v - nx] == flat[v]:
-                    unite(parent, v - nx, v)
-                if k > 0 and flat[v - nx * ny] == flat[v]:
-                    unite(parent, v - nx * ny, v)
+    for v in range(flat.size):
+        for step in steps:
+            if v >= step and flat[v - step] == flat[v]:
+                unite(parent, v - step, v)
     n = 0
     for v in range(flat.size):
         n += int(parent[v] == v)
@@ -152,7 +174,9 @@ def _components(pieces: _Pieces, chosen: NDArray[np.bool_]) -> NDArray[np.intege
     return connected_components(graph, directed=False)[1]
 
 
-def _without_islands(pieces: _Pieces) -> tuple[NDArray[np.int32], Rows]:
+def _without_islands(
+    pieces: _Pieces,
+) -> tuple[NDArray[np.int32], tuple[tuple[int, int, int], ...]]:
     """Labels of pieces with 0 for those apart from the largest body; rows of these."""
     body = pieces.labels != OUTSIDE
     component = _components(pieces, body)
@@ -160,35 +184,32 @@ def _without_islands(pieces: _Pieces) -> tuple[NDArray[np.int32], Rows]:
     order = np.argsort(-sizes, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    apart = np.flatnonzero(body & (rank[component] > 0))
-    rows = sorted(
-        (int(rank[component[p]]), int(pieces.labels[p]), int(pieces.sizes[p])) for p in apart
-    )
     own = pieces.labels.copy()
-    own[apart] = OUTSIDE
-    return own, tuple((grain, piece, n) for piece, grain, n in rows)
+    sums: dict[tuple[int, int], int] = {}
+    for p in np.flatnonzero(body & (rank[component] > 0)).tolist():
+        key = int(rank[component[p]]), int(own[p])
+        sums[key] = sums.get(key, 0) + int(pieces.sizes[p])
+        own[p] = OUTSIDE
+    return own, tuple((grain, piece, n) for (piece, grain), n in sorted(sums.items()))
 
 
-def _strays(pieces: _Pieces, own: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Cavities, and all pieces of a grain but the largest."""
-    component = _components(pieces, own == OUTSIDE)
-    cavity = (own == OUTSIDE) & (component != component[0])
-    order = np.lexsort((-pieces.sizes, own))
-    largest = order[np.flatnonzero(np.diff(own[order], prepend=-1))]
-    stray = own != OUTSIDE
-    stray[largest] = False
-    return stray | cavity
+def _cavities(pieces: _Pieces, own: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Pieces outside that the body encloses."""
+    outside = own == OUTSIDE
+    component = _components(pieces, outside)
+    cavities: NDArray[np.bool_] = outside & (component != component[0])
+    return cavities
 
 
 def _adopted(
-    pieces: _Pieces, own: NDArray[np.int32], stray: NDArray[np.bool_]
+    pieces: _Pieces, own: NDArray[np.int32], cavity: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """Label of each piece after the stray ones went to the grain they share most faces with."""
-    label, homeless = own.copy(), stray.copy()
-    while homeless.any():
+    """Label of each piece after the cavities went to the grain they share most faces with."""
+    label, empty = own.copy(), cavity.copy()
+    while empty.any():
         a, b = pieces.pairs.T
-        touching = homeless[a] & ~homeless[b] & (label[b] != OUTSIDE)
+        touching = empty[a] & ~empty[b] & (label[b] != OUTSIDE)
         piece, target = largest_shared(a[touching], label[b[touching]], pieces.faces[touching])
         label[piece] = target
-        homeless[piece] = False
+        empty[piece] = False
     return label

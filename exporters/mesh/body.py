@@ -37,6 +37,18 @@ class Body(Protocol):
         """Finest length that the grains were known to: a pixel or a voxel."""
 
     @property
+    def keeps_pieces(self) -> bool:
+        """Whether a grain may be several pieces of the mesh, connected over faces."""
+
+    @property
+    def edge_factors(self) -> NDArray[np.float64]:
+        """Part of the usual shortest edge that each thin grain may have, (n_grains + 1,)."""
+
+    @property
+    def thin_places(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Points (k, 3) inside thin grains that samples may miss, and the grain of each, (k,)."""
+
+    @property
     def field(self) -> MaterialField:
         """The boundaries, for compiled kernels."""
 
@@ -46,6 +58,9 @@ class Body(Protocol):
 
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Grain id at points (n, 3): (n,) int32, 0 outside."""
+
+    def reaches(self, points: NDArray[np.float64], step_um: float) -> NDArray[np.bool_]:
+        """Whether points (n, 3) of a lattice of that step are in the body or a thin part near."""
 
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """Grain ids on voxels (nz, ny, nx) of that edge that hold the body."""
@@ -79,6 +94,21 @@ class ParticleBody:
         return pixel
 
     @property
+    def keeps_pieces(self) -> bool:
+        """False: of a cell of the diagram the largest piece stays."""
+        return False
+
+    @property
+    def edge_factors(self) -> NDArray[np.float64]:
+        """1 for each grain: what is thinner than the shortest edge may go."""
+        return np.ones(self.n_grains + 1)
+
+    @property
+    def thin_places(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """None."""
+        return np.empty((0, 3)), np.empty(0, np.int32)
+
+    @property
     def field(self) -> MaterialField:
         """GBPD scores and the shell."""
         return particle_field(self.particle)
@@ -95,6 +125,11 @@ class ParticleBody:
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Grain id at points (n, 3): (n,) int32, 0 outside."""
         return self.particle.grain_at(points)
+
+    def reaches(self, points: NDArray[np.float64], step_um: float) -> NDArray[np.bool_]:
+        """Whether points (n, 3) are in the body: a shell has no thin parts."""
+        inside: NDArray[np.bool_] = self.grain_at(points) != OUTSIDE
+        return inside
 
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """Grain ids at the centres of voxels, (nz, ny, nx)."""

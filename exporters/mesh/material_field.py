@@ -9,7 +9,9 @@ the indicator
 
 B being the product of three cubic B-splines as wide as four voxels: the staircase of the
 voxels becomes a smooth surface. All indicators sum to 1. The outside begins where its own
-is 1/2, so that grain boundaries leave no grooves in the surface.
+is that of all grains together, so that grain boundaries leave no grooves in the surface.
+Indicators of grains have weights, 1 if not said otherwise: heavier ones keep the volume that
+small and thin grains would lose to smoothing.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class MaterialField(NamedTuple):
     pitch: float  # edge of a voxel
     n_grains: int  # labels above it lie beyond planes through the origin
     planes: NDArray[np.int64]  # axes that these planes are across, in the order of their labels
+    weights: NDArray[np.float64]  # (largest label + 1,) of indicators; 1 outside
 
 
 def particle_field(particle: Particle) -> MaterialField:
@@ -65,11 +68,15 @@ def particle_field(particle: Particle) -> MaterialField:
         1.0,
         particle.n_grains,
         _constant(np.empty(0, np.int64)),
+        _constant(np.ones(1)),
     )
 
 
 def voxel_field(
-    labels: NDArray[np.int32], corner: tuple[float, float, float], pitch: float
+    labels: NDArray[np.int32],
+    corner: tuple[float, float, float],
+    pitch: float,
+    weights: NDArray[np.float64],
 ) -> MaterialField:
     """Boundaries of labelled voxels (nz, ny, nx), 0 outside; all is outside beyond them."""
     return MaterialField(
@@ -82,6 +89,7 @@ def voxel_field(
         float(pitch),
         int(labels.max(initial=0)),
         _constant(np.empty(0, np.int64)),
+        _constant(np.ascontiguousarray(weights, np.float64)),
     )
 
 
@@ -106,40 +114,54 @@ def nearest_on_interface(point, materials, reach, field, out):  # type: ignore[n
     by Gauss-Newton steps of least length. ``reach`` is the length that steps are limited
     by, of the size of an edge.
     """
-    gradient, reference, step = np.empty(3), np.empty(3), np.empty(3)
-    normal, right = np.empty((3, 3)), np.empty(3)
     for i in range(3):
         out[i] = point[i]
-    for _ in range(GAUSS_NEWTON_STEPS):
-        rank = _normal_equations(out, materials, reach, field, gradient, reference, normal, right)
-        if rank == 0:
-            break
-        for i in range(3):
-            normal[i, i] += CORNER_DAMPING if rank > 2 else DAMPING
-        _solve(normal, right, step)
-        size = _length(step)
-        factor = min(1.0, LONGEST_STEP * reach / size) if size > 0.0 else 0.0
-        for i in range(3):
-            out[i] += factor * step[i]
-        if size < CONVERGED * reach:
-            break
+    if field.voxels.size > 0:
+        _search_voxels(out, materials, reach, field)
+    else:
+        gradient, reference, step = np.empty(3), np.empty(3), np.empty(3)
+        normal, right = np.empty((3, 3)), np.empty(3)
+        for _ in range(GAUSS_NEWTON_STEPS):
+            rank = _score_equations(
+                out, materials, reach, field, gradient, reference, normal, right
+            )
+            if rank == 0 or _has_arrived(out, rank, normal, right, reach, step):
+                break
     if field.planes.size > 0:
         onto_planes(out, materials, field)
-    for i in range(3):
-        step[i] = out[i] - point[i]
-    return _length(step)
+    x, y, z = out[0] - point[0], out[1] - point[1], out[2] - point[2]
+    return math.sqrt(x * x + y * y + z * z)
 
 
 @njit(cache=True, nogil=True)
-def _normal_equations(  # type: ignore[no-untyped-def]
+def _search_voxels(x, materials, reach, field):  # type: ignore[no-untyped-def]
+    """Move x to where the indicators of labelled voxels meet."""
+    gradient, step = np.empty(3), np.empty(3)
+    normal, right, window = np.empty((3, 3)), np.empty(3), _no_window()
+    for _ in range(GAUSS_NEWTON_STEPS):
+        rank = _voxel_equations(x, materials, field, gradient, normal, right, window)
+        if rank == 0 or _has_arrived(x, rank, normal, right, reach, step):
+            break
+
+
+@njit(inline="always")
+def _has_arrived(x, rank, normal, right, reach, step):  # type: ignore[no-untyped-def]
+    """Move x by one Gauss-Newton step; whether it was so short that it is the last."""
+    for i in range(3):
+        normal[i, i] += CORNER_DAMPING if rank > 2 else DAMPING
+    _solve(normal, right, step)
+    size = _length(step)
+    factor = min(1.0, LONGEST_STEP * reach / size) if size > 0.0 else 0.0
+    for i in range(3):
+        x[i] += factor * step[i]
+    return size < CONVERGED * reach
+
+
+@njit(cache=True, nogil=True)
+def _score_equations(  # type: ignore[no-untyped-def]
     x, materials, reach, field, gradient, reference, normal, right
 ):
     """Linearised distances from all boundaries, squared and summed; returns their number."""
-    if field.voxels.size > 0:
-        rank = _voxel_equations(x, materials, field, gradient, normal, right)
-        if field.planes.size > 0:
-            rank += _plane_equations(x, materials, field, normal, right)
-        return rank
     for i in range(3):
         right[i] = 0.0
         for j in range(3):
@@ -213,21 +235,23 @@ def onto_planes(point, materials, field):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _voxel_equations(x, materials, field, gradient, normal, right):  # type: ignore[no-untyped-def]
-    """`_normal_equations` of labelled voxels.
+def _voxel_equations(  # type: ignore[no-untyped-def]
+    x, materials, field, gradient, normal, right, window
+):
+    """`_score_equations` of labelled voxels.
 
     Far from a boundary the indicators are flat: then they are taken from every second,
     fourth ... voxel, the first stride at which all boundaries are seen. No boundary is
     taken to be farther away than a stride. Without a stride the place is left as it is.
     """
-    values = np.empty((MAX_MATERIALS, 4))
+    values = np.empty((MAX_MATERIALS + 1, 4))  # the last used row is of all grains together
     n, n_grains = 0, 0
     while n < materials.size and materials[n] != NONE:
         n_grains += int(materials[n] != OUTSIDE and materials[n] <= field.n_grains)
         n += 1
     stride, seen = 1, False
     while True:
-        _indicators(x, materials, n, stride, field, values)
+        _indicators(x, materials, n, stride, field, window, values)
         seen = True
         for k in range(n):
             if materials[k] > field.n_grains:
@@ -250,12 +274,13 @@ def _voxel_equations(x, materials, field, gradient, normal, right):  # type: ign
         if materials[k] != OUTSIDE and first < 0:
             first = k
             continue
-        residual = (
-            values[k, 3] - 0.5 if materials[k] == OUTSIDE else values[first, 3] - values[k, 3]
-        )
-        for i in range(3):
-            gradient[i] = values[k, i]
-            if materials[k] != OUTSIDE:
+        if materials[k] == OUTSIDE:
+            residual = values[k, 3] - values[n, 3]
+            for i in range(3):
+                gradient[i] = values[k, i] - values[n, i]
+        else:
+            residual = values[first, 3] - values[k, 3]
+            for i in range(3):
                 gradient[i] = values[first, i] - values[k, i]
         slope = _length(gradient)
         if slope > 0.0:
@@ -266,20 +291,37 @@ def _voxel_equations(x, materials, field, gradient, normal, right):  # type: ign
                 right[i] -= gradient[i] / slope * distance
                 for j in range(3):
                     normal[i, j] += gradient[i] / slope * (gradient[j] / slope)
+    if field.planes.size > 0:
+        rank += _plane_equations(x, materials, field, normal, right)
     return rank
 
 
 @njit(cache=True, nogil=True)
-def _indicators(x, materials, n, stride, field, out):  # type: ignore[no-untyped-def]
-    """Gradient and value of the indicator of each material, rows of ``out`` (n, 4).
+def _no_window():  # type: ignore[no-untyped-def]
+    """Room for the voxels that indicators reach over: stride and first voxel, rows, weights."""
+    place = np.zeros(1 + 3, np.int64)  # a stride of 0: none yet
+    return place, np.empty(WIDTH**3, np.int64), np.empty(WIDTH**3), np.empty(WIDTH**2, np.bool_)
 
-    From every ``stride``-th voxel along each axis.
+
+@njit(cache=True, nogil=True)
+def _indicators(x, materials, n, stride, field, window, out):  # type: ignore[no-untyped-def]
+    """Gradient and value of the indicator of each material, rows of ``out`` (n + 1, 4).
+
+    From every ``stride``-th voxel along each axis. The last row is the sum of all grains.
     """
-    weights, first = np.empty((3, 2, WIDTH)), np.empty(3, np.int64)
-    step = stride * field.pitch
+    place, rows, heavy, alike = window
+    weights = np.empty((3, 2, WIDTH))
+    step, same = stride * field.pitch, place[0] == stride
     for i in range(3):
-        first[i] = spline_weights((x[i] - field.corner[i]) / step - 0.5 / stride, weights[i])
-    for k in range(n):
+        first = spline_weights((x[i] - field.corner[i]) / step - 0.5 / stride, weights[i])
+        same = same and place[1 + i] == first
+        place[1 + i] = first
+        for a in range(WIDTH):
+            weights[i, 1, a] /= step
+    if not same:
+        place[0] = stride
+        _look_through(materials, n, field, window)
+    for k in range(n + 1):
         for i in range(4):
             out[k, i] = 0.0
     for c in range(WIDTH):
@@ -287,19 +329,51 @@ def _indicators(x, materials, n, stride, field, out):  # type: ignore[no-untyped
             value = weights[2, 0, c] * weights[1, 0, b]
             along_y = weights[2, 0, c] * weights[1, 1, b]
             along_z = weights[2, 1, c] * weights[1, 0, b]
+            v = WIDTH * (WIDTH * c + b)
+            if alike[WIDTH * c + b]:  # weights along x sum to 1, their slopes to 0
+                out[rows[v], 1] += along_y * heavy[v]
+                out[rows[v], 2] += along_z * heavy[v]
+                out[rows[v], 3] += value * heavy[v]
+                continue
+            for a in range(WIDTH):
+                row, weight = rows[v + a], heavy[v + a] * weights[0, 0, a]
+                out[row, 0] += value * heavy[v + a] * weights[0, 1, a]
+                out[row, 1] += along_y * weight
+                out[row, 2] += along_z * weight
+                out[row, 3] += value * weight
+    for k in range(n):
+        if materials[k] != OUTSIDE:
+            for i in range(4):
+                out[n, i] += out[k, i]
+
+
+@njit(cache=True, nogil=True)
+def _look_through(materials, n, field, window):  # type: ignore[no-untyped-def]
+    """Note which material the voxels of a window are of, n for another grain, and how heavy."""
+    place, rows, heavy, alike = window
+    voxels, weights, stride = field.voxels, field.weights, place[0]
+    for c in range(WIDTH):
+        for b in range(WIDTH):
+            v, before = WIDTH * (WIDTH * c + b), np.int32(OUTSIDE)
+            alike[WIDTH * c + b] = True
             for a in range(WIDTH):
                 label = voxel_at(
-                    stride * (first[0] + a),
-                    stride * (first[1] + b),
-                    stride * (first[2] + c),
-                    field.voxels,
+                    stride * (place[1] + a),
+                    stride * (place[2] + b),
+                    stride * (place[3] + c),
+                    voxels,
                 )
+                if a > 0 and label == before:
+                    rows[v + a], heavy[v + a] = rows[v + a - 1], heavy[v + a - 1]
+                    continue
+                alike[WIDTH * c + b] = a == 0
+                before = label
+                row = n
                 for k in range(n):
                     if materials[k] == label:
-                        out[k, 0] += value * weights[0, 1, a] / step
-                        out[k, 1] += along_y * weights[0, 0, a] / step
-                        out[k, 2] += along_z * weights[0, 0, a] / step
-                        out[k, 3] += value * weights[0, 0, a]
+                        row = k
+                rows[v + a] = row
+                heavy[v + a] = 0.0 if row == n and label == OUTSIDE else weights[label]
 
 
 @njit(cache=True, nogil=True)
@@ -335,47 +409,62 @@ def spline_weights(t, out):  # type: ignore[no-untyped-def]
 def voxel_labels_at(points, field):  # type: ignore[no-untyped-def]
     """Material at points (n, 3).
 
-    Outside where its indicator is 1/2 or more, else the grain with the largest, the lowest
-    id of equal ones.
+    Outside where its indicator is that of all grains or more, else the grain with the largest,
+    the lowest id of equal ones.
     """
     result = np.empty(points.shape[0], np.int32)
-    weights, first = np.empty((3, 2, WIDTH)), np.empty(3, np.int64)
     labels, sums = np.empty(WIDTH**3, np.int32), np.empty(WIDTH**3)
+    weights, first = np.empty((3, 2, WIDTH)), np.empty(3, np.int64)
     for p in range(points.shape[0]):
-        for i in range(3):
-            t = (points[p, i] - field.corner[i]) / field.pitch - 0.5
-            first[i] = spline_weights(t, weights[i])
-        n = 0
-        for c in range(WIDTH):
-            for b in range(WIDTH):
-                value = weights[2, 0, c] * weights[1, 0, b]
-                for a in range(WIDTH):
-                    label = voxel_at(first[0] + a, first[1] + b, first[2] + c, field.voxels)
+        n = indicators_at(points[p], field, weights, first, labels, sums)
+        result[p] = _strongest(labels, sums, n)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def indicators_at(x, field, weights, first, labels, sums):  # type: ignore[no-untyped-def]
+    """Write the labels with an indicator at x and these, weighted; return how many there are.
+
+    ``labels`` and ``sums`` have room for 64, ``weights`` (3, 2, 4) and ``first`` (3,) are
+    for work.
+    """
+    voxels, heavy = field.voxels, field.weights
+    for i in range(3):
+        first[i] = spline_weights((x[i] - field.corner[i]) / field.pitch - 0.5, weights[i])
+    n, k = 0, 0
+    for c in range(WIDTH):
+        for b in range(WIDTH):
+            value = weights[2, 0, c] * weights[1, 0, b]
+            for a in range(WIDTH):
+                label = voxel_at(first[0] + a, first[1] + b, first[2] + c, voxels)
+                if n == 0 or labels[k] != label:  # most often it is that of the last voxel
                     k = 0
                     while k < n and labels[k] != label:
                         k += 1
                     if k == n:
                         labels[n], sums[n] = label, 0.0
                         n += 1
-                    sums[k] += value * weights[0, 0, a]
-        result[p] = _strongest(labels, sums, n)
-    return result
+                sums[k] += value * weights[0, 0, a]
+    for k in range(n):
+        sums[k] *= heavy[labels[k]]
+    return n
 
 
 @njit(cache=True, nogil=True)
 def _strongest(labels, sums, n):  # type: ignore[no-untyped-def]
-    best = -1
+    best, outside, inside = -1, 0.0, 0.0
     for k in range(n):
         if labels[k] == OUTSIDE:
-            if sums[k] >= 0.5 - TIE:
-                return labels[k]
-        elif best < 0:
+            outside = sums[k]
+            continue
+        inside += sums[k]
+        if best < 0:
             best = k
         else:
             more = sums[k] - sums[best]
             if more > TIE or (more >= -TIE and labels[k] < labels[best]):
                 best = k
-    return labels[best]
+    return np.int32(OUTSIDE) if outside >= inside - TIE else labels[best]
 
 
 @njit(inline="always")
@@ -423,9 +512,11 @@ def interface_distance(point, materials, reach, field):  # type: ignore[no-untyp
 
     Inside, where the boundary of two grains is asked for; the shell if one is outside.
     """
-    gradient, reference = np.empty(3), np.empty(3)
-    normal, right = np.empty((3, 3)), np.empty(3)
-    _normal_equations(point, materials, reach, field, gradient, reference, normal, right)
+    gradient, reference, normal, right = np.empty(3), np.empty(3), np.empty((3, 3)), np.empty(3)
+    if field.voxels.size > 0:
+        _voxel_equations(point, materials, field, gradient, normal, right, _no_window())
+    else:
+        _score_equations(point, materials, reach, field, gradient, reference, normal, right)
     return _length(right)
 
 

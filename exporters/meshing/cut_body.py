@@ -69,6 +69,23 @@ class CutBody:
         return self.body.pixel_um
 
     @property
+    def keeps_pieces(self) -> bool:
+        """That of the whole body."""
+        return self.body.keeps_pieces
+
+    @property
+    def edge_factors(self) -> NDArray[np.float64]:
+        """Those of the whole body; 1 beyond planes."""
+        return np.concatenate([self.body.edge_factors, np.ones(len(self.axes))])
+
+    @property
+    def thin_places(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Those of the whole body that are left."""
+        points, grains = self.body.thin_places
+        left = (points[:, list(self.axes)] >= 0).all(axis=1)
+        return points[left], grains[left]
+
+    @property
     def field(self) -> MaterialField:
         """Boundaries of the whole body, and the planes."""
         return with_planes(self.body.field, self.body.n_grains, self.axes)
@@ -99,6 +116,10 @@ class CutBody:
         """Material at points (..., 3): (...,) int32, 0 outside."""
         found = self.body.grain_at(points).copy()
         return self._relabelled(found, [points[..., axis] < 0 for axis in self.axes])
+
+    def reaches(self, points: NDArray[np.float64], step_um: float) -> NDArray[np.bool_]:
+        """As the whole body."""
+        return self.body.reaches(points, step_um)
 
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """Materials on voxels (nz, ny, nx) of that edge; one that a plane halves is kept."""

@@ -3,7 +3,7 @@
 A cell of a GBPD can be disconnected, the shell can cut off slivers, and a grain can be too
 small for the mesh. Solvers need connected grains, so each grain keeps its largest piece.
 The others, and grains below a volume, go to the neighbour with which they share the
-largest face.
+largest face. Of a body that keeps pieces only those go that are below the volume.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def whole_grains(
     points: NDArray[np.float64],
     tets: NDArray[np.int64],
     labels: NDArray[np.int32],
-    smallest: float,
+    smallest: float | NDArray[np.float64],
     n_grains: int = ALL,
+    keeps_pieces: bool = False,
 ) -> tuple[NDArray[np.int32], Moved]:
     """Labels with which every grain is one piece of at least the volume ``smallest``.
 
@@ -64,12 +65,16 @@ def whole_grains(
     ----------
     labels : (m,) int32
         Grain ids, 0 outside, above ``n_grains`` beyond a plane; these two are left as they are.
+    smallest : float or (n_grains + 1,) float
+        Of all grains, or of each label.
+    keeps_pieces
+        Keep the largest piece of a grain in any case, and all that are not too small.
     """
     neighbours = face_neighbours(tets, len(points))
     volumes = signed_volumes(points, tets)
     whole = labels.copy()
     for _ in range(MAX_ROUNDS):
-        stray = _stray(neighbours, whole, volumes, smallest, n_grains)
+        stray = _stray(neighbours, whole, volumes, smallest, n_grains, keeps_pieces)
         if not stray.any():
             break
         whole = _adopted(points, tets, neighbours, whole, stray, n_grains)
@@ -85,8 +90,9 @@ def _stray(
     neighbours: NDArray[np.int64],
     labels: NDArray[np.int32],
     volumes: NDArray[np.float64],
-    smallest: float,
+    smallest: float | NDArray[np.float64],
     n_grains: int,
+    keeps_pieces: bool,
 ) -> NDArray[np.int64]:
     """Piece of each tetrahedron that has to change its grain, counted from 1; 0 for the rest."""
     piece = connected_pieces(neighbours, labels)
@@ -94,11 +100,13 @@ def _stray(
     size = np.bincount(index, volumes)
     order = np.lexsort((-size, labels[roots]))
     first = np.flatnonzero(np.diff(labels[roots][order], prepend=-1))
-    kept = np.zeros(len(roots), bool)
-    kept[order[first]] = size[order[first]] >= smallest
+    largest = np.zeros(len(roots), bool)
+    largest[order[first]] = True
+    large = size >= (smallest[labels[roots]] if isinstance(smallest, np.ndarray) else smallest)
+    kept = largest | large if keeps_pieces else largest & large
     rows, _ = np.nonzero((neighbours >= 0) & (labels[neighbours] > n_grains))
     at_plane = np.unique(index[rows])
-    kept[at_plane] = size[at_plane] >= smallest
+    kept[at_plane] |= large[at_plane]
     kept[(labels[roots] == OUTSIDE) | (labels[roots] > n_grains)] = True
     stray: NDArray[np.int64] = np.where(kept, 0, 1 + np.arange(len(roots)))[index]
     return stray

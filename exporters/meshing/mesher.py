@@ -13,6 +13,7 @@ Nothing here needs gmsh; ``docs/meshing.md`` says how other meshers do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -35,8 +36,12 @@ from .order import along_curve
 from .outer_manifold import manifold_outside, manifold_part
 from .sizes import LEAN, MeshSizes
 
+Judge = Callable[[VolumeMesh, Body, NDArray[np.float64], NDArray[np.float64]], Certificate]
+
 SHORTEST = 0.1  # edges are not cut below this part of the boundary size
 SMALLEST_GRAIN = 0.1  # of the cube of twice the floor: less goes to a neighbour
+SMALLEST_PIECE = 0.1  # of the cube of the floor: less goes to a neighbour where pieces are kept
+REACH = 2  # lattice steps beyond a body at which its thin parts are looked for, at most
 HELD = 0.95  # of the work is done when a mesh is checked
 FINER = 0.6  # factor on the edges of grains whose elements are poor, in a further attempt
 ATTEMPTS: tuple[tuple[Phase, ...], ...] = (PHASES, PHASES, (*PHASES, RESCUE))
@@ -108,17 +113,20 @@ def mesh_of(
     detail: str | float = FINE,
     tets: int | None = None,
     force: bool = False,
+    judge: Judge | None = None,
 ) -> VolumeMesh:
-    """Tetrahedra of any body; see `volume_mesh`."""
+    """Tetrahedra of any body, as ``judge``, else `certify`, certifies them; see `volume_mesh`."""
     report = progress or quiet
     if tets is None:
         sizes = MeshSizes.of(body, size_um, boundary_size_um, detail_of(detail))
-        mesh, certificate = _best(body, sizes, report)
+        mesh, certificate = _best(body, sizes, report, judge or certify)
     else:
         if detail != FINE:
             msg = f"detail is {detail} and tets is {tets}; give one of them: tets sets the detail"
             raise ExportError(msg)
-        mesh, certificate = _within_budget(body, size_um, boundary_size_um, tets, report)
+        mesh, certificate = _within_budget(
+            body, size_um, boundary_size_um, tets, report, judge or certify
+        )
     if certificate.failures and not force:
         raise ExportError(_refusal(certificate))
     report("done", 1.0)
@@ -131,14 +139,15 @@ def _within_budget(
     boundary_size_um: float | None,
     tets: int,
     report: Progress,
+    judge: Judge,
 ) -> tuple[VolumeMesh, Certificate]:
     """A mesh of so many tetrahedra, the detail corrected by what the meshes before had."""
-    n_grains = n_sizeable(body.grain_volumes, body.pixel_um)
+    n_grains = n_sizeable(body.grain_volumes[: n_kept(body) + 1], body.pixel_um)
     wanted, shown = float(tets), report
     for _ in range(TRIALS):
         detail = detail_for(wanted, n_grains)
         sizes = MeshSizes.of(body, size_um, boundary_size_um, detail)
-        mesh, certificate = _best(body, sizes, shown)
+        mesh, certificate = _best(body, sizes, shown, judge)
         if abs(len(mesh.tets) / tets - 1) <= WITHIN:
             return mesh, certificate
         wanted *= tets / len(mesh.tets)
@@ -150,7 +159,9 @@ def _within_budget(
     raise ExportError(msg)
 
 
-def _best(body: Body, sizes: MeshSizes, report: Progress) -> tuple[VolumeMesh, Certificate]:
+def _best(
+    body: Body, sizes: MeshSizes, report: Progress, judge: Judge
+) -> tuple[VolumeMesh, Certificate]:
     """The first mesh that is certified, or else the least bad."""
     sizes.check_memory()
     report("finding thin grains", 0.0)
@@ -166,7 +177,7 @@ def _best(body: Body, sizes: MeshSizes, report: Progress) -> tuple[VolumeMesh, C
         mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
         grains = slice(n_kept(body) + 1)
         targets = volumes + moved.net(body.n_grains)
-        certificate = certify(mesh, body, volumes[grains], targets[grains])
+        certificate = judge(mesh, body, volumes[grains], targets[grains])
         made.append((mesh, certificate))
         if not certificate.failures:
             break
@@ -186,9 +197,13 @@ def _attempt(
     kept = n_kept(body)
     points, tets, labels = _cut_lattice(body, sizes, edges, report)
     report("joining fragments", 0.15)
-    labels, moved = whole_grains(
-        points, tets, labels, SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3, kept
+    pieces = body.keeps_pieces
+    least = (
+        SMALLEST_PIECE * sizes.floors_um**3
+        if pieces
+        else SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3
     )
+    labels, moved = whole_grains(points, tets, labels, least, kept, pieces)
     labels, n_relabelled = manifold_outside(points, tets, labels)
     if kept < body.n_grains:
         labels = manifold_part(points, tets, labels, kept)
@@ -204,7 +219,7 @@ def _attempt(
             points, tets, labels, body.field, targets, edges, phases[-1:], lambda _: None
         )
     report("checking", HELD)
-    labels, late = whole_grains(points, tets, labels, 0.0, kept)
+    labels, late = whole_grains(points, tets, labels, least if pieces else 0.0, kept, pieces)
     moved = Moved.joined(moved, late)
     labels, n_last = manifold_outside(points, tets, labels)
     points, flattened_um = flattened(points, tets, labels, body)
@@ -231,7 +246,7 @@ def _cut_lattice(
     size = sizes.size_um
     report("refining the lattice", 0.02)
     points, tets = body_centred_lattice(
-        lambda x: body.grain_at(size * x) != OUTSIDE, body.radius_um / size
+        lambda x: body.reaches(size * x, size), body.radius_um / size + REACH
     )
     points, tets = refined(points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges))
     report("cutting along the grain boundaries", 0.1)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from ...generator.errors import ExportError
 from ...generator.machine import available_memory, usable_cores
@@ -30,6 +32,7 @@ BYTES_PER_TET = 700  # measured: memory in use at most, the writing of the file 
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
 MEMORY_SHARE = 0.5  # of the available memory that a mesh, or all made at a time, may take
 ROUNDING = 1.01  # an edge this much longer than asked for is left alone
+NEAR = 0.6  # of its longest edge: distance of a point inside a tetrahedron from its centre
 BLOCK = 100_000  # tetrahedra sampled at a time
 
 SAMPLES = np.array(
@@ -98,11 +101,17 @@ class MeshSizes:
         """Length below which no edge is bisected for a grain being thin, um."""
         return min(self.boundary_size_um / 2, FLOOR_PIXELS * self.body.pixel_um)
 
+    @cached_property
+    def floors_um(self) -> NDArray[np.float64]:
+        """The same for each grain, (n_grains + 1,), um."""
+        floors: NDArray[np.float64] = self.floor_um * self.body.edge_factors
+        return floors
+
     def grain_sizes(self) -> NDArray[np.float64]:
         """Longest edge that each grain should have at its boundary, (n_grains + 1,), um.
 
         The radius of the largest ball that a grain holds, on voxels of a pixel, over
-        ``detail``, but from `floor_um` to ``boundary_size_um``. Row 0, the outside, has the
+        ``detail``, but from `floors_um` to ``boundary_size_um``. Row 0, the outside, has the
         latter.
         """
         labels = self.body.voxel_labels(self.body.pixel_um)
@@ -117,7 +126,7 @@ class MeshSizes:
         radius = np.zeros(self.body.n_grains + 1)
         np.maximum.at(radius, labels.ravel(), depth.ravel())
         wanted = self.body.pixel_um * radius / self.detail
-        sizes = np.clip(wanted, self.floor_um, self.boundary_size_um)
+        sizes = np.clip(wanted, self.floors_um, self.boundary_size_um)
         sizes[OUTSIDE] = self.boundary_size_um
         return sizes
 
@@ -130,8 +139,9 @@ class MeshSizes:
 
         * the size of a grain at one of eleven samples in it, unless all samples and its
           vertices lie in the same grain;
-        * ``floor_um`` and one sample lies in a grain that owns no vertex of it; below a detail
-          of `LEAN`, only if the grain owns fewer than `OWNED` of all.
+        * the floor of a grain and one sample lies in it, which owns no vertex; below a detail
+          of `LEAN`, only if the grain owns fewer than `OWNED` of all
+        * the size of a thin grain that is nearby.
 
         Parameters
         ----------
@@ -141,7 +151,8 @@ class MeshSizes:
             Of `grain_sizes`.
         """
         coarse = np.zeros(len(tets), bool)
-        candidates = np.flatnonzero(longest_edges(points, tets) > ROUNDING * self.floor_um)
+        lengths = longest_edges(points, tets)
+        candidates = np.flatnonzero(lengths > ROUNDING * self.floors_um.min())
         owners = self.body.grain_at(points)
         owned = np.bincount(owners, minlength=len(sizes))
         scarce = owned < (OWNED if self.detail < LEAN else np.inf)
@@ -153,11 +164,31 @@ class MeshSizes:
             inside = self.body.grain_at(samples)
             absent = (inside[:, :N_INNER, None] != at_corner[block][:, None, :]).all(axis=2)
             absent &= (inside[:, :N_INNER] != OUTSIDE) & scarce[inside[:, :N_INNER]]
+            length = lengths[candidates[block]]
+            absent &= length[:, None] > ROUNDING * self.floors_um[inside[:, :N_INNER]]
             mixed = (inside != inside[:, :1]).any(axis=1)
             mixed |= (at_corner[block] != inside[:, :1]).any(axis=1)
-            long = longest_edges(points, chosen) > ROUNDING * sizes[inside].min(axis=1)
+            long = length > ROUNDING * sizes[inside].min(axis=1)
             coarse[candidates[block]] = absent.any(axis=1) | (mixed & long)
+        coarse[candidates] |= self._miss_thin(points[tets[candidates]], lengths[candidates], sizes)
         return coarse
+
+    def _miss_thin(
+        self,
+        corners: NDArray[np.float64],
+        lengths: NDArray[np.float64],
+        sizes: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Whether tetrahedra (k, 4, 3) are too long for a thin grain that samples may miss."""
+        places, grains = self.body.thin_places
+        if len(places) == 0:
+            return np.zeros(len(corners), bool)
+        distance, row = cKDTree(places).query(
+            corners.mean(axis=1), distance_upper_bound=NEAR * lengths.max(initial=0.0)
+        )
+        limit = ROUNDING * np.append(sizes[grains], np.inf)[row]  # the last row: none so near
+        missed: NDArray[np.bool_] = (distance < NEAR * lengths) & (lengths > limit)
+        return missed
 
     def expected_tets(self) -> float:
         """Rough number of tetrahedra of the mesh, within a factor of two or so."""
