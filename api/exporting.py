@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from .exporters.labels.label_volume import LabelVolume
     from .exporters.mesh.hex_mesh import HexMesh
-    from .exporters.mesh.volume_mesh import VolumeMesh
     from .exporters.pictures.canvas import SavablePicture
     from .exporters.products.mesh import Boundaries, Elements, Mesh
     from .exporters.surfaces.grain_surfaces import GrainSurfaces
@@ -195,6 +194,8 @@ def mesh(
     *,
     size_um: float | None = None,
     boundary_size_um: float | None = None,
+    detail: str | float = "fine",
+    tets: int | None = None,
     elements: Elements = "tets",
     cut: str = "",
     order: int = 1,
@@ -211,9 +212,14 @@ def mesh(
         A particle, its folder or recipe; or grain ids on voxels, 0 outside: an array (z, y, x)
         or a file (.vtkhdf, .npy, .tif).
     size_um, boundary_size_um
-        Longest edges inside grains and at their boundaries; of particles 0.15 um if left out,
-        of voxels three of these. Of hexahedra ``size_um`` is the edge; of voxels a multiple of
-        theirs, that one if left out.
+        Lengths of edges inside grains and at their boundaries; of particles 0.15 um if left out,
+        of voxels three of these, of coarse meshes as long as the grains allow. Of hexahedra
+        ``size_um`` is the edge; of voxels a multiple of theirs, that one if left out.
+    detail
+        Edges per radius of the largest ball in a grain: a number, or "fine", "medium" or
+        "coarse", 0.77, 0.46 and 0.16.
+    tets
+        Number of tetrahedra, within a tenth; sets the detail.
     elements
         "hex": hexahedra, a cube for each voxel of edge ``size_um``. Surfaces are staircases.
     cut
@@ -239,16 +245,22 @@ def mesh(
         If options do not go together, memory does not suffice, the mesh fails its certificate,
         or more than 0.5 % of the volume of labelled voxels is lost.
     """
+    from .exporters.labels.mesh_labels import mesh_volume
+    from .exporters.meshing.mesher import volume_mesh
     from .exporters.products.mesh import formed, require_form
 
-    require_form(order, boundaries, elements, boundary_size_um, cut)
+    require_form(order, boundaries, elements, boundary_size_um, cut, detail, tets)
     if elements == "hex":
         return _hex_mesh(source, pitch_um, size_um, cut, progress, force)
+    sizes: dict[str, Any] = {
+        "size_um": size_um, "boundary_size_um": boundary_size_um, "detail": detail, "tets": tets,
+        "cut": cut, "progress": progress, "force": force,
+    }  # fmt: skip
     if isinstance(source, Particle | str | Path) and _is_particle(source):
+        _require_no_pitch(pitch_um)
         particle = _particle(source)
-        bonded = _particle_mesh(particle, pitch_um, size_um, boundary_size_um, cut, progress, force)
-        return formed(bonded, particle, order, boundaries)
-    bonded = _label_mesh(source, pitch_um, size_um, boundary_size_um, cut, progress, force)
+        return formed(volume_mesh(particle, **sizes), particle, order, boundaries)
+    bonded = mesh_volume(_label_volume(source, pitch_um), **sizes)
     if order == 2:
         msg = "order is 2, expected 1: a mesh of voxels has straight edges"
         raise ExportError(msg)
@@ -287,36 +299,6 @@ def _require_no_pitch(pitch_um: float | None) -> None:
         raise ExportError(msg)
 
 
-def _particle_mesh(
-    particle: Particle,
-    pitch_um: float | None,
-    size_um: float | None,
-    boundary_size_um: float | None,
-    cut: str,
-    progress: Progress | None,
-    force: bool,
-) -> VolumeMesh:
-    from .exporters.meshing.mesher import volume_mesh
-
-    _require_no_pitch(pitch_um)
-    return volume_mesh(particle, size_um, boundary_size_um, progress, cut=cut, force=force)
-
-
-def _label_mesh(
-    source: Any,
-    pitch_um: float | None,
-    size_um: float | None,
-    boundary_size_um: float | None,
-    cut: str,
-    progress: Progress | None,
-    force: bool,
-) -> VolumeMesh:
-    from .exporters.labels.mesh_labels import mesh_volume
-
-    volume = _label_volume(source, pitch_um)
-    return mesh_volume(volume, size_um, boundary_size_um, progress, cut=cut, force=force)
-
-
 def _label_volume(source: Any, pitch_um: float | None) -> LabelVolume:
     from .exporters.labels.files import read_labels
     from .exporters.labels.label_volume import LabelVolume
@@ -337,7 +319,8 @@ def surfaces(source: Source | Mesh, **sizes: Any) -> GrainSurfaces:
     source
         A bonded mesh of first order; or a particle, its folder or recipe, to be meshed first.
     sizes
-        ``size_um``, ``boundary_size_um``, ``force`` and ``progress`` of `mesh`.
+        ``size_um``, ``boundary_size_um``, ``detail``, ``tets``, ``force`` and ``progress`` of
+        `mesh`.
 
     Raises
     ------

@@ -23,12 +23,19 @@ def mesh(
     size: Annotated[
         float | None,
         Parameter(
-            help="Longest edge of the tetrahedra, um, 3 voxels if left out; edge of the hexahedra, "
+            help="Length of edges inside grains, um, 3 voxels if left out; edge of the hexahedra, "
             "a multiple of a voxel's, that one if left out."
         ),
     ] = None,
     boundary_size: Annotated[
-        float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
+        float | None,
+        Parameter(help="Length of edges at grain boundaries, um; as --size if left out."),
+    ] = None,
+    detail: Annotated[
+        str, Parameter(help="fine, medium or coarse, or edges per radius of a grain, as 0.3.")
+    ] = "fine",
+    tets: Annotated[
+        int | None, Parameter(help="Number of tetrahedra, within a tenth; sets the detail.")
     ] = None,
     elements: Annotated[
         str, Parameter(help="tets; hex: a cube for each voxel, or for several with --size.")
@@ -50,13 +57,13 @@ def mesh(
     from ..mesh.msh_sections import read_facts
     from ..products.mesh import require_form
 
-    require_form(1, "bonded", elements, boundary_size, cut)
+    require_form(1, "bonded", elements, boundary_size, cut, detail, tets)
     require_free([out], overwrite)
     started = time.process_time()
     with progress_bar("mesh") as show:
         mesh_labels(
-            labels, out, size_um=size, boundary_size_um=boundary_size, elements=elements, cut=cut,
-            pitch_um=pitch, force=force, progress=show,
+            labels, out, size_um=size, boundary_size_um=boundary_size, detail=detail, tets=tets,
+            elements=elements, cut=cut, pitch_um=pitch, force=force, progress=show,
         )  # fmt: skip
     facts = read_facts(out)
     certificate = list(lines_of(facts["certificate"]))

@@ -36,15 +36,24 @@ class ProductOptions:
 
     pitch: Annotated[float, Parameter(help="Edge of a voxel, um.")] = _default("pitch_um")
     size: Annotated[
-        str,
+        str | None,
         Parameter(
-            help="Longest edge of the tetrahedra, or edge of the hexahedra, um; several, as "
-            "0.4,0.2,0.1, for a mesh of each."
+            help="Length of edges inside grains, or edge of the hexahedra, um: 0.15 if left out, "
+            "in coarse meshes as long as the grains allow; several, as 0.4,0.2,0.1, for a mesh of "
+            "each."
         ),
-    ] = str(_default("size_um"))
+    ] = _default("size_um")
     boundary_size: Annotated[
-        float | None, Parameter(help="Longest edge at grain boundaries, um; as --size if left out.")
+        float | None,
+        Parameter(help="Length of edges at grain boundaries, um; as --size if left out."),
     ] = _default("boundary_size_um")
+    detail: Annotated[
+        str,
+        Parameter(help="fine, medium or coarse, or edges per radius of a grain, as 0.3."),
+    ] = _default("detail")
+    tets: Annotated[
+        int | None, Parameter(help="Number of tetrahedra, within a tenth; sets the detail.")
+    ] = _default("tets")
     elements: Annotated[str, Parameter(help="tets; hex: a cube for each voxel of edge --size.")] = (
         _default("elements")
     )
@@ -82,9 +91,11 @@ class ProductOptions:
 
         given = {
             "pitch_um": self.pitch,
-            "size_um": self.sizes[0],
+            "size_um": self.sizes[0] if self.sizes else None,
             "sizes_um": self.sizes,
             "boundary_size_um": self.boundary_size,
+            "detail": self.detail,
+            "tets": self.tets,
             "elements": self.elements,
             "cut": self.cut,
             "order": self.order,
@@ -97,9 +108,11 @@ class ProductOptions:
 
     @property
     def sizes(self) -> list[float]:
-        """Longest edges, um."""
+        """Lengths of edges, um; none if they are left out."""
         from ...generator.errors import ExportError
 
+        if self.size is None:
+            return []
         try:
             return [float(text) for text in self.size.split(",")]
         except ValueError as error:
@@ -184,6 +197,9 @@ def _meshed_as_asked(names: list[str], options: ProductOptions) -> list[str]:
     require_elements([PRODUCTS[name] for name in names], options.elements, options.cut)
     if len(sizes) < 2:
         return names
+    if options.detail != _default("detail") or options.tets is not None:
+        msg = "several --size make meshes of equal detail; leave out --detail and --tets"
+        raise ExportError(msg)
     if single := [name for name in names if PRODUCTS[name].made_of == "mesh"]:
         msg = f"{single[0]} takes one --size, not {sizes}; several go with --to mesh only"
         raise ExportError(msg)

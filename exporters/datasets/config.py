@@ -442,7 +442,7 @@ def _contradictions(plan: ProductPlan, card: ModelCard | None) -> Iterable[str]:
     diameter = card.document["shell"]["diameter_um"] or 2 * card.document["shell"]["max_radius_um"]
     limits = {"pitch_um": diameter / 2, "size_um": diameter / 4}
     for option, limit in limits.items():
-        if option in options and options[option] > limit:
+        if options.get(option) is not None and options[option] > limit:
             yield (
                 f"{where}.{option}: {options[option]} um contradicts particles of at most "
                 f"{diameter} um; expected at most {limit} um"

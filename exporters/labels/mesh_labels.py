@@ -26,6 +26,7 @@ from ..mesh import msh_file
 from ..mesh.any_mesh import AXES, CUT
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.cut_body import cut_body
+from ..meshing.detail import FINE
 from ..meshing.mesher import mesh_of
 from .balance import balanced_weights
 from .comparison import (
@@ -53,6 +54,8 @@ def mesh_volume(
     boundary_size_um: float | None = None,
     progress: Progress | None = None,
     *,
+    detail: str | float = FINE,
+    tets: int | None = None,
     cut: str = "",
     force: bool = False,
 ) -> VolumeMesh:
@@ -64,7 +67,7 @@ def mesh_volume(
         Longest edge inside grains, um; `SIZE_PITCHES` voxels by default, less in a small body.
     cut
         Only the part beyond planes through the middle of the grains' box: "x", "x,y" and so on.
-    boundary_size_um, progress, force
+    boundary_size_um, progress, detail, tets, force
         As in `mesher.volume_mesh`.
 
     Returns
@@ -87,12 +90,17 @@ def mesh_volume(
     _require_few(len(grain_of) - 1)
     sound = replace(volume, labels=pieces)
     body = replace(sound.centred(), weights=balanced_weights(pieces))
-    size = _default_size(body) if size_um is None else size_um
-    _require_lattice(body, size)
+    usual = detail == FINE and tets is None
+    size = _default_size(body) if size_um is None and usual else size_um
+    if size is not None:  # coarse meshes have a lattice of a few steps
+        _require_lattice(body, size)
     _require_thin(body)
     wanted = _wanted(volume, body, cut)
     judge = partial(certify_grains, wanted, grain_of)
-    mesh = mesh_of(cut_body(body, cut), size, boundary_size_um, progress, force=True, judge=judge)
+    mesh = mesh_of(
+        cut_body(body, cut), size, boundary_size_um, progress,
+        detail=detail, tets=tets, force=True, judge=judge,
+    )  # fmt: skip
     mesh = of_grains(mesh, grain_of, volume.n_grains)
     mesh = replace(mesh, points=mesh.points + sound.centre_um)
     moved = _moved_grains(mesh.facts["moved_pieces"], grain_of)
@@ -279,6 +287,8 @@ def mesh_labels(
     *,
     size_um: float | None = None,
     boundary_size_um: float | None = None,
+    detail: str | float = FINE,
+    tets: int | None = None,
     elements: str = "tets",
     cut: str = "",
     pitch_um: float | None = None,
@@ -302,5 +312,8 @@ def mesh_labels(
     volume = read_labels(path, pitch_um)
     if elements == "hex":
         return msh_file.write(hex_volume(volume, size_um, cut=cut, force=force), out)
-    mesh = mesh_volume(volume, size_um, boundary_size_um, progress, cut=cut, force=force)
+    mesh = mesh_volume(
+        volume, size_um, boundary_size_um, progress,
+        detail=detail, tets=tets, cut=cut, force=force,
+    )  # fmt: skip
     return msh_file.write(mesh, out)

@@ -17,6 +17,7 @@ from ..certificate.certificate import SMALL_PIXELS
 FINE = "fine"
 DETAILS = {FINE: 0.77, "medium": 0.46, "coarse": 0.16}  # edges per inscribed radius of a grain
 COARSEST, FINEST = 0.11, 1.0  # details that are meshed
+NEAR = 0.7  # how sure numbers of tetrahedra are before a mesh is made
 # measured: log of the detail, and of the tetrahedra of a grain of at least 10 px^3
 LOG_DETAIL = np.log([0.11, 0.16, 0.25, 0.33, 0.46, 0.77, 1.0])
 LOG_TETS = np.log([45, 58, 85, 115, 168, 440, 600])
@@ -50,25 +51,39 @@ def detail_of(detail: str | float) -> float:
     return number
 
 
+def require_detail(detail: str | float, tets: int | None) -> None:
+    """Raise an ExportError for a detail or a number that is none, or if both are given."""
+    detail_of(detail)
+    if tets is None:
+        return
+    if detail != FINE:
+        msg = f"detail is {detail} and tets is {tets}; give one of them: tets sets the detail"
+        raise ExportError(msg)
+    if tets < 1:
+        msg = f"tets is {tets}, expected a number of tetrahedra"
+        raise ExportError(msg)
+
+
 def n_sizeable(volumes_um3: NDArray[np.float64], pixel_um: float) -> int:
     """Number of grains of at least `SMALL_PIXELS` pixels."""
     return int((volumes_um3 >= SMALL_PIXELS * pixel_um**3).sum())
 
 
-def detail_for(tets: float, n_grains: int) -> float:
-    """Detail at which ``n_grains`` grains have about so many tetrahedra, if no size forbids it.
+def require_budget(tets: int, n_grains: int, most: float) -> None:
+    """Raise an ExportError for a number of tetrahedra far from what a mesh can have.
 
-    Raises
-    ------
-    ExportError
-        If they have more even when as coarse as can be, or fewer when as fine.
+    That is from what ``n_grains`` grains have at least, to ``most`` at the given size.
     """
-    least, most = (int(n_grains * np.exp(log)) for log in LOG_TETS[[0, -1]])
-    if not least <= tets <= most:
+    least = math.exp(LOG_TETS[0]) * n_grains
+    if not NEAR * least <= tets <= most / NEAR:
         msg = (
-            f"{tets:.0f} tetrahedra were asked for, expected about {least} to {most} for "
-            f"{n_grains} grains of at least {SMALL_PIXELS} pixels: fewer do not keep every grain; "
-            "for more ask for a smaller size"
+            f"tets is {tets}, expected about {least:.0f} to {most:.0f} for {n_grains} grains of at "
+            f"least {SMALL_PIXELS} pixels: fewer do not keep every grain, for more give a smaller "
+            "size"
         )
         raise ExportError(msg)
+
+
+def detail_for(tets: float, n_grains: int) -> float:
+    """Detail at which ``n_grains`` grains have about so many tetrahedra, if no size forbids it."""
     return float(np.exp(np.interp(math.log(tets / n_grains), LOG_TETS, LOG_DETAIL)))

@@ -13,6 +13,7 @@ Nothing here needs gmsh; ``docs/meshing.md`` says how other meshers do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,13 +29,21 @@ from ..mesh.tetrahedra import compacted, dihedral_angles, inverse_condition
 from ..mesh.volume_mesh import VolumeMesh
 from .cut import cut
 from .cut_body import cut_body, cut_facts, flattened, n_kept
-from .detail import FINE, detail_for, detail_of, n_sizeable
+from .detail import (
+    FINE,
+    FINEST,
+    detail_for,
+    detail_of,
+    n_sizeable,
+    require_budget,
+    require_detail,
+)
 from .grain_pieces import Moved, whole_grains
 from .lattice import body_centred_lattice, refined
 from .optimiser import COARSE_PHASES, PHASES, RESCUE, Phase, optimised
 from .order import along_curve
 from .outer_manifold import manifold_outside, manifold_part
-from .sizes import LEAN, MeshSizes
+from .sizes import MeshSizes
 
 Judge = Callable[[VolumeMesh, Body, NDArray[np.float64], NDArray[np.float64]], Certificate]
 
@@ -118,12 +127,10 @@ def mesh_of(
     """Tetrahedra of any body, as ``judge``, else `certify`, certifies them; see `volume_mesh`."""
     report = progress or quiet
     if tets is None:
-        sizes = MeshSizes.of(body, size_um, boundary_size_um, detail_of(detail))
+        sizes = planned(body, size_um, boundary_size_um, detail)
         mesh, certificate = _best(body, sizes, report, judge or certify)
     else:
-        if detail != FINE:
-            msg = f"detail is {detail} and tets is {tets}; give one of them: tets sets the detail"
-            raise ExportError(msg)
+        require_detail(detail, tets)
         mesh, certificate = _within_budget(
             body, size_um, boundary_size_um, tets, report, judge or certify
         )
@@ -131,6 +138,33 @@ def mesh_of(
         raise ExportError(_refusal(certificate))
     report("done", 1.0)
     return replace(mesh, facts={**mesh.facts, "certificate": certificate.document()})
+
+
+def planned(
+    body: Body,
+    size_um: float | None,
+    boundary_size_um: float | None,
+    detail: str | float = FINE,
+    tets: int | None = None,
+) -> MeshSizes:
+    """Sizes of the first mesh that `mesh_of` would make.
+
+    Raises
+    ------
+    ExportError
+        As `mesh_of` does before it makes a mesh.
+    """
+    require_detail(detail, tets)
+    if tets is None:
+        return MeshSizes.of(body, size_um, boundary_size_um, detail_of(detail))
+    finest = MeshSizes.of(body, size_um, boundary_size_um, FINEST)
+    require_budget(tets, n_meant(body), finest.expected_tets)
+    return MeshSizes.of(body, size_um, boundary_size_um, detail_for(tets, n_meant(body)))
+
+
+def n_meant(body: Body) -> int:
+    """Number of grains that a mesh has to have."""
+    return n_sizeable(body.grain_volumes[: n_kept(body) + 1], body.pixel_um)
 
 
 def _within_budget(
@@ -142,19 +176,21 @@ def _within_budget(
     judge: Judge,
 ) -> tuple[VolumeMesh, Certificate]:
     """A mesh of so many tetrahedra, the detail corrected by what the meshes before had."""
-    n_grains = n_sizeable(body.grain_volumes[: n_kept(body) + 1], body.pixel_um)
+    sizes = planned(body, size_um, boundary_size_um, tets=tets)
     wanted, shown = float(tets), report
-    for _ in range(TRIALS):
-        detail = detail_for(wanted, n_grains)
-        sizes = MeshSizes.of(body, size_um, boundary_size_um, detail)
+    found: dict[float, int] = {}  # tetrahedra at each detail
+    while sizes.detail not in found and len(found) < TRIALS:
         mesh, certificate = _best(body, sizes, shown, judge)
+        found[sizes.detail] = len(mesh.tets)
         if abs(len(mesh.tets) / tets - 1) <= WITHIN:
             return mesh, certificate
         wanted *= tets / len(mesh.tets)
-        shown = _held(report)
+        detail = detail_for(wanted, n_meant(body))
+        sizes, shown = MeshSizes.of(body, size_um, boundary_size_um, detail), _held(report)
+    detail, nearest = min(found.items(), key=lambda pair: abs(math.log(pair[1] / tets)))
     msg = (
-        f"tets is {tets}, but {len(mesh.tets)} are the nearest that were found, at a detail of "
-        f"{detail:.2g}: ask for a number near that, or for other sizes"
+        f"tets is {tets}, but the nearest found is {nearest}, at a detail of {detail:.2g}: ask for "
+        "a number near that, or for other sizes"
     )
     raise ExportError(msg)
 
@@ -165,11 +201,11 @@ def _best(
     """The first mesh that is certified, or else the least bad."""
     sizes.check_memory()
     report("finding thin grains", 0.0)
-    edges = sizes.grain_sizes()
+    edges = sizes.grain_sizes
     volumes = body.grain_volumes
     made: list[tuple[VolumeMesh, Certificate]] = []
     repairs: list[str] = []
-    for phases in ATTEMPTS if sizes.detail >= LEAN else COARSE_ATTEMPTS:
+    for phases in COARSE_ATTEMPTS if sizes.is_lean else ATTEMPTS:
         if made:
             edges, repair = _finer(edges, *made[-1])
             repairs.append(repair)

@@ -16,19 +16,23 @@ from scipy.spatial import cKDTree
 from ...generator.errors import ExportError
 from ...generator.machine import available_memory, usable_cores
 from ...generator.particle import OUTSIDE
+from ..certificate.certificate import SMALL_PIXELS
 from ..mesh.body import Body
+from .cut_body import n_kept
 from .detail import DETAILS
-from .lattice import TETS_PER_CELL
 
 DEFAULT_SIZE_UM = 0.15
 ACROSS = 3.0  # edges per mean radius of a body that its grains alone give their edges
 LEAN = 0.6  # detail below which edges are not bisected for every grain that is absent
 OWNED = 10  # but only while the grain has fewer lattice points than this
 FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain is thin
-GRAIN_FACTOR = 9.0  # fitted: tetrahedra are 1 + 9 (size / grain)^2 times those of the lattice
-GRAIN_EDGE = 0.8  # edge that a grain allows at most, as a part of the cube root of its volume
-GRADING_FACTOR = 2.0  # fitted: as many again where the lattice is coarser than the boundary
-BYTES_PER_TET = 700  # measured: memory in use at most, the writing of the file included
+# fitted: tetrahedra of a grain, and for each square of an edge in the square of the cube root of
+# its volume, where its thickness sets its edges and where the size does
+TETS_FULL = (119.0, 68.3, 119.0, 68.3)
+TETS_LEAN = (50.0, 84.5, 26.3, 50.6)
+GRADED = 1.25  # times as many where edges inside grains are longer than at boundaries
+BYTES_PER_TET = 850  # measured: memory in use at most
+BYTES_PER_TET_LEAN = 1900
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
 MEMORY_SHARE = 0.5  # of the available memory that a mesh, or all made at a time, may take
 ROUNDING = 1.01  # an edge this much longer than asked for is left alone
@@ -101,20 +105,24 @@ class MeshSizes:
         """Length below which no edge is bisected for a grain being thin, um."""
         return min(self.boundary_size_um / 2, FLOOR_PIXELS * self.body.pixel_um)
 
+    @property
+    def is_lean(self) -> bool:
+        """Whether the mesh is so coarse that grains are pursued only until they are there."""
+        return self.detail < LEAN
+
     @cached_property
     def floors_um(self) -> NDArray[np.float64]:
         """The same for each grain, (n_grains + 1,), um."""
         floors: NDArray[np.float64] = self.floor_um * self.body.edge_factors
         return floors
 
-    def grain_sizes(self) -> NDArray[np.float64]:
-        """Longest edge that each grain should have at its boundary, (n_grains + 1,), um.
+    @cached_property
+    def _balls_and_volumes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Radius of the largest ball in each grain, um, and its volume, um^3, (n_grains + 1,).
 
-        The radius of the largest ball that a grain holds, on voxels of a pixel, over
-        ``detail``, but from `floors_um` to ``boundary_size_um``. Row 0, the outside, has the
-        latter.
+        On voxels of a pixel.
         """
-        labels = self.body.voxel_labels(self.body.pixel_um)
+        labels, pixel = self.body.voxel_labels(self.body.pixel_um), self.body.pixel_um
         border = np.zeros(labels.shape, bool)
         for axis in range(3):
             low, high = (np.moveaxis(border, axis, 0)[part] for part in (slice(-1), slice(1, None)))
@@ -125,8 +133,18 @@ class MeshSizes:
         depth = ndimage.distance_transform_edt(~border) + 0.5
         radius = np.zeros(self.body.n_grains + 1)
         np.maximum.at(radius, labels.ravel(), depth.ravel())
-        wanted = self.body.pixel_um * radius / self.detail
-        sizes = np.clip(wanted, self.floors_um, self.boundary_size_um)
+        volume = np.bincount(labels.ravel(), minlength=len(radius)) * np.float64(pixel**3)
+        return pixel * radius, volume
+
+    @cached_property
+    def grain_sizes(self) -> NDArray[np.float64]:
+        """Length of edges that each grain should have at its boundary, (n_grains + 1,), um.
+
+        The radius of the largest ball that a grain holds over ``detail``, but from `floors_um`
+        to ``boundary_size_um``. Row 0, the outside, has the latter.
+        """
+        radius, _ = self._balls_and_volumes
+        sizes = np.clip(radius / self.detail, self.floors_um, self.boundary_size_um)
         sizes[OUTSIDE] = self.boundary_size_um
         return sizes
 
@@ -155,7 +173,7 @@ class MeshSizes:
         candidates = np.flatnonzero(lengths > ROUNDING * self.floors_um.min())
         owners = self.body.grain_at(points)
         owned = np.bincount(owners, minlength=len(sizes))
-        scarce = owned < (OWNED if self.detail < LEAN else np.inf)
+        scarce = owned < (OWNED if self.is_lean else np.inf)
         at_corner = owners[tets[candidates]]
         for start in range(0, len(candidates), BLOCK):
             block = slice(start, start + BLOCK)
@@ -190,23 +208,32 @@ class MeshSizes:
         missed: NDArray[np.bool_] = (distance < NEAR * lengths) & (lengths > limit)
         return missed
 
+    @cached_property
     def expected_tets(self) -> float:
-        """Rough number of tetrahedra of the mesh, within a factor of two or so."""
-        volume = self.body.volume_um3
-        grain = (volume / self.body.n_grains) ** (1 / 3)
-        size = min(self.boundary_size_um, max(GRAIN_EDGE * grain, self.floor_um))
-        grading = GRADING_FACTOR if self.boundary_size_um < self.size_um else 1.0
-        cells = volume / size**3
-        return grading * TETS_PER_CELL * cells * (1 + GRAIN_FACTOR * (size / grain) ** 2)
+        """Number of tetrahedra of the mesh, within a quarter or so.
 
+        Each grain has a few, and others by its surface in squares of an edge; coefficients were
+        fitted to 65 meshes of two cards, 1.2 to 3 um.
+        """
+        _, volumes = self._balls_and_volumes
+        sizeable = np.flatnonzero(volumes >= SMALL_PIXELS * self.body.pixel_um**3)
+        sizeable = sizeable[(sizeable != OUTSIDE) & (sizeable <= n_kept(self.body))]
+        edges = self.grain_sizes[sizeable]
+        squares = np.cbrt(volumes[sizeable]) ** 2 / edges**2
+        free = edges < 0.99 * self.boundary_size_um
+        per_free, free_squares, per_held, held_squares = TETS_LEAN if self.is_lean else TETS_FULL
+        each = np.where(free, per_free + free_squares * squares, per_held + held_squares * squares)
+        return float(each.sum()) * (GRADED if self.boundary_size_um < self.size_um else 1.0)
+
+    @cached_property
     def expected_bytes(self) -> float:
-        """Memory that the making and writing of the mesh takes at most, as roughly."""
-        return BYTES_PER_TET * self.expected_tets()
+        """Memory that the making of the mesh takes at most, as roughly."""
+        return (BYTES_PER_TET_LEAN if self.is_lean else BYTES_PER_TET) * self.expected_tets
 
     def check_memory(self) -> None:
-        """Refuse a mesh that would not fit, before anything is computed."""
-        n_tets, available = self.expected_tets(), available_memory()
-        needed = self.expected_bytes()
+        """Refuse a mesh that would not fit, before it is made."""
+        n_tets, available = self.expected_tets, available_memory()
+        needed = self.expected_bytes
         if needed > MEMORY_SHARE * available:
             msg = (
                 f"a mesh with edges of {self.boundary_size_um} um would have about {n_tets:.2g} "
@@ -228,7 +255,7 @@ def at_a_time(meshes: Sequence[MeshSizes], threads: int | None = None) -> int:
     Fewer if the memory does not hold so many together, whichever these are; 1 at least.
     ``threads`` is the number of cores to use, by default all that the process may.
     """
-    needed = np.cumsum(sorted((each.expected_bytes() for each in meshes), reverse=True))
+    needed = np.cumsum(sorted((each.expected_bytes for each in meshes), reverse=True))
     fitting = int((needed <= MEMORY_SHARE * available_memory()).sum())
     return max(1, min(threads or usable_cores(), fitting))
 

@@ -146,7 +146,7 @@ def ladder(
     checked = [MeshSizes(ParticleBody(particle), size, size) for size in sizes]
     for each in checked:
         each.check_memory()
-    work = np.array([each.expected_tets() for each in checked])
+    work = np.array([each.expected_tets for each in checked])
     parts = np.zeros(len(sizes))
     telling, stopping = Lock(), Event()
 

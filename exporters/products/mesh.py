@@ -11,6 +11,7 @@ from ..mesh.hex_mesh import HexMesh
 from ..mesh.second_order import SecondOrderMesh, second_order
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.cut_body import planes_named
+from ..meshing.detail import FINE, require_detail
 
 Boundaries = Literal["bonded", "cohesive", "discontinuous"]
 Elements = Literal["tets", "hex"]
@@ -33,6 +34,8 @@ def require_form(
     elements: str = "tets",
     boundary_size_um: float | None = None,
     cut: str = "",
+    detail: str | float = FINE,
+    tets: int | None = None,
 ) -> None:
     """Raise an ExportError for forms that there are not, or that do not go together."""
     if order not in (1, 2):
@@ -54,16 +57,25 @@ def require_form(
     if planes_named(cut) and order == 2:
         msg = "order 2 and cut do not go together: cut meshes have straight edges; leave one out"
         raise ExportError(msg)
+    require_detail(detail, tets)
     if elements == "hex":
-        _require_plain(order, boundaries, boundary_size_um)
+        _require_plain(order, boundaries, boundary_size_um, detail, tets)
 
 
-def _require_plain(order: int, boundaries: str, boundary_size_um: float | None) -> None:
+def _require_plain(
+    order: int,
+    boundaries: str,
+    boundary_size_um: float | None,
+    detail: str | float,
+    tets: int | None,
+) -> None:
     """Raise an ExportError for what hexahedra, bonded cubes of first order, cannot have."""
     asked = {
         "order 2": order == 2,
         f"{boundaries} boundaries": boundaries != "bonded",
         "a size of its own at boundaries": boundary_size_um is not None,
+        f"detail {detail}": detail != FINE,
+        "a number of tetrahedra": tets is not None,
     }
     for what, wanted in asked.items():
         if wanted:

@@ -6,11 +6,18 @@ of the command line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SIZES = ("size_um", "boundary_size_um", "force")  # what a mesh of first order depends on
+SIZES = (
+    "size_um",
+    "boundary_size_um",
+    "detail",
+    "tets",
+    "force",
+)  # what a mesh of first order depends on
+USUAL_SIZE_UM = 0.15  # that of meshes of usual detail
 FORM = (*SIZES, "elements", "cut", "order", "boundaries")
 
 
@@ -25,11 +32,18 @@ class Option:
 
 OPTIONS = {
     "pitch_um": Option(float, 0.1, "edge of a voxel, um"),
-    "size_um": Option(float, 0.15, "longest edge of the tetrahedra, edge of the hexahedra, um"),
-    "sizes_um": Option(list, [], "longest edges of several meshes, um"),
-    "boundary_size_um": Option(
-        float, None, "longest edge at grain boundaries, um; as size_um if left out"
+    "size_um": Option(
+        float,
+        None,
+        "length of edges inside grains, edge of the hexahedra, um; 0.15 if left out, in coarse "
+        "meshes as long as the grains allow",
     ),
+    "sizes_um": Option(list, [], "lengths of edges of several meshes, um"),
+    "boundary_size_um": Option(
+        float, None, "length of edges at grain boundaries, um; as size_um if left out"
+    ),
+    "detail": Option(str, "fine", "fine, medium or coarse, or edges per radius of a grain"),
+    "tets": Option(int, None, "number of tetrahedra, within a tenth; sets the detail"),
     "elements": Option(
         str, "tets", "tets; hex: a cube for each voxel of edge size_um, surfaces are staircases"
     ),
@@ -46,6 +60,11 @@ OPTIONS = {
     "surface_format": Option(str, "ply", "closed surfaces as ply, stl or glb"),
     "force": Option(bool, False, "write a mesh although it fails its certificate"),
 }
+
+
+def is_usual(options: Mapping[str, Any]) -> bool:
+    """Whether a mesh is of the usual size if none is given: neither coarse nor of a number."""
+    return options["detail"] == OPTIONS["detail"].default and options["tets"] is None
 
 
 def defaults(names: Iterable[str]) -> dict[str, Any]:

@@ -378,7 +378,7 @@ class ParticleFolder:
             return None
         listed = [p for p in self.fields["products"] if p["format"] == product.name]
         intact = bool(listed) and all(map(self.is_intact, listed))
-        if intact and all(p["options"] == options for p in listed):
+        if intact and all({**product.defaults, **p["options"]} == options for p in listed):
             return Written(target, listed[0].get("summary"))
         made = f"made with {listed[0]['options']}" if intact else f"not as {metadata.NAME} lists it"
         msg = f"{target} exists, {made}; --overwrite to replace it"

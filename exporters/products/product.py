@@ -102,6 +102,8 @@ class Sources:
                 sizes["size_um"],
                 sizes["boundary_size_um"],
                 self.progress,
+                detail=sizes["detail"],
+                tets=sizes["tets"],
                 cut=cut,
                 force=sizes["force"],
             )
@@ -116,8 +118,10 @@ class Sources:
             As `hex_mesher.hex_mesh` does.
         """
         from ..meshing.hex_mesher import hex_mesh
+        from ..meshing.sizes import DEFAULT_SIZE_UM
 
-        key = size, cut, force = options["size_um"], options["cut"], options["force"]
+        size = options["size_um"] or DEFAULT_SIZE_UM
+        key = size, cut, force = size, options["cut"], options["force"]
         if key not in self._hexes:
             self._hexes[key] = hex_mesh(self.particle, size, self.progress, cut=cut, force=force)
         return self._hexes[key]

@@ -7,14 +7,14 @@ the others from working.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...generator.errors import ExportError, suggestion
 from ..particles import renamed
 from ..solvers.profiles import PROFILES, SolverProfile
-from .options import FORM, SIZES
+from .options import FORM, OPTIONS, SIZES, USUAL_SIZE_UM, is_usual
 from .product import Product, Sources, Written
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Meshed(Product):
     def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
         if options.get("elements") == "hex":
             return _hex_plan(particle, options["size_um"])
-        return _mesh_plan(particle, [options["size_um"]], options["boundary_size_um"])
+        return _mesh_plan(particle, [options["size_um"]], options)
 
 
 class _Surfaces(_Meshed):
@@ -177,7 +177,7 @@ class _Convergence(Product):
         return Written(made, convergence.summary(made))
 
     def plan(self, particle: Particle, options: Mapping[str, Any]) -> dict[str, Any]:
-        return _mesh_plan(particle, options["sizes_um"], None)
+        return _mesh_plan(particle, options["sizes_um"], options)
 
 
 class _Report(Product):
@@ -193,8 +193,9 @@ def _formed(sources: Sources, options: Mapping[str, Any]) -> Mesh:
 
     order, boundaries = options["order"], options["boundaries"]
     require_form(
-        order, boundaries, options["elements"], options["boundary_size_um"], options["cut"]
-    )
+        order, boundaries, options["elements"], options["boundary_size_um"], options["cut"],
+        options["detail"], options["tets"],
+    )  # fmt: skip
     if options["elements"] == "hex":
         return sources.hexes(options)
     return formed(sources.mesh(options), sources.particle, order, boundaries)
@@ -208,23 +209,29 @@ def _voxel_plan(particle: Particle, options: Mapping[str, Any]) -> dict[str, Any
 
 
 def _mesh_plan(
-    particle: Particle, sizes_um: list[float], boundary_size_um: float | None
+    particle: Particle, sizes_um: Sequence[float | None], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     from ..mesh.body import ParticleBody
-    from ..meshing.sizes import MeshSizes, at_a_time
+    from ..meshing.cut_body import cut_body
+    from ..meshing.mesher import planned
+    from ..meshing.sizes import at_a_time
 
-    body, fine = ParticleBody(particle), boundary_size_um
-    meshes = [MeshSizes(body, size, size if fine is None else fine) for size in sizes_um]
-    needed = sorted((each.expected_bytes() for each in meshes), reverse=True)
+    body = cut_body(ParticleBody(particle), options.get("cut", ""))
+    chosen = {name: options.get(name, OPTIONS[name].default) for name in ("detail", "tets")}
+    boundary = options.get("boundary_size_um")
+    meshes = [planned(body, size, boundary, **chosen) for size in sizes_um]
+    needed = sorted((each.expected_bytes for each in meshes), reverse=True)
     return {
-        "mesh_tetrahedra_estimate": round(max(each.expected_tets() for each in meshes), -3),
+        "mesh_tetrahedra_estimate": round(max(each.expected_tets for each in meshes), -3),
         "mesh_memory_bytes_estimate": round(sum(needed[: at_a_time(meshes)])),
     }
 
 
-def _hex_plan(particle: Particle, size_um: float) -> dict[str, Any]:
+def _hex_plan(particle: Particle, size_um: float | None) -> dict[str, Any]:
     from ..meshing.hex_mesher import expected_bytes, require_hex_size
+    from ..meshing.sizes import DEFAULT_SIZE_UM
 
+    size_um = size_um or DEFAULT_SIZE_UM
     volume = particle.shell.volume_um3
     require_hex_size(volume, size_um)
     return {
@@ -384,4 +391,7 @@ def completed(product: Product, given: Mapping[str, Any]) -> dict[str, Any]:
         meant = suggestion(unknown[0], sorted(product.options))
         msg = f"product {product.name!r} has no option {unknown[0]!r}; {meant}"
         raise ExportError(msg)
-    return product.defaults | dict(given)
+    options = product.defaults | dict(given)
+    if "size_um" in options and options["size_um"] is None and is_usual(options):
+        options["size_um"] = USUAL_SIZE_UM
+    return options

@@ -326,6 +326,16 @@ def test_sizes_units_and_formats_of_products(ran):
     assert not list((particle() / "surfaces").glob("*.ply"))
 
 
+@each(*made_by("--detail medium", "mesh-vtkhdf"), *made_by("--tets 3000", "mesh-vtkhdf"))
+def test_meshes_are_as_coarse_as_asked(ran):
+    mesh = product("mesh-vtkhdf")
+    asked, found = mesh["options"], mesh["summary"]
+    assert found["detail"] == 0.46 or asked["detail"] == "fine"
+    with h5py.File(particle() / "mesh.vtkhdf") as file:
+        n_tets = len(file["VTKHDF/Types"])
+    assert n_tets == pytest.approx(asked["tets"] or n_tets, rel=0.1)
+
+
 @each(*made_by("--size 0.24 --order 2", "mesh-vtkhdf"))
 def test_order_2_has_ten_nodes(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
@@ -435,6 +445,17 @@ def test_labels_are_meshed_in_the_sizes_asked_for(ran):
     assert (facts["size_um"], facts["boundary_size_um"]) == (0.3, 0.25)
     assert facts["label_volume"]["pitch_um"] == 0.1
     assert ran.json["mesh"] == "halves.msh"
+
+
+@each(
+    "mesh labels/halves.npy --pitch 0.1 --detail coarse --out coarse.msh",
+    "mesh labels/halves.npy --pitch 0.1 --tets 1650 --out coarse.msh",
+)
+def test_labels_are_meshed_as_coarsely_as_asked(ran):
+    from cathodegrain.exporters.mesh.msh_sections import read_facts
+
+    facts = read_facts(Path("coarse.msh"))
+    assert facts["detail"] == 0.16 or facts["certificate"]["n_tets"] == pytest.approx(1650, rel=0.1)
 
 
 @line("mesh labels/halves.npy --pitch 0.1 --elements hex --out cubes.msh")

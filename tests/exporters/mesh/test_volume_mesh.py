@@ -332,9 +332,9 @@ def test_a_mesh_beyond_the_memory_is_refused_before_it_is_begun(tiny_particle):
         mesher.volume_mesh(tiny_particle, 1e-4, progress=nothing_may_begin)
 
 
-def test_expected_number_of_tetrahedra_is_right_within_a_factor_of_two(mesh, tiny_particle):
-    expected = MeshSizes(ParticleBody(tiny_particle), 0.15, 0.15).expected_tets()
-    assert 0.5 < expected / len(mesh.tets) < 2
+def test_expected_number_of_tetrahedra_is_right_within_a_quarter(mesh, tiny_particle):
+    expected = MeshSizes(ParticleBody(tiny_particle), 0.15, 0.15).expected_tets
+    assert 0.75 < expected / len(mesh.tets) < 1.25
     assert BYTES_PER_TET > 4 * 8 + 4 + 3 * 8 / 5  # the result alone
 
 

@@ -116,7 +116,7 @@ def test_the_largest_mesh_is_begun_first(halves, tmp_path):
 
 def test_as_many_are_made_at_a_time_as_fit_the_memory(halves, monkeypatch):
     meshes = [MeshSizes(ParticleBody(halves), size, size) for size in (0.2, 0.4, 0.1)]
-    small, medium, large = sorted(each.expected_bytes() for each in meshes)
+    small, medium, large = sorted(each.expected_bytes for each in meshes)
     for memory, expected in (
         (large, 1),
         (0.99 * (large + medium), 1),
