@@ -1,15 +1,18 @@
-"""How much memory there is."""
+"""How much memory there is, and work for all cores."""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PROCESSES, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -101,6 +104,19 @@ def run_all(
         except BaseException:  # `map` alone forgets what it submitted before an interrupt
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def in_threads(
+    task: Callable[[Item], Result], items: Sequence[Item], threads: int | None
+) -> list[Result]:
+    """Results of ``task`` for all items, in their order, as `run_all` makes them."""
+    found: dict[int, Result] = {}
+
+    def each(place: tuple[int, ...]) -> None:
+        found[place[0]] = task(items[place[0]])
+
+    run_all(each, ((k,) for k in range(len(items))), threads)
+    return [found[k] for k in range(len(items))]
 
 
 def usable_cores() -> int:

@@ -8,13 +8,14 @@ errors beyond what is usual at that size are remarks, not failures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...generator.machine import in_threads
 from .conformity import Conformity, conformity
 from .element_shape import ElementShape, element_shape
 from .fidelity import Fidelity, fidelity
@@ -214,7 +215,11 @@ def _further_lines(document: dict[str, Any]) -> Iterator[str]:
 
 
 def certify(
-    mesh: VolumeMesh, body: Body, volumes: NDArray[np.float64], targets: NDArray[np.float64]
+    mesh: VolumeMesh,
+    body: Body,
+    volumes: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    threads: int | None = None,
 ) -> Certificate:
     """Certificate of a mesh of ``body``.
 
@@ -222,7 +227,10 @@ def certify(
     ----------
     volumes, targets : (n_grains + 1,) float
         Volume of each grain in the body, and after pieces changed their grain, um^3.
+    threads
+        By default as many as cores that the process may use.
     """
+    fitting, shape, truth, joined = _checks(mesh, body, targets, threads)
     own = np.concatenate([[0.0], mesh.grain_volumes])
     present = np.zeros(mesh.n_grains + 1, bool)
     present[mesh.grain_ids] = True
@@ -236,16 +244,31 @@ def certify(
         n_grains=mesh.n_grains,
         n_with_volume=int((volumes[1:] > 0).sum()),
         n_present=int(present.sum()),
-        conformity=conformity(mesh, body.keeps_pieces),
-        shape=element_shape(mesh.points, mesh.tets, mesh.grain_ids),
-        fidelity=fidelity(mesh, body, targets),
-        topology=grain_topology(mesh),
+        conformity=fitting,
+        shape=shape,
+        fidelity=truth,
+        topology=joined,
         lost=tuple(LostGrain(int(g), float(volumes[g])) for g in lost if g),
         grain_volumes_um3=tuple(
             (int(g), float(volumes[g]), float(targets[g]), float(own[g])) for g in known if g
         ),
         symmetric_faces=symmetric_faces(mesh, body),
     )
+
+
+def _checks(
+    mesh: VolumeMesh, body: Body, targets: NDArray[np.float64], threads: int | None
+) -> tuple[Conformity, ElementShape, Fidelity, GrainTopology]:
+    """What is checked, some at a time."""
+    _ = mesh.facets, mesh.volumes  # that several of them need
+    checks: list[Callable[[], Any]] = [
+        lambda: conformity(mesh, body.keeps_pieces),
+        lambda: element_shape(mesh.points, mesh.tets, mesh.grain_ids),
+        lambda: fidelity(mesh, body, targets),
+        lambda: grain_topology(mesh),
+    ]
+    found = in_threads(lambda check: check(), checks, threads)
+    return found[0], found[1], found[2], found[3]
 
 
 def moved_places(document: Any, by_um: NDArray[np.float64]) -> Any:

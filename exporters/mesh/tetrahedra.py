@@ -19,10 +19,20 @@ FACES = np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]])
 EDGES = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 
 
-def signed_volumes(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True)
+def signed_volumes(points, tets):  # type: ignore[no-untyped-def]
     """Volume of each tetrahedron (m,), positive where it is positively oriented."""
-    a, b, c, d = (points[tets[:, k]] for k in range(4))
-    volumes: NDArray[np.float64] = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) / 6
+    volumes = np.empty(tets.shape[0])
+    u, v, w = np.empty(3), np.empty(3), np.empty(3)
+    for t in range(tets.shape[0]):
+        for i in range(3):
+            origin = points[tets[t, 0], i]
+            u[i] = points[tets[t, 1], i] - origin
+            v[i] = points[tets[t, 2], i] - origin
+            w[i] = points[tets[t, 3], i] - origin
+        normal_x, normal_y = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2]
+        normal_z = u[0] * v[1] - u[1] * v[0]
+        volumes[t] = (normal_x * w[0] + normal_y * w[1] + normal_z * w[2]) / 6
     return volumes
 
 

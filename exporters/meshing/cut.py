@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..mesh.tetrahedra import edge_table
+from .blocks import in_parts
 from .lattice import split_edges
 
 GrainAt = Callable[[NDArray[np.float64]], NDArray[np.int32]]
@@ -34,6 +35,7 @@ def cut(
     tets: NDArray[np.int64],
     grain_at: GrainAt,
     shortest: float,
+    threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
     """Split tetrahedra along the boundaries between labels.
 
@@ -66,7 +68,7 @@ def cut(
         last = step == SPLITTING_PASSES
         reach = np.where((length < shortest) | last, SNAP_ALL, SNAP)
         crossing, where, before, beyond = _unsnapped_crossings(
-            points, edges, np.flatnonzero(apart), reach, own, sets, grain_at
+            points, edges, np.flatnonzero(apart), reach, own, sets, grain_at, threads
         )
         if len(crossing) == 0:
             break
@@ -91,6 +93,7 @@ def _unsnapped_crossings(
     own: NDArray[np.int32],
     sets: NDArray[np.int32],
     grain_at: GrainAt,
+    threads: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
     """Give near crossings to the ends of their edges, in ``sets``; return those that are left.
 
@@ -104,7 +107,9 @@ def _unsnapped_crossings(
         Labels on both sides of it.
     """
     while True:
-        where, before, beyond = _first_crossings(points, edges[crossing], own, sets, grain_at)
+        where, before, beyond = _first_crossings(
+            points, edges[crossing], own, sets, grain_at, threads
+        )
         from_end = np.minimum(where, 1 - where)
         near = np.flatnonzero(from_end <= reach[crossing])
         near = near[np.argsort(from_end[near], kind="stable")]
@@ -120,8 +125,25 @@ def _first_crossings(
     own: NDArray[np.int32],
     sets: NDArray[np.int32],
     grain_at: GrainAt,
+    threads: int | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
     """Where each edge leaves the labels of its first vertex, and the labels on both sides."""
+    found = in_parts(
+        lambda part: _some_first_crossings(points, edges[part], own, sets, grain_at),
+        len(edges),
+        threads,
+    )
+    where, before, beyond = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return where, before, beyond
+
+
+def _some_first_crossings(
+    points: NDArray[np.float64],
+    edges: NDArray[np.int64],
+    own: NDArray[np.int32],
+    sets: NDArray[np.int32],
+    grain_at: GrainAt,
+) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
     start, stop = points[edges[:, 0]], points[edges[:, 1]]
     allowed = sets[edges[:, 0]]
     low, high = np.zeros(len(edges)), np.ones(len(edges))

@@ -56,6 +56,7 @@ def whole_grains(
     smallest: float | NDArray[np.float64],
     n_grains: int = ALL,
     keeps_pieces: bool = False,
+    neighbours: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int32], Moved]:
     """Labels with which every grain is one piece of at least the volume ``smallest``.
 
@@ -69,8 +70,11 @@ def whole_grains(
         Of all grains, or of each label.
     keeps_pieces
         Keep the largest piece of a grain in any case, and all that are not too small.
+    neighbours
+        Of `face_neighbours`, where they are known.
     """
-    neighbours = face_neighbours(tets, len(points))
+    if neighbours is None:
+        neighbours = face_neighbours(tets, len(points))
     volumes = signed_volumes(points, tets)
     whole = labels.copy()
     for _ in range(MAX_ROUNDS):
@@ -96,7 +100,8 @@ def _stray(
 ) -> NDArray[np.int64]:
     """Piece of each tetrahedron that has to change its grain, counted from 1; 0 for the rest."""
     piece = connected_pieces(neighbours, labels)
-    roots, index = np.unique(piece, return_inverse=True)
+    is_root = piece == np.arange(len(piece))
+    roots, index = np.flatnonzero(is_root), (np.cumsum(is_root) - 1)[piece]
     size = np.bincount(index, volumes)
     order = np.lexsort((-size, labels[roots]))
     first = np.flatnonzero(np.diff(labels[roots][order], prepend=-1))

@@ -8,12 +8,14 @@ longest-edge bisection makes of a lattice belongs to one of few similarity class
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ...generator.machine import in_threads
 from ..mesh.tetrahedra import EDGES, FACES, edge_table
 
 Contains = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
@@ -87,7 +89,10 @@ def _tets_across_faces(kept: NDArray[np.bool_], direction: int) -> NDArray[np.in
 
 
 def refined(
-    points: NDArray[np.float64], tets: NDArray[np.int64], needs: Needs
+    points: NDArray[np.float64],
+    tets: NDArray[np.int64],
+    needs: Needs,
+    threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Bisect the longest edges of all tetrahedra that ``needs`` names until none is left.
 
@@ -96,11 +101,13 @@ def refined(
     """
     fresh = np.ones(len(tets), bool)
     while True:
-        wanted = np.zeros(len(tets), bool)
-        wanted[fresh] = needs(points, tets[fresh])
-        if not wanted.any():
+        asked = partial(needs, points, tets[fresh])
+        table = partial(edge_table, tets, len(points))
+        answer, (edges, tet_edges) = in_threads(lambda task: task(), (asked, table), threads)
+        if not answer.any():
             return points, tets
-        edges, tet_edges = edge_table(tets, len(points))
+        wanted = np.zeros(len(tets), bool)
+        wanted[fresh] = answer
         length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
         split = closed_marks(tet_edges, length, wanted)
         middles = points[edges[split]].mean(axis=1)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from ...generator.particle import OUTSIDE, Particle
 from ...generator.progress import Progress, quiet
 from ..certificate.certificate import LEAST_DIHEDRAL_DEG, LEAST_SICN, Certificate, certify
 from ..mesh.body import Body, ParticleBody
-from ..mesh.tetrahedra import compacted, dihedral_angles, inverse_condition
+from ..mesh.tetrahedra import compacted, dihedral_angles, face_neighbours, inverse_condition
 from ..mesh.volume_mesh import VolumeMesh
 from .cut import cut
 from .cut_body import cut_body, cut_facts, flattened, n_kept
@@ -69,6 +70,7 @@ def volume_mesh(
     tets: int | None = None,
     cut: str = "",
     force: bool = False,
+    threads: int | None = None,
 ) -> VolumeMesh:
     """Tetrahedra of ``particle`` whose faces follow its grain boundaries and its shell.
 
@@ -90,6 +92,8 @@ def volume_mesh(
         Only the part where these coordinates are positive: "x", "x,y" and so on (`CutBody`).
     force
         Return the mesh also if it fails its certificate.
+    threads
+        By default as many as cores that the process may use. The mesh does not depend on it.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def volume_mesh(
     """
     return mesh_of(
         cut_body(ParticleBody(particle), cut), size_um, boundary_size_um, progress,
-        detail=detail, tets=tets, force=force,
+        detail=detail, tets=tets, force=force, threads=threads,
     )  # fmt: skip
 
 
@@ -123,16 +127,18 @@ def mesh_of(
     tets: int | None = None,
     force: bool = False,
     judge: Judge | None = None,
+    threads: int | None = None,
 ) -> VolumeMesh:
     """Tetrahedra of any body, as ``judge``, else `certify`, certifies them; see `volume_mesh`."""
     report = progress or quiet
+    judge = judge or partial(certify, threads=threads)
     if tets is None:
         sizes = planned(body, size_um, boundary_size_um, detail)
-        mesh, certificate = _best(body, sizes, report, judge or certify)
+        mesh, certificate = _best(body, sizes, report, judge, threads)
     else:
         require_detail(detail, tets)
         mesh, certificate = _within_budget(
-            body, size_um, boundary_size_um, tets, report, judge or certify
+            body, size_um, boundary_size_um, tets, report, judge, threads
         )
     if certificate.failures and not force:
         raise ExportError(_refusal(certificate))
@@ -174,13 +180,14 @@ def _within_budget(
     tets: int,
     report: Progress,
     judge: Judge,
+    threads: int | None,
 ) -> tuple[VolumeMesh, Certificate]:
     """A mesh of so many tetrahedra, the detail corrected by what the meshes before had."""
     sizes = planned(body, size_um, boundary_size_um, tets=tets)
     wanted, shown = float(tets), report
     found: dict[float, int] = {}  # tetrahedra at each detail
     while sizes.detail not in found and len(found) < TRIALS:
-        mesh, certificate = _best(body, sizes, shown, judge)
+        mesh, certificate = _best(body, sizes, shown, judge, threads)
         found[sizes.detail] = len(mesh.tets)
         if abs(len(mesh.tets) / tets - 1) <= WITHIN:
             return mesh, certificate
@@ -196,7 +203,7 @@ def _within_budget(
 
 
 def _best(
-    body: Body, sizes: MeshSizes, report: Progress, judge: Judge
+    body: Body, sizes: MeshSizes, report: Progress, judge: Judge, threads: int | None
 ) -> tuple[VolumeMesh, Certificate]:
     """The first mesh that is certified, or else the least bad."""
     sizes.check_memory()
@@ -210,7 +217,7 @@ def _best(
             edges, repair = _finer(edges, *made[-1])
             repairs.append(repair)
         shown = _held(report) if made else report
-        mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown)
+        mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown, threads)
         grains = slice(n_kept(body) + 1)
         targets = volumes + moved.net(body.n_grains)
         certificate = judge(mesh, body, volumes[grains], targets[grains])
@@ -228,10 +235,11 @@ def _attempt(
     volumes: NDArray[np.float64],
     phases: tuple[Phase, ...],
     report: Progress,
+    threads: int | None,
 ) -> tuple[VolumeMesh, Moved]:
     """A mesh, not checked, and the pieces that changed their grain."""
     kept = n_kept(body)
-    points, tets, labels = _cut_lattice(body, sizes, edges, report)
+    points, tets, labels = _cut_lattice(body, sizes, edges, report, threads)
     report("joining fragments", 0.15)
     pieces = body.keeps_pieces
     least = (
@@ -239,25 +247,28 @@ def _attempt(
         if pieces
         else SMALLEST_GRAIN * (2 * sizes.floor_um) ** 3
     )
-    labels, moved = whole_grains(points, tets, labels, least, kept, pieces)
-    labels, n_relabelled = manifold_outside(points, tets, labels)
+    around = face_neighbours(tets, len(points))
+    labels, moved = whole_grains(points, tets, labels, least, kept, pieces, around)
+    labels, n_relabelled = manifold_outside(points, tets, labels, around)
     if kept < body.n_grains:
         labels = manifold_part(points, tets, labels, kept)
     points, tets, labels = along_curve(*_near(points, tets, labels))
     targets = volumes + moved.net(body.n_grains)
     points, tets, labels = optimised(
         points, tets, labels, body.field, targets, edges, phases,
-        lambda part: report("making the elements better", 0.2 + 0.75 * part),
+        lambda part: report("making the elements better", 0.2 + 0.75 * part), threads,
     )  # fmt: skip
     points, flattened_um = flattened(points, tets, labels, body)
     if flattened_um > 0:
         points, tets, labels = optimised(
-            points, tets, labels, body.field, targets, edges, phases[-1:], lambda _: None
+            points, tets, labels, body.field, targets, edges, phases[-1:], lambda _: None, threads
         )
     report("checking", HELD)
-    labels, late = whole_grains(points, tets, labels, least if pieces else 0.0, kept, pieces)
+    around = face_neighbours(tets, len(points))
+    last = least if pieces else 0.0
+    labels, late = whole_grains(points, tets, labels, last, kept, pieces, around)
     moved = Moved.joined(moved, late)
-    labels, n_last = manifold_outside(points, tets, labels)
+    labels, n_last = manifold_outside(points, tets, labels, around)
     points, flattened_um = flattened(points, tets, labels, body)
     inside = (labels != OUTSIDE) & (labels <= kept)
     points, tets = compacted(points, tets[inside])
@@ -276,7 +287,11 @@ def _attempt(
 
 
 def _cut_lattice(
-    body: Body, sizes: MeshSizes, edges: NDArray[np.float64], report: Progress
+    body: Body,
+    sizes: MeshSizes,
+    edges: NDArray[np.float64],
+    report: Progress,
+    threads: int | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
     """Lattice refined where grains need it and cut along their boundaries; labels with 0."""
     size = sizes.size_um
@@ -284,9 +299,11 @@ def _cut_lattice(
     points, tets = body_centred_lattice(
         lambda x: body.reaches(size * x, size), body.radius_um / size + REACH
     )
-    points, tets = refined(points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges))
+    points, tets = refined(
+        points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges, threads), threads
+    )
     report("cutting along the grain boundaries", 0.1)
-    return cut(size * points, tets, body.grain_at, SHORTEST * edges.min())
+    return cut(size * points, tets, body.grain_at, SHORTEST * edges.min(), threads)
 
 
 def _near(

@@ -10,8 +10,9 @@ its boundaries as far as the elements around it allow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,17 @@ from numpy.typing import NDArray
 from ...generator.particle import OUTSIDE
 from ..mesh.material_field import MaterialField
 from ..mesh.tetrahedra import dihedral_angles
+from .blocks import Worked, n_blocks, worked_in_blocks
 from .collapse import Collapsing, collapse
 from .slivers import hand_over
 from .smoothing import Smoothing, smooth, trial_offsets
 from .swaps import swap
-from .tet_complex import VACANT, TetComplex, complex_of, next_round
+from .tet_complex import VACANT, TetComplex, next_round
 
 POOR = 0.65  # mean ratio below which edges and faces of an element are exchanged
 FAIR = 0.7  # and below which its vertices are moved
 HOPEFUL = 0.53  # and below which they are moved again though nothing has changed
+STEPS = (*range(1, 12), 14, 17)  # rounds after which a large mesh gets other blocks
 FLAT_DEG = 11.0  # a smallest dihedral angle that is worked on to the last
 LAST_ROUNDS = 8  # of that, at most
 TOLERANCE = 0.1  # distance from the boundaries, as a part of the size: 0.15 px at 3 px
@@ -106,6 +109,7 @@ def optimised(
     sizes: NDArray[np.float64],
     phases: tuple[Phase, ...],
     progress: Callable[[float], None],
+    threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
     """Points, tetrahedra and labels of a better mesh.
 
@@ -117,17 +121,27 @@ def optimised(
         Volume that each grain should have; grains may miss it by a margin.
     sizes : (n_grains + 1,) float
         Length of edges that each grain should have at its boundary.
+    threads
+        Among which the blocks of a large mesh are shared out (`blocks`).
     """
-    c = complex_of(points, tets, labels, targets, sizes)
     offsets = trial_offsets()
     rounds = [phase for phase in phases for _ in range(phase.rounds)]
-    for k, phase in enumerate(rounds):
-        _round(c, field, phase, offsets)
+    mesh, done = Worked(points, tets, labels, np.zeros(len(points), np.int32)), 0
+    for stop in (*STEPS, len(rounds)):
+        if n_blocks(len(mesh.tets)) == 1:
+            break
+        work = partial(_rounds, phases=rounds[done:stop], field=field, offsets=offsets)
+        mesh = worked_in_blocks(mesh, targets, sizes, done, work, threads)
+        progress(stop / len(rounds))
+        done = stop
+    _, c = mesh.complex(np.arange(len(mesh.tets)), targets, sizes, done)
+    for k, phase in enumerate(rounds[done:], done):
+        _rounds(c, (phase,), field, offsets)
         progress((k + 1) / len(rounds))
     for _ in range(LAST_ROUNDS):
         if _flattest_deg(c) >= FLAT_DEG:
             break
-        _round(c, field, LAST, offsets)
+        _rounds(c, (LAST,), field, offsets)
     for _ in range(BACK_ROUNDS):
         next_round(c)
         smooth(c, field, BACK, offsets)
@@ -141,22 +155,23 @@ def _flattest_deg(c: TetComplex) -> float:
     return float(angles.min(initial=180.0))
 
 
-def _round(
+def _rounds(
     c: TetComplex,
+    phases: Sequence[Phase],
     field: MaterialField,
-    phase: Phase,
     offsets: NDArray[np.float64],
 ) -> None:
-    smoothing = Smoothing(
-        phase.moved**3,
-        phase.floor**3,
-        phase.relax_below**3,
-        phase.tolerance,
-        phase.hopeful**3,
-        phase.tries,
-    )
-    next_round(c)
-    collapse(c, Collapsing(SHORT, BAD**3, LONGEST, phase.merging))
-    smooth(c, field, smoothing, offsets)
-    swap(c, min(phase.moved, POOR) ** 3)
-    hand_over(c, phase.sliver**3, phase.sliver_volume, field.n_grains)
+    for phase in phases:
+        smoothing = Smoothing(
+            phase.moved**3,
+            phase.floor**3,
+            phase.relax_below**3,
+            phase.tolerance,
+            phase.hopeful**3,
+            phase.tries,
+        )
+        next_round(c)
+        collapse(c, Collapsing(SHORT, BAD**3, LONGEST, phase.merging))
+        smooth(c, field, smoothing, offsets)
+        swap(c, min(phase.moved, POOR) ** 3)
+        hand_over(c, phase.sliver**3, phase.sliver_volume, field.n_grains)

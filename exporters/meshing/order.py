@@ -6,6 +6,7 @@ The curve is that of Morton (1966): the bits of the three coordinates take turns
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 BITS = 21  # of each coordinate: 63 in all
@@ -46,12 +47,35 @@ def along_curve(
         Each of them of some tetrahedron.
     """
     low = points.min(axis=0)
-    codes = morton_codes(points[tets].mean(axis=1), low, float((points.max(axis=0) - low).max()))
+    codes = morton_codes(centroids(points, tets), low, float((points.max(axis=0) - low).max()))
     order = np.argsort(codes, kind="stable")
-    tets, labels = tets[order], labels[order]
-    first = np.full(len(points), tets.size)
-    np.minimum.at(first, tets.ravel(), np.arange(tets.size))
-    met = np.argsort(first, kind="stable")
-    renumbered = np.empty(len(points), np.int64)
-    renumbered[met] = np.arange(len(points))
-    return points[met], renumbered[tets], labels
+    met, own = numbered(tets, order, len(points))
+    return points[met], own, labels[order]
+
+
+@njit(cache=True, nogil=True)
+def centroids(points, tets):  # type: ignore[no-untyped-def]
+    """Centroids of tetrahedra (m, 4): (m, 3)."""
+    centroids = np.zeros((tets.shape[0], 3))
+    for t in range(tets.shape[0]):
+        for k in range(4):
+            for i in range(3):
+                centroids[t, i] += 0.25 * points[tets[t, k], i]
+    return centroids
+
+
+@njit(cache=True, nogil=True)
+def numbered(tets, rows, n_points):  # type: ignore[no-untyped-def]
+    """Vertices of some rows as they are first met, (n,), and the rows by their places there."""
+    place = np.full(n_points, -1, np.int32)
+    nodes, n = np.empty(n_points, np.int64), 0
+    own = np.empty((rows.size, 4), np.int64)
+    for r in range(rows.size):
+        for k in range(4):
+            v = tets[rows[r], k]
+            if place[v] < 0:
+                place[v] = n
+                nodes[n] = v
+                n += 1
+            own[r, k] = place[v]
+    return nodes[:n].copy(), own

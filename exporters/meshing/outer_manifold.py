@@ -20,7 +20,10 @@ MAX_ROUNDS = 20
 
 
 def manifold_outside(
-    points: NDArray[np.float64], tets: NDArray[np.int64], labels: NDArray[np.int32]
+    points: NDArray[np.float64],
+    tets: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    neighbours: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int32], int]:
     """Labels with which the surface between 0 and the rest is one closed manifold.
 
@@ -28,6 +31,8 @@ def manifold_outside(
     ----------
     labels : (m,) int32
         Grain ids, 0 outside. All neighbours of the tetrahedra inside must be there.
+    neighbours
+        Of `face_neighbours`, where they are known.
 
     Returns
     -------
@@ -36,7 +41,8 @@ def manifold_outside(
         Number of tetrahedra that went outside or were given to a neighbouring grain. If
         `MAX_ROUNDS` do not do, defects are left: count them in the result.
     """
-    neighbours = face_neighbours(tets, len(points))
+    if neighbours is None:
+        neighbours = face_neighbours(tets, len(points))
     volumes = signed_volumes(points, tets)
     repaired = labels.copy()
     for _ in range(MAX_ROUNDS):
@@ -87,11 +93,14 @@ def _stray_pieces(neighbours, labels, inside, volumes):  # type: ignore[no-untyp
 def _stray_fans(tets, neighbours, labels, inside, volumes, n_points):  # type: ignore[no-untyped-def]
     """Tetrahedra of all fans at a vertex but the largest of its side, and a label for each."""
     n = labels.size
-    fan = _corner_fans(tets, neighbours, inside)
+    surface = _surface_vertices(tets, inside, n_points)
+    fan = _corner_fans(tets, neighbours, inside, surface)
     size = np.zeros(4 * n)
     label = np.zeros(4 * n, labels.dtype)  # of the tetrahedra across the faces of a fan
     for t in range(n):
         for i in range(4):
+            if not surface[tets[t, i]]:
+                continue
             root = fan[4 * t + i]
             size[root] += volumes[t]
             for k in range(4):
@@ -102,6 +111,8 @@ def _stray_fans(tets, neighbours, labels, inside, volumes, n_points):  # type: i
     for t in range(n):
         for i in range(4):
             v, side, root = tets[t, i], int(inside[t]), fan[4 * t + i]
+            if not surface[v]:
+                continue
             if largest[v, side] < 0 or size[root] > size[largest[v, side]]:
                 largest[v, side] = root
     stray = np.zeros(n, np.bool_)
@@ -109,22 +120,32 @@ def _stray_fans(tets, neighbours, labels, inside, volumes, n_points):  # type: i
     for t in range(n):
         for i in range(4):
             root = fan[4 * t + i]
-            if root != largest[tets[t, i], int(inside[t])]:
+            if surface[tets[t, i]] and root != largest[tets[t, i], int(inside[t])]:
                 stray[t] = True
                 adopted[t] = max(adopted[t], label[root])
     return stray, adopted
 
 
 @njit(cache=True, nogil=True)
-def _corner_fans(tets, neighbours, keys):  # type: ignore[no-untyped-def]
-    """Representative of the fan that each corner 4 t + i of a tetrahedron belongs to."""
+def _surface_vertices(tets, inside, n_points):  # type: ignore[no-untyped-def]
+    """Whether each vertex has tetrahedra on both sides: the others have one fan."""
+    sides = np.zeros((n_points, 2), np.bool_)
+    for t in range(tets.shape[0]):
+        for i in range(4):
+            sides[tets[t, i], int(inside[t])] = True
+    return sides[:, 0] & sides[:, 1]
+
+
+@njit(cache=True, nogil=True)
+def _corner_fans(tets, neighbours, keys, surface):  # type: ignore[no-untyped-def]
+    """Representative of the fan that each corner 4 t + i at the surface belongs to."""
     parent = np.arange(4 * tets.shape[0])
     for t in range(tets.shape[0]):
         for k in range(4):
             s = neighbours[t, k]
             if s > t and keys[s] == keys[t]:
                 for i in range(4):
-                    if i != k:
+                    if i != k and surface[tets[t, i]]:
                         for j in range(4):
                             if tets[s, j] == tets[t, i]:
                                 unite(parent, 4 * t + i, 4 * s + j)

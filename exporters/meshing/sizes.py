@@ -18,6 +18,7 @@ from ...generator.machine import available_memory, usable_cores
 from ...generator.particle import OUTSIDE
 from ..certificate.certificate import SMALL_PIXELS
 from ..mesh.body import Body
+from .blocks import in_parts
 from .cut_body import n_kept
 from .detail import DETAILS
 
@@ -37,7 +38,6 @@ SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
 MEMORY_SHARE = 0.5  # of the available memory that a mesh, or all made at a time, may take
 ROUNDING = 1.01  # an edge this much longer than asked for is left alone
 NEAR = 0.6  # of its longest edge: distance of a point inside a tetrahedron from its centre
-BLOCK = 100_000  # tetrahedra sampled at a time
 
 SAMPLES = np.array(
     [[0.25] * 4]
@@ -149,7 +149,11 @@ class MeshSizes:
         return sizes
 
     def too_coarse(
-        self, points: NDArray[np.float64], tets: NDArray[np.int64], sizes: NDArray[np.float64]
+        self,
+        points: NDArray[np.float64],
+        tets: NDArray[np.int64],
+        sizes: NDArray[np.float64],
+        threads: int | None = None,
     ) -> NDArray[np.bool_]:
         """Whether each tetrahedron has to be bisected: (m,) bool.
 
@@ -171,12 +175,13 @@ class MeshSizes:
         coarse = np.zeros(len(tets), bool)
         lengths = longest_edges(points, tets)
         candidates = np.flatnonzero(lengths > ROUNDING * self.floors_um.min())
-        owners = self.body.grain_at(points)
+        found = in_parts(lambda rows: self.body.grain_at(points[rows]), len(points), threads)
+        owners = np.concatenate(found)
         owned = np.bincount(owners, minlength=len(sizes))
         scarce = owned < (OWNED if self.is_lean else np.inf)
         at_corner = owners[tets[candidates]]
-        for start in range(0, len(candidates), BLOCK):
-            block = slice(start, start + BLOCK)
+
+        def judged(block: slice) -> NDArray[np.bool_]:
             chosen = tets[candidates[block]]
             samples = np.einsum("sk,mkd->msd", SAMPLES, points[chosen])
             inside = self.body.grain_at(samples)
@@ -187,7 +192,10 @@ class MeshSizes:
             mixed = (inside != inside[:, :1]).any(axis=1)
             mixed |= (at_corner[block] != inside[:, :1]).any(axis=1)
             long = length > ROUNDING * sizes[inside].min(axis=1)
-            coarse[candidates[block]] = absent.any(axis=1) | (mixed & long)
+            poor: NDArray[np.bool_] = absent.any(axis=1) | (mixed & long)
+            return poor
+
+        coarse[candidates] = np.concatenate(in_parts(judged, len(candidates), threads))
         coarse[candidates] |= self._miss_thin(points[tets[candidates]], lengths[candidates], sizes)
         return coarse
 

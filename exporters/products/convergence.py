@@ -161,7 +161,7 @@ def ladder(
 
     def rung(k: int) -> Rung:
         start = time.thread_time()
-        mesh = volume_mesh(particle, sizes[k], None, partial(tell, k), force=force)
+        mesh = volume_mesh(particle, sizes[k], None, partial(tell, k), force=force, threads=1)
         seconds = time.thread_time() - start
         msh_file.write(mesh, temporary / file_name(sizes[k]))
         return replace(_rung(mesh), cpu_s=seconds)

@@ -1,0 +1,129 @@
+"""Work on a mesh in blocks that threads share out; it does not depend on how many threads.
+
+The curve that fills space (`order`) is cut into as many parts of equal length as the number of
+tetrahedra asks for, and each block is a complex of its own. Its hull, and so all that it has in
+common with another one, stays as it is meanwhile; the next cuts lie elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...generator.machine import in_threads
+from .order import centroids, morton_codes, numbered
+from .tet_complex import VACANT, TetComplex, complex_of, tet_volume
+
+BLOCK = 60_000  # tetrahedra of a block, at least
+MOST_BLOCKS = 64
+SHIFT = np.array([0.8191725, 0.6710436, 0.5497005])  # of the curve with each round: R3 sequence
+PART = 50_000  # rows of an array that are worked on at a time
+
+Result = TypeVar("Result")
+
+
+class Worked(NamedTuple):
+    """A labelled mesh between two rounds of work on it."""
+
+    points: NDArray[np.float64]  # (n, 3)
+    tets: NDArray[np.int64]  # (m, 4)
+    labels: NDArray[np.int32]  # (m,)
+    changed: NDArray[np.int32]  # (n,) as in `TetComplex`
+
+    def complex(
+        self,
+        rows: NDArray[np.int64],
+        targets: NDArray[np.float64],
+        sizes: NDArray[np.float64],
+        done: int,
+    ) -> tuple[NDArray[np.int64], TetComplex]:
+        """Vertices of some tetrahedra as they are first met, and a complex of these alone.
+
+        ``done`` rounds are behind it.
+        """
+        nodes, own = numbered(self.tets, rows, len(self.points))
+        c = complex_of(self.points[nodes], own, self.labels[rows], targets, sizes)
+        c.round[0], c.changed[:] = done, self.changed[nodes]
+        return nodes, c
+
+
+def n_blocks(n_tets: int) -> int:
+    """Number of blocks for so many tetrahedra: a power of two, so that cores have equal shares.
+
+    Examples
+    --------
+    >>> [n_blocks(n) for n in (1_000, 119_999, 120_000, 1_000_000)]
+    [1, 1, 2, 16]
+    """
+    most = max(1, min(MOST_BLOCKS, n_tets // BLOCK))
+    return 1 << (most.bit_length() - 1)
+
+
+def worked_in_blocks(
+    mesh: Worked,
+    targets: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    done: int,
+    work: Callable[[TetComplex], None],
+    threads: int | None,
+) -> Worked:
+    """The mesh after ``work`` on each of its blocks, after ``done`` rounds.
+
+    Parameters
+    ----------
+    targets, sizes : (n_grains + 1,) float
+        As in `complex_of`; a block has its part of the target of each grain.
+    threads
+        By default as many as cores that the process may use.
+    """
+    totals = _volumes(mesh.points, mesh.tets, mesh.labels, len(targets))
+    points, changed = mesh.points.copy(), mesh.changed.copy()
+
+    def worked(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        nodes, c = mesh.complex(rows, targets, sizes, done)
+        share = np.divide(c.volumes, totals, out=np.zeros(len(totals)), where=totals > 0)
+        c = c._replace(targets=share * targets)
+        work(c)
+        inner, alive = ~c.fixed, c.labels != VACANT
+        points[nodes[inner]] = c.points[inner]
+        changed[nodes] = np.where(inner, c.changed, c.round)  # a hull is to be looked at again
+        return nodes[c.tets[alive]], c.labels[alive]
+
+    found = in_threads(worked, _blocks(mesh, done, threads), threads)
+    tets, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Worked(points, tets, labels, changed)
+
+
+def _blocks(mesh: Worked, done: int, threads: int | None) -> list[NDArray[np.int64]]:
+    """Tetrahedra of each block: a part of the curve, which is moved with the rounds done."""
+    low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
+    width = float((high - low).max())
+    low = low - width * (done * SHIFT % 1.0)
+    found = in_parts(
+        lambda rows: morton_codes(centroids(mesh.points, mesh.tets[rows]), low, 2 * width),
+        len(mesh.tets),
+        threads,
+    )
+    codes = np.concatenate(found)
+    n, m = n_blocks(len(codes)), len(codes)
+    ends = [m * k // n for k in range(1, n)]
+    block = np.searchsorted(np.partition(codes, ends)[ends], codes, side="right")
+    return [np.flatnonzero(block == k) for k in range(n)]
+
+
+def in_parts(work: Callable[[slice], Result], n: int, threads: int | None) -> list[Result]:
+    """Results of ``work`` for slices of n rows, in their order; for an empty one if n is 0."""
+    return in_threads(work, [slice(k, k + PART) for k in range(0, max(n, 1), PART)], threads)
+
+
+@njit(cache=True, nogil=True)
+def _volumes(points, tets, labels, n_labels):  # type: ignore[no-untyped-def]
+    """Volume of each label, (n_labels,)."""
+    volumes = np.zeros(n_labels)
+    for t in range(tets.shape[0]):
+        volumes[labels[t]] += tet_volume(points, tets, t)
+    return volumes

@@ -1,0 +1,121 @@
+"""Blocks share a mesh out to threads: the result is the same for any number of threads."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.meshing import blocks, mesher
+from cathodegrain.exporters.meshing.blocks import Worked, worked_in_blocks
+from cathodegrain.generator.errors import ExportError
+from complexes import lattice, random_labels
+
+SIZES = np.ones(5)
+
+
+@pytest.fixture
+def mesh(rng, monkeypatch):
+    """A mesh of four grains in four blocks."""
+    points, tets = lattice((8, 8, 8), rng)
+    monkeypatch.setattr(blocks, "BLOCK", len(tets) // 4)
+    labels = random_labels(points, tets, rng, 4)
+    return Worked(points, tets, labels, np.zeros(len(points), np.int32))
+
+
+def volumes(mesh):
+    return np.bincount(mesh.labels, signed_volumes(mesh.points, mesh.tets), len(SIZES))
+
+
+def rows(mesh):
+    """Tetrahedra with their labels, in an order of their own."""
+    return np.unique(np.column_stack([mesh.tets, mesh.labels]), axis=0)
+
+
+def test_work_that_does_nothing_leaves_the_same_mesh(mesh):
+    seen = []
+    same = worked_in_blocks(mesh, volumes(mesh), SIZES, 0, seen.append, 2)
+    assert len(seen) == 4
+    np.testing.assert_array_equal(same.points, mesh.points)
+    np.testing.assert_array_equal(rows(same), rows(mesh))
+
+
+def test_a_vertex_is_free_in_one_block_at_most_and_nearly_all_are_another_time(mesh):
+    often = np.zeros(len(mesh.points), int)
+    for done in range(8):
+        moved = worked_in_blocks(mesh, volumes(mesh), SIZES, done, push, 2).points - mesh.points
+        times = np.rint(moved[:, 0] / 1e-6).astype(int)
+        assert set(times.tolist()) == {0, 1}
+        often += times
+    inner = (np.abs(mesh.points) < np.abs(mesh.points).max() - 1e-9).all(axis=1)
+    assert not often[~inner].any()
+    assert (often[inner] > 0).mean() > 0.95
+
+
+def push(c):
+    c.points[~c.fixed] += 1e-6
+
+
+def test_blocks_have_their_parts_of_the_targets(mesh):
+    wanted, parts = 1.25 * volumes(mesh), []
+    worked_in_blocks(mesh, wanted, SIZES, 0, lambda c: parts.append((c.targets, c.volumes)), 1)
+    targets, found = np.array(parts).transpose(1, 0, 2)
+    np.testing.assert_allclose(targets, 1.25 * found)
+
+
+def test_what_has_changed_is_known_to_the_next_blocks_and_hulls_are_looked_at_again(mesh):
+    mesh.changed[:] = np.arange(len(mesh.points)) % 3
+    fixed = []
+
+    def work(c):
+        c.round[0] += 2
+        fixed.append(int(c.fixed.sum()))
+
+    changed = worked_in_blocks(mesh, volumes(mesh), SIZES, 3, work, 1).changed
+    again = changed == 5
+    assert 0 < again.sum() < sum(fixed)  # a vertex of two hulls counts once
+    np.testing.assert_array_equal(changed[~again], mesh.changed[~again])
+
+
+@pytest.mark.parametrize("error", [ExportError, KeyboardInterrupt])
+def test_an_error_in_a_block_ends_the_work(mesh, error):
+    running = threading.active_count()
+
+    def work(_):
+        raise error
+
+    with pytest.raises(error):
+        worked_in_blocks(mesh, volumes(mesh), SIZES, 0, work, 2)
+    assert threading.active_count() == running
+
+
+def test_a_mesh_does_not_depend_on_the_number_of_threads(tiny_particle, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 1_500)
+    monkeypatch.setattr(blocks, "PART", 2_000)
+    found, facts, counts = [], [], []
+    original = blocks._blocks
+    monkeypatch.setattr(
+        blocks, "_blocks", lambda *a: counts.append(len(parts := original(*a))) or parts
+    )
+    for threads in (1, 2, 8):
+        mesh = mesher.volume_mesh(tiny_particle, 0.3, threads=threads)
+        found.append((mesh.points.tobytes(), mesh.tets.tobytes(), mesh.grain_ids.tobytes()))
+        assert mesh.facts["certificate"]["certified"] is True
+        facts.append(mesh.facts)
+    assert found[0] == found[1] == found[2]
+    assert facts[0] == facts[1] == facts[2]
+    assert max(counts) >= 8
+    assert min(counts) >= 2
+
+
+def test_an_interrupt_ends_a_mesh_made_in_threads(tiny_particle, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 1_500)
+    running = threading.active_count()
+
+    def interrupt(message, part):
+        if part > 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mesher.volume_mesh(tiny_particle, 0.3, progress=interrupt, threads=2)
+    assert threading.active_count() == running
