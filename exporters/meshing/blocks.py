@@ -76,21 +76,22 @@ def worked_in_blocks(
     Parameters
     ----------
     targets, sizes : (n_grains + 1,) float
-        As in `complex_of`; a block has its part of the target of each grain.
+        As in `complex_of`.
     threads
         By default as many as cores that the process may use.
     """
-    totals = _volumes(mesh.points, mesh.tets, mesh.labels, len(targets))
+    volumes = _volumes(mesh.points, mesh.tets, mesh.labels, len(targets))
     points, changed = mesh.points.copy(), mesh.changed.copy()
 
     def worked(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         nodes, c = mesh.complex(rows, targets, sizes, done)
-        share = np.divide(c.volumes, totals, out=np.zeros(len(totals)), where=totals > 0)
-        c = c._replace(targets=share * targets)
+        c.volumes[:] = volumes  # of the whole, as if the other blocks stayed as they are
         work(c)
         inner, alive = ~c.fixed, c.labels != VACANT
         points[nodes[inner]] = c.points[inner]
-        changed[nodes] = np.where(inner, c.changed, c.round)  # a hull is to be looked at again
+        at_hull = c.tets[alive & c.fixed[c.tets].any(axis=1)]
+        c.changed[at_hull] = c.round  # to be looked at again
+        changed[nodes] = c.changed
         return nodes[c.tets[alive]], c.labels[alive]
 
     found = in_threads(worked, _blocks(mesh, done, threads), threads)

@@ -80,9 +80,9 @@ def test_the_last_attempt_is_the_third_and_has_the_rescue(particle, monkeypatch)
     seen = []
     original = mesher._attempt
 
-    def attempt(body, sizes, edges, volumes, phases, report):
+    def attempt(body, sizes, edges, volumes, phases, *more):
         seen.append((edges.copy(), phases))
-        return original(body, sizes, edges, volumes, phases, report)
+        return original(body, sizes, edges, volumes, phases, *more)
 
     monkeypatch.setattr(mesher, "_attempt", attempt)
     failing_first(monkeypatch, 2, grain_id=1)

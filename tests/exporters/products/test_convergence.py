@@ -189,7 +189,7 @@ def test_a_ladder_that_fails_leaves_the_old_one(halves, tmp_path, monkeypatch, t
 def test_a_mesh_that_fails_stops_the_others(halves, tmp_path, monkeypatch):
     begun, stopped = Event(), []
 
-    def endless(particle, size, boundary_size, progress, *, force):
+    def endless(particle, size, boundary_size, progress, *, force, threads):
         if size < 0.4:
             begun.wait()
             msg = "the mesh fails its certificate"
@@ -210,7 +210,7 @@ def test_a_mesh_that_fails_stops_the_others(halves, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_stops_the_meshes_that_are_being_made(halves, tmp_path, monkeypatch):
-    def endless(particle, size, boundary_size, progress, *, force):
+    def endless(particle, size, boundary_size, progress, *, force, threads):
         while True:
             progress("going round", 0.5)
 
