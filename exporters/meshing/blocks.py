@@ -1,8 +1,9 @@
-"""Work on a mesh in blocks that threads share out; it does not depend on how many threads.
+"""A curve that fills space: order along it, and blocks of it that threads share out.
 
-The curve that fills space (`order`) is cut into as many parts of equal length as the number of
-tetrahedra asks for, and each block is a complex of its own. Its hull, and so all that it has in
-common with another one, stays as it is meanwhile; the next cuts lie elsewhere.
+The curve is that of Morton (1966): the bits of the three coordinates take turns, so that
+neighbours lie near. It is cut into as many parts of equal length as the number of tetrahedra
+asks for, never that of the threads, and each block is a complex of its own. Its hull, and so all
+that it has in common with another one, stays as it is meanwhile; the next cuts lie elsewhere.
 """
 
 from __future__ import annotations
@@ -15,9 +16,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.machine import in_threads
-from .order import centroids, morton_codes, numbered
 from .tet_complex import VACANT, TetComplex, complex_of, tet_volume
 
+BITS = 21  # of each coordinate: 63 in all
+SPREADING = (  # shift, and the bits that stay: each step moves them twice as far apart
+    (32, 0x1F00000000FFFF),
+    (16, 0x1F0000FF0000FF),
+    (8, 0x100F00F00F00F00F),
+    (4, 0x10C30C30C30C30C3),
+    (2, 0x1249249249249249),
+)
 BLOCK = 60_000  # tetrahedra of a block, at least
 MOST_BLOCKS = 64
 SHIFT = np.array([0.8191725, 0.6710436, 0.5497005])  # of the curve with each round: R3 sequence
@@ -128,3 +136,65 @@ def _volumes(points, tets, labels, n_labels):  # type: ignore[no-untyped-def]
     for t in range(tets.shape[0]):
         volumes[labels[t]] += tet_volume(points, tets, t)
     return volumes
+
+
+def morton_codes(
+    points: NDArray[np.float64], low: NDArray[np.float64], width: float
+) -> NDArray[np.uint64]:
+    """Place of points (n, 3) on the curve through the cube of that corner and edge.
+
+    Examples
+    --------
+    >>> corners = np.array([[0.9, 0.9, 0.9], [0.0, 0.0, 0.9], [0.9, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    >>> np.argsort(morton_codes(corners, np.zeros(3), 1.0))
+    array([3, 2, 1, 0])
+    """
+    cells = np.clip((points - low) / width * 2**BITS, 0, 2**BITS - 1).astype(np.uint64)
+    for shift, kept in SPREADING:
+        cells = (cells | cells << np.uint64(shift)) & np.uint64(kept)
+    return cells[:, 0] | cells[:, 1] << np.uint64(1) | cells[:, 2] << np.uint64(2)
+
+
+def along_curve(
+    points: NDArray[np.float64], tets: NDArray[np.int64], labels: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
+    """The same mesh with its tetrahedra along the curve, points as they are first met.
+
+    Parameters
+    ----------
+    points : (n, 3) float
+        Each of them of some tetrahedron.
+    """
+    low = points.min(axis=0)
+    codes = morton_codes(centroids(points, tets), low, float((points.max(axis=0) - low).max()))
+    order = np.argsort(codes, kind="stable")
+    met, own = numbered(tets, order, len(points))
+    return points[met], own, labels[order]
+
+
+@njit(cache=True, nogil=True)
+def centroids(points, tets):  # type: ignore[no-untyped-def]
+    """Centroids of tetrahedra (m, 4): (m, 3)."""
+    centroids = np.zeros((tets.shape[0], 3))
+    for t in range(tets.shape[0]):
+        for k in range(4):
+            for i in range(3):
+                centroids[t, i] += 0.25 * points[tets[t, k], i]
+    return centroids
+
+
+@njit(cache=True, nogil=True)
+def numbered(tets, rows, n_points):  # type: ignore[no-untyped-def]
+    """Vertices of some rows as they are first met, (n,), and the rows by their places there."""
+    place = np.full(n_points, -1, np.int32)
+    nodes, n = np.empty(n_points, np.int64), 0
+    own = np.empty((rows.size, 4), np.int64)
+    for r in range(rows.size):
+        for k in range(4):
+            v = tets[rows[r], k]
+            if place[v] < 0:
+                place[v] = n
+                nodes[n] = v
+                n += 1
+            own[r, k] = place[v]
+    return nodes[:n].copy(), own

@@ -48,8 +48,8 @@ def failing_first(monkeypatch, n_failing, grain_id=2):
     """Let the first certificates say that a grain is lost; counts the certificates."""
     certify, calls = mesher.certify, []
 
-    def doubting(*arguments):
-        calls.append(certify(*arguments))
+    def doubting(*arguments, **threads):
+        calls.append(certify(*arguments, **threads))
         lost = (LostGrain(grain_id, 2.0),) if len(calls) <= n_failing else ()
         return replace(calls[-1], lost=lost)
 
@@ -117,8 +117,8 @@ def test_force_returns_the_mesh_that_was_refused(particle, unreachable):
 def test_the_attempt_without_defects_is_the_one_that_is_forced(particle, monkeypatch):
     certify, found = mesher.certify, []
 
-    def doubting(*arguments):
-        certificate = replace(certify(*arguments), lost=(LostGrain(1, 2.0),))
+    def doubting(*arguments, **threads):
+        certificate = replace(certify(*arguments, **threads), lost=(LostGrain(1, 2.0),))
         if len(found) != 1:
             certificate = replace(
                 certificate, conformity=replace(certificate.conformity, n_unused_nodes=7)
