@@ -444,9 +444,10 @@ def test_a_process_that_is_killed_is_a_sentence(stream):
 
 
 PROGRAM = """
-import multiprocessing
+import multiprocessing, signal
 import cathodegrain as cg
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may ignore it
 if __name__ == "__main__":
     small = {"shell.diameter_um": 1.2}
     stream = cg.VolumeStream("nmc811-radial", edge=8, changes=small, processes=2)
