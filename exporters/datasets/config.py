@@ -42,7 +42,7 @@ from ...generator.errors import DatasetError, ModelCardError, suggestion
 from ...generator.model_card import PARAMETERS, ModelCard
 from ...generator.requirements import install_command
 from ..particles import renamed
-from ..products.options import OPTIONS
+from ..products.options import OPTIONS, with_usual_size
 from ..products.registry import PRODUCTS
 
 TYPES: Mapping[str, type] = {
@@ -386,10 +386,12 @@ def _products(
 
 def _plan(name: str, table: Mapping[str, Any]) -> ProductPlan:
     """Product with all of its options, as `cathodegrain export` would make it."""
-    options = {k: v for k, v in table.items() if k != "count"}
-    floats = {k: float(v) if OPTIONS[k].kind is float else v for k, v in options.items()}
+    given = {k: v for k, v in table.items() if k != "count"}
+    floats = {k: float(v) if OPTIONS[k].kind is float else v for k, v in given.items()}
     return ProductPlan(
-        name=name, options=PRODUCTS[name].defaults | floats, count=table.get("count")
+        name=name,
+        options=with_usual_size(PRODUCTS[name].defaults | floats),
+        count=table.get("count"),
     )
 
 

@@ -62,9 +62,12 @@ OPTIONS = {
 }
 
 
-def is_usual(options: Mapping[str, Any]) -> bool:
-    """Whether a mesh is of the usual size if none is given: neither coarse nor of a number."""
-    return options["detail"] == OPTIONS["detail"].default and options["tets"] is None
+def with_usual_size(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a product with the size of a mesh that is neither coarse nor of a number."""
+    usual = {"size_um": None, "detail": OPTIONS["detail"].default, "tets": None}
+    if all(options.get(name, ...) == value for name, value in usual.items()):
+        return {**options, "size_um": USUAL_SIZE_UM}
+    return dict(options)
 
 
 def defaults(names: Iterable[str]) -> dict[str, Any]:

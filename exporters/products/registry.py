@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...generator.errors import ExportError, suggestion
 from ..particles import renamed
 from ..solvers.profiles import PROFILES, SolverProfile
-from .options import FORM, OPTIONS, SIZES, USUAL_SIZE_UM, is_usual
+from .options import FORM, OPTIONS, SIZES, with_usual_size
 from .product import Product, Sources, Written
 
 if TYPE_CHECKING:
@@ -391,7 +391,4 @@ def completed(product: Product, given: Mapping[str, Any]) -> dict[str, Any]:
         meant = suggestion(unknown[0], sorted(product.options))
         msg = f"product {product.name!r} has no option {unknown[0]!r}; {meant}"
         raise ExportError(msg)
-    options = product.defaults | dict(given)
-    if "size_um" in options and options["size_um"] is None and is_usual(options):
-        options["size_um"] = USUAL_SIZE_UM
-    return options
+    return with_usual_size(product.defaults | dict(given))
