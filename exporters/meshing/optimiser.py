@@ -32,7 +32,7 @@ FAIR = 0.7  # and below which its vertices are moved
 HOPEFUL = 0.53  # and below which they are moved again though nothing has changed
 STEPS = (*range(1, 12), 14, 17)  # rounds after which a large mesh gets other blocks
 FLAT_DEG = 11.0  # a smallest dihedral angle that is worked on to the last
-LAST_ROUNDS = 8  # of that, at most
+LAST_ROUNDS = 12  # of that, at most
 TOLERANCE = 0.1  # distance from the boundaries, as a part of the size: 0.15 px at 3 px
 SHORT = 0.35  # edges below this part of the size are collapsed
 LONGEST = 1.6  # no edge becomes longer than this part of the size
@@ -92,7 +92,7 @@ COARSE_PHASES = (
     Phase(3, TRUER, 0.5, TRUER, 1.5 * TOLERANCE, MERGING, 60, TRUER),
     Phase(6, TRUER, 0.5, TRUER, 3 * TOLERANCE, MERGING, 120, TRUER),
 )
-LAST = Phase(1, 0.4, 0.5, 0.4, 8 * TOLERANCE, 2 * MERGING, 200)
+LAST = Phase(1, 0.45, 0.5, 0.45, 16 * TOLERANCE, 2 * MERGING, 250)
 BACK = Smoothing(0.0, 0.55**3, 0.0, 0.0, 2.0, 0)  # every vertex, without other places
 BACK_ROUNDS = 2
 RESCUE = Phase(
