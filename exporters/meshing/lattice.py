@@ -21,7 +21,6 @@ from ..mesh.tetrahedra import EDGES, FACES, edge_table
 Contains = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 Needs = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.bool_]]
 
-TETS_PER_CELL = 12  # 6 faces, each shared by two cells, with 4 tetrahedra across it
 LAYERS = 2  # cells kept around the body: the star of each vertex on its surface is whole
 
 

@@ -80,12 +80,13 @@ class MeshSizes:
     ) -> MeshSizes:
         """Sizes of which some may be left out.
 
-        Fine meshes are of `DEFAULT_SIZE_UM`, coarser ones as coarse as their grains allow;
+        Fine meshes are of `DEFAULT_SIZE_UM` at most, coarser ones as coarse as their grains allow;
         boundaries are as fine as the inside.
         """
         if size_um is None:
-            coarse = detail < DETAILS["fine"]
-            size_um = _mean_radius(body) / ACROSS if coarse else DEFAULT_SIZE_UM
+            size_um = _mean_radius(body) / ACROSS
+            if detail >= DETAILS["fine"]:
+                size_um = min(size_um, DEFAULT_SIZE_UM)
         return cls(body, size_um, size_um if boundary_size_um is None else boundary_size_um, detail)
 
     def __post_init__(self) -> None:

@@ -89,3 +89,12 @@ def test_details_are_numbers_names_and_texts():
     assert detail_of("medium") == DETAILS["medium"]
     assert detail_of("0.3") == detail_of(0.3) == 0.3
     assert detail_for(58 * 50, 50) == pytest.approx(0.16)
+
+
+def test_a_body_smaller_than_the_usual_edge_has_shorter_ones():
+    import cathodegrain as cg
+
+    cube = np.zeros((6, 6, 6), int)
+    cube[2:4, 2:4, 2:4] = 1
+    with pytest.raises(ExportError, match="tets is 3, expected about 45 to"):
+        cg.mesh(cube, pitch_um=0.1, tets=3)
