@@ -146,7 +146,10 @@ def _extra_memory(n_seeds: int, family: str, n_voxels: int) -> int:
 
 
 def peak_bytes(task: Callable[[], object]) -> int:
-    """Bytes by which the peak of this process's memory exceeds what it has now."""
+    """Bytes by which the peak of this process's memory exceeds what it has now.
+
+    Only a fresh process tells: what another thread or the collector frees meanwhile is missing.
+    """
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     before = _status("VmRSS")
     task()
