@@ -35,7 +35,7 @@ from cathodegrain.exporters.mesh.tetrahedra import EDGES
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing.lattice import body_centred_lattice
 from cathodegrain.exporters.meshing.sizes import DEFAULT_SIZE_UM
-from cathodegrain.exporters.meshing.tet_complex import MAX_RING, complex_of, ring_around
+from cathodegrain.exporters.optimisation.tet_complex import MAX_RING, complex_of, ring_around
 from cathodegrain.generator.particle import Particle
 from meshers import ftetwild, gmsh_delaunay, ours
 from timing import Result, alternating, in_one_thread, machine, peak_bytes, ratio, table

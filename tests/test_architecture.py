@@ -29,6 +29,7 @@ ROOMS = [
     "exporters/pictures",
     "exporters/mesh",
     "exporters/certificate",
+    "exporters/optimisation",
     "exporters/meshing",
     "exporters/surfaces",
     "exporters/sections",

@@ -1,1 +1,1 @@
-"""How a mesh is made, from lattice to optimiser."""
+"""How a mesh is made: sizes, lattice, cut, pieces, and what checks and repeats it."""

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..mesh.tetrahedra import edge_table
-from .blocks import in_parts
+from ..optimisation.blocks import in_parts
 from .lattice import split_edges
 
 GrainAt = Callable[[NDArray[np.float64]], NDArray[np.int32]]

@@ -28,7 +28,8 @@ from ..certificate.certificate import LEAST_DIHEDRAL_DEG, LEAST_SICN, Certificat
 from ..mesh.body import Body, ParticleBody
 from ..mesh.tetrahedra import compacted, dihedral_angles, face_neighbours, inverse_condition
 from ..mesh.volume_mesh import VolumeMesh
-from .blocks import along_curve
+from ..optimisation.blocks import along_curve
+from ..optimisation.optimiser import COARSE_PHASES, PHASES, RESCUE, Phase, optimised
 from .cut import cut
 from .cut_body import cut_body, cut_facts, flattened, n_kept
 from .detail import (
@@ -42,7 +43,6 @@ from .detail import (
 )
 from .grain_pieces import Moved, whole_grains
 from .lattice import body_centred_lattice, refined
-from .optimiser import COARSE_PHASES, PHASES, RESCUE, Phase, optimised
 from .outer_manifold import manifold_outside, manifold_part
 from .sizes import MeshSizes
 

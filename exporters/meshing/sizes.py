@@ -18,7 +18,7 @@ from ...generator.machine import available_memory, usable_cores
 from ...generator.particle import OUTSIDE
 from ..certificate.certificate import SMALL_PIXELS
 from ..mesh.body import Body
-from .blocks import in_parts
+from ..optimisation.blocks import in_parts
 from .cut_body import n_kept
 from .detail import DETAILS
 

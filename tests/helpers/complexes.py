@@ -9,8 +9,8 @@ from cathodegrain.exporters.mesh.material_field import NONE
 from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.exporters.meshing.grain_pieces import whole_grains
 from cathodegrain.exporters.meshing.outer_manifold import manifold_outside
-from cathodegrain.exporters.meshing.smoothing import Smoothing, smooth, trial_offsets
-from cathodegrain.exporters.meshing.tet_complex import (
+from cathodegrain.exporters.optimisation.smoothing import Smoothing, smooth, trial_offsets
+from cathodegrain.exporters.optimisation.tet_complex import (
     MAX_MATERIALS,
     VACANT,
     complex_of,
@@ -107,7 +107,7 @@ class Start:
 
     def check_targets(self, c):
         """No grain farther from its target than before, or than the margin."""
-        from cathodegrain.exporters.meshing.tet_complex import VOLUME_MARGIN
+        from cathodegrain.exporters.optimisation.tet_complex import VOLUME_MARGIN
 
         error = np.abs(c.volumes - c.targets)[1:]
         allowed = np.maximum(self.errors, VOLUME_MARGIN * c.targets)[1:]

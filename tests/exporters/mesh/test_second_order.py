@@ -12,7 +12,7 @@ from cathodegrain.exporters.mesh.second_order import (
 )
 from cathodegrain.exporters.mesh.tetrahedra import EDGES
 from cathodegrain.exporters.meshing import mesher
-from cathodegrain.exporters.meshing.optimiser import TOLERANCE
+from cathodegrain.exporters.optimisation.optimiser import TOLERANCE
 from meshes import ball
 
 VTK_EDGES = [(0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3)]

@@ -16,8 +16,8 @@ from cathodegrain.exporters.mesh.reading import TETRAHEDRON, read_msh
 from cathodegrain.exporters.mesh.tetrahedra import FACES, inverse_condition, signed_volumes
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing import mesher
-from cathodegrain.exporters.meshing.optimiser import LONGEST, TOLERANCE
 from cathodegrain.exporters.meshing.sizes import BYTES_PER_TET, MeshSizes
+from cathodegrain.exporters.optimisation.optimiser import LONGEST, TOLERANCE
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.voxels.grid import Grid

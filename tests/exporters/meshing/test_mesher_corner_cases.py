@@ -10,9 +10,9 @@ from cathodegrain.exporters.certificate import certificate as mesh_certificate
 from cathodegrain.exporters.certificate.element_shape import element_shape
 from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.exporters.meshing import mesher
-from cathodegrain.exporters.meshing.collapse import Collapsing, collapse
-from cathodegrain.exporters.meshing.swaps import swap
-from cathodegrain.exporters.meshing.tet_complex import next_round
+from cathodegrain.exporters.optimisation.collapse import Collapsing, collapse
+from cathodegrain.exporters.optimisation.swaps import swap
+from cathodegrain.exporters.optimisation.tet_complex import next_round
 from complexes import Start, alive, euler, made, n_pieces, outer_faces, whole_cubes
 from meshes import ball, edge_counts, kuhn_lattice, umbrellas
 

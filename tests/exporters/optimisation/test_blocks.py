@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
-from cathodegrain.exporters.meshing import blocks, mesher
-from cathodegrain.exporters.meshing.blocks import Worked, worked_in_blocks
-from cathodegrain.exporters.meshing.tet_complex import VACANT
+from cathodegrain.exporters.meshing import mesher
+from cathodegrain.exporters.optimisation import blocks
+from cathodegrain.exporters.optimisation.blocks import Worked, worked_in_blocks
+from cathodegrain.exporters.optimisation.tet_complex import VACANT
 from cathodegrain.generator.errors import ExportError
 from complexes import lattice, random_labels
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cathodegrain.exporters.meshing.collapse import Collapsing, collapse
 from cathodegrain.exporters.meshing.grain_pieces import whole_grains
 from cathodegrain.exporters.meshing.outer_manifold import manifold_outside
-from cathodegrain.exporters.meshing.slivers import hand_over
-from cathodegrain.exporters.meshing.swaps import swap
-from cathodegrain.exporters.meshing.tet_complex import next_round
+from cathodegrain.exporters.optimisation.collapse import Collapsing, collapse
+from cathodegrain.exporters.optimisation.slivers import hand_over
+from cathodegrain.exporters.optimisation.swaps import swap
+from cathodegrain.exporters.optimisation.tet_complex import next_round
 from complexes import (
     Start,
     alive,

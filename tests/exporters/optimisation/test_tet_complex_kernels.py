@@ -7,12 +7,12 @@ import pytest
 
 from cathodegrain.exporters.mesh.material_field import NONE, interface_distance, particle_field
 from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
-from cathodegrain.exporters.meshing.collapse import Collapsing, collapse
 from cathodegrain.exporters.meshing.outer_manifold import manifold_outside
-from cathodegrain.exporters.meshing.slivers import hand_over
-from cathodegrain.exporters.meshing.smoothing import N_OFFSETS, trial_offsets
-from cathodegrain.exporters.meshing.swaps import GAIN, swap
-from cathodegrain.exporters.meshing.tet_complex import (
+from cathodegrain.exporters.optimisation.collapse import Collapsing, collapse
+from cathodegrain.exporters.optimisation.slivers import hand_over
+from cathodegrain.exporters.optimisation.smoothing import N_OFFSETS, trial_offsets
+from cathodegrain.exporters.optimisation.swaps import GAIN, swap
+from cathodegrain.exporters.optimisation.tet_complex import (
     MAX_RING,
     OPPOSITE,
     VACANT,
