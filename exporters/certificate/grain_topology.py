@@ -104,7 +104,7 @@ def grain_topology(mesh: VolumeMesh) -> GrainTopology:
 def _necks(mesh: VolumeMesh) -> list[Neck]:
     """Necks, the largest share first."""
     volumes = mesh.volumes
-    tets, faces, behind = _bridges(mesh.neighbours, mesh.grain_ids, volumes)
+    tets, faces, behind = bridges(mesh.neighbours, mesh.grain_ids, volumes)
     grains = mesh.grain_ids[tets]
     share = behind / np.bincount(mesh.grain_ids, volumes)[grains]
     corners = mesh.tets[tets[:, None], FACES[faces]]
@@ -117,7 +117,7 @@ def _necks(mesh: VolumeMesh) -> list[Neck]:
 
 
 @njit(cache=True, nogil=True)
-def _bridges(neighbours, grain_ids, volumes):  # type: ignore[no-untyped-def]
+def bridges(neighbours, grain_ids, volumes):  # type: ignore[no-untyped-def]
     """Faces whose removal parts the tetrahedra of a grain.
 
     Tarjan's bridges, by the lowest order of discovery that is reached from behind a face.

@@ -467,6 +467,15 @@ def _strongest(labels, sums, n):  # type: ignore[no-untyped-def]
     return np.int32(OUTSIDE) if outside >= inside - TIE else labels[best]
 
 
+@njit(cache=True, nogil=True)
+def outward_at(x, reach, field, out):  # type: ignore[no-untyped-def]
+    """Write the unit normal of the shell where x is near it."""
+    _shell_gradient(x, reach, field, out)
+    size = _length(out)
+    for i in range(3):
+        out[i] /= size if size > 0.0 else 1.0
+
+
 @njit(inline="always")
 def _shell_gradient(x, reach, field, out):  # type: ignore[no-untyped-def]
     """|x| - X(x/|x|); its gradient, by central differences, goes to ``out``."""

@@ -5,7 +5,8 @@ Rounds of collapsing, smoothing, swapping and handing over (`collapse`, `smoothi
 of these elements will be collapsed; then those of poor elements may leave them by a tolerance,
 and very short edges are collapsed whatever meets at their ends; then the worst get more of both.
 While an element is too flat after that, it gets still more. In the end each vertex goes back to
-its boundaries as far as the elements around it allow.
+its boundaries as far as the elements around it allow, necks of grains are mended (`necks`),
+and the surface is unfolded (`folds`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from ..mesh.material_field import MaterialField
 from ..mesh.tetrahedra import dihedral_angles
 from .blocks import Worked, n_blocks, worked_in_blocks
 from .collapse import Collapsing, collapse
+from .folds import unfold
+from .necks import mend_necks
 from .slivers import hand_over
 from .smoothing import Smoothing, smooth, trial_offsets
 from .swaps import swap
@@ -145,6 +148,9 @@ def optimised(
     for _ in range(BACK_ROUNDS):
         next_round(c)
         smooth(c, field, BACK, offsets)
+    mend_necks(c, field.n_grains)
+    if field.voxels.size == 0:  # labelled voxels may have sharp edges, which are no folds
+        unfold(c, field, offsets)
     alive = c.labels != VACANT
     return c.points, c.tets[alive], c.labels[alive]
 

@@ -75,7 +75,7 @@ def smooth(c, field, settings, offsets):  # type: ignore[no-untyped-def]
         if settled and star_quality(c, v, settings.hopeful) >= settings.hopeful:
             continue
         before = star_quality(c, v, -np.inf)
-        reach = _mean_edge(c, v)
+        reach = mean_edge(c, v)
         now = before
         if settings.floor < 1.0 and n_materials(materials[v]) > 1:
             now = _onto_interface(c, field, v, reach, before, settings, work, changes, affected)
@@ -88,7 +88,8 @@ def smooth(c, field, settings, offsets):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _mean_edge(c, v):  # type: ignore[no-untyped-def]
+def mean_edge(c, v):  # type: ignore[no-untyped-def]
+    """Mean length of the edges at a vertex, by the tetrahedra at them."""
     points, tets, members = c.points, c.tets, c.members
     total, n = 0.0, 0
     for q in range(c.n_members[v]):
@@ -123,7 +124,7 @@ def _onto_interface(  # type: ignore[no-untyped-def]
         for i in range(3):
             points[v, i] = old[i] + part * (target[i] - old[i])
         now = star_quality(c, v, limit)
-        if now >= limit and _volumes_allow(c, v, old, changes, affected):
+        if now >= limit and volumes_allow(c, v, old, changes, affected):
             return now
         for i in range(3):
             points[v, i] = old[i]
@@ -142,7 +143,7 @@ def _climb(  # type: ignore[no-untyped-def]
         start[i] = points[v, i]
         best[i] = start[i]
     n = c.n_members[v]
-    _gather(c, v, star)
+    gather(c, v, star)
     now, radius = before, FIRST_RADIUS * reach
     bound = n_materials(materials)
     for k in range(settings.tries):
@@ -157,14 +158,14 @@ def _climb(  # type: ignore[no-untyped-def]
             if bound > 3 and not relaxed:
                 continue
             x, y, z = candidate[0] - start[0], candidate[1] - start[1], candidate[2] - start[2]
-            if _moved_quality(star, n, x, y, z, GAIN * now) < GAIN * now:
+            if moved_quality(star, n, x, y, z, GAIN * now) < GAIN * now:
                 radius *= SHRINKING
                 continue
             tolerance = 0.0
             if relaxed:
                 tolerance = settings.tolerance * c.size_at[v] * (2.0 if now < WORST else 1.0)
             nearest_on_interface(candidate, materials, reach, field, place)
-            _within(place, tolerance, candidate)
+            within(place, tolerance, candidate)
             if field.planes.size > 0:
                 onto_planes(candidate, materials, field)
         if _distance(candidate, start) > FARTHEST * reach:
@@ -172,8 +173,8 @@ def _climb(  # type: ignore[no-untyped-def]
         for i in range(3):
             points[v, i] = candidate[i]
             candidate[i] -= start[i]
-        quality = _moved_quality(star, n, candidate[0], candidate[1], candidate[2], GAIN * now)
-        if quality > GAIN * now and (bound == 1 or _volumes_allow(c, v, best, changes, affected)):
+        quality = moved_quality(star, n, candidate[0], candidate[1], candidate[2], GAIN * now)
+        if quality > GAIN * now and (bound == 1 or volumes_allow(c, v, best, changes, affected)):
             now = quality
             for i in range(3):
                 best[i] = points[v, i]
@@ -185,7 +186,7 @@ def _climb(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _gather(c, v, star):  # type: ignore[no-untyped-def]
+def gather(c, v, star):  # type: ignore[no-untyped-def]
     r"""Write what the quality of the elements at v depends on to rows of ``star``.
 
     .. math:: \det = d + n \cdot x, \qquad \sum l^2 = 3 |x|^2 - 2 s \cdot x + e
@@ -216,7 +217,7 @@ def _gather(c, v, star):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _moved_quality(star, n, x, y, z, enough):  # type: ignore[no-untyped-def]
+def moved_quality(star, n, x, y, z, enough):  # type: ignore[no-untyped-def]
     """`star_quality` of a vertex moved by (x, y, z); the element that decides comes first then."""
     worst, squared = np.inf, 3.0 * (x * x + y * y + z * z)
     for q in range(n):
@@ -255,7 +256,7 @@ def _towards_neighbours(c, v, origin, part, out):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _within(centre, tolerance, point):  # type: ignore[no-untyped-def]
+def within(centre, tolerance, point):  # type: ignore[no-untyped-def]
     """Bring ``point`` to within ``tolerance`` of ``centre``."""
     distance = _distance(point, centre)
     if distance > tolerance:
@@ -269,7 +270,7 @@ def _distance(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _volumes_allow(c, v, old, changes, affected):  # type: ignore[no-untyped-def]
+def volumes_allow(c, v, old, changes, affected):  # type: ignore[no-untyped-def]
     """Whether the move of v from ``old`` keeps the volumes; if so they are brought up to date."""
     points, tets, labels, volumes = c.points, c.tets, c.labels, c.volumes
     members, n = c.members[v], c.n_members[v]

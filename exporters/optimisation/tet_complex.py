@@ -343,3 +343,16 @@ def admitted(c, changes, materials):  # type: ignore[no-untyped-def]
             if after > before and after > VOLUME_MARGIN * targets[label]:
                 return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def relabel(c, t, to):  # type: ignore[no-untyped-def]
+    """Give t to another label; volumes, and materials at its vertices, are brought up to date."""
+    volume = tet_volume(c.points, c.tets, t)
+    c.volumes[c.labels[t]] -= volume
+    c.volumes[to] += volume
+    c.labels[t] = to
+    for v in c.tets[t]:
+        c.materials[v, :] = NONE
+        for q in range(c.n_members[v]):
+            add_material(c.materials[v], c.labels[c.members[v, q]])

@@ -16,9 +16,9 @@ from meshes import ball
 
 SIZE_UM = 0.45
 GOLDEN = [  # points, tetrahedra and grain ids of a ball of three grains
-    "f0d732dacf904a42248a6092b5452909fe8f67897c4fb27322e22ac40e3ee544",
-    "3181aeb84c6ed3ae0d31d6d0d4c8e4f2f2ca59e5adf8cdc4f92121754d97b529",
-    "1ae2ec50d2bbddfe345ad2ec4af56d73dbbd93e5d1c54e2dc1cbe589f898f92f",
+    "cf3945991904a1b4eded5ac2c08bba18643cba5be64768aec154ad00ac0e079c",
+    "9cdd8690cb56fba6258f6635bba6b41fe2415c9c3e44f64b5a3a9fb07962aae0",
+    "8b3731b54d2b32a165ea65dcce82068350fe007a35a6a3c0743349442fe057e4",
 ]
 
 
