@@ -35,7 +35,12 @@ from cathodegrain.exporters.mesh.tetrahedra import EDGES
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing.lattice import body_centred_lattice
 from cathodegrain.exporters.meshing.sizes import DEFAULT_SIZE_UM
-from cathodegrain.exporters.optimisation.tet_complex import MAX_RING, complex_of, ring_around
+from cathodegrain.exporters.optimisation.tet_complex import (
+    MAX_RING,
+    complex_of,
+    hull_of,
+    ring_around,
+)
 from cathodegrain.generator.particle import Particle
 from meshers import ftetwild, gmsh_delaunay, ours
 from timing import Result, alternating, in_one_thread, machine, peak_bytes, ratio, table
@@ -234,7 +239,8 @@ def kernels(quick: bool) -> Iterator[Result]:
     points, tets = body_centred_lattice(
         lambda x: np.linalg.norm(x, axis=-1) < RING_RADIUS, RING_RADIUS
     )
-    whole = complex_of(points, tets, np.ones(len(tets), np.int32), np.ones(2), np.ones(2))
+    labels, fixed = np.ones(len(tets), np.int32), hull_of(tets, len(points))
+    whole = complex_of(points, tets, labels, fixed, np.ones(2), np.ones(2))
     few = RingArrays(whole.tets, whole.members, whole.n_members)
     tasks = {
         "all": partial(all_rings, whole, len(tets)),

@@ -40,21 +40,23 @@ class Worked(NamedTuple):
     points: NDArray[np.float64]  # (n, 3)
     tets: NDArray[np.int64]  # (m, 4)
     labels: NDArray[np.int32]  # (m,)
+    fixed: NDArray[np.bool_]  # (n,) on the hull
     changed: NDArray[np.int32]  # (n,) as in `TetComplex`
 
     def complex(
         self,
         rows: NDArray[np.int64],
+        fixed: NDArray[np.bool_],
         targets: NDArray[np.float64],
         sizes: NDArray[np.float64],
         done: int,
     ) -> tuple[NDArray[np.int64], TetComplex]:
         """Vertices of some tetrahedra as they are first met, and a complex of these alone.
 
-        ``done`` rounds are behind it.
+        ``done`` rounds are behind it; vertices that are ``fixed`` stay.
         """
         nodes, own = numbered(self.tets, rows, len(self.points))
-        c = complex_of(self.points[nodes], own, self.labels[rows], targets, sizes)
+        c = complex_of(self.points[nodes], own, self.labels[rows], fixed[nodes], targets, sizes)
         c.round[0], c.changed[:] = done, self.changed[nodes]
         return nodes, c
 
@@ -90,9 +92,11 @@ def worked_in_blocks(
     """
     volumes = _volumes(mesh.points, mesh.tets, mesh.labels, len(targets))
     points, changed = mesh.points.copy(), mesh.changed.copy()
+    block, n = _blocks(mesh, done, threads), n_blocks(len(mesh.tets))
+    fixed = mesh.fixed | _shared(mesh.tets, block, len(points))
 
     def worked(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        nodes, c = mesh.complex(rows, targets, sizes, done)
+        nodes, c = mesh.complex(rows, fixed, targets, sizes, done)
         c.volumes[:] = volumes  # of the whole, as if the other blocks stayed as they are
         work(c)
         inner, alive = ~c.fixed, c.labels != VACANT
@@ -102,13 +106,13 @@ def worked_in_blocks(
         changed[nodes] = c.changed
         return nodes[c.tets[alive]], c.labels[alive]
 
-    found = in_threads(worked, _blocks(mesh, done, threads), threads)
+    found = in_threads(worked, [np.flatnonzero(block == k) for k in range(n)], threads)
     tets, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Worked(points, tets, labels, changed)
+    return Worked(points, tets, labels, mesh.fixed, changed)
 
 
-def _blocks(mesh: Worked, done: int, threads: int | None) -> list[NDArray[np.int64]]:
-    """Tetrahedra of each block: a part of the curve, which is moved with the rounds done."""
+def _blocks(mesh: Worked, done: int, threads: int | None) -> NDArray[np.int64]:
+    """Block of each tetrahedron, (m,): a part of the curve, which is moved with the rounds done."""
     low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
     width = float((high - low).max())
     low = low - width * (done * SHIFT % 1.0)
@@ -120,8 +124,21 @@ def _blocks(mesh: Worked, done: int, threads: int | None) -> list[NDArray[np.int
     codes = np.concatenate(found)
     n, m = n_blocks(len(codes)), len(codes)
     ends = [m * k // n for k in range(1, n)]
-    block = np.searchsorted(np.partition(codes, ends)[ends], codes, side="right")
-    return [np.flatnonzero(block == k) for k in range(n)]
+    return np.searchsorted(np.partition(codes, ends)[ends], codes, side="right")
+
+
+@njit(cache=True, nogil=True)
+def _shared(tets, block, n_points):  # type: ignore[no-untyped-def]
+    """Whether each vertex has tetrahedra of several blocks, (n_points,)."""
+    first, shared = np.full(n_points, -1, np.int64), np.zeros(n_points, np.bool_)
+    for t in range(tets.shape[0]):
+        for k in range(4):
+            v = tets[t, k]
+            if first[v] < 0:
+                first[v] = block[t]
+            elif first[v] != block[t]:
+                shared[v] = True
+    return shared
 
 
 def in_parts(work: Callable[[slice], Result], n: int, threads: int | None) -> list[Result]:

@@ -28,7 +28,7 @@ from .necks import mend_necks
 from .slivers import hand_over
 from .smoothing import Smoothing, smooth, trial_offsets
 from .swaps import swap
-from .tet_complex import VACANT, TetComplex, next_round
+from .tet_complex import VACANT, TetComplex, hull_of, next_round
 
 POOR = 0.65  # mean ratio below which edges and faces of an element are exchanged
 FAIR = 0.7  # and below which its vertices are moved
@@ -129,7 +129,8 @@ def optimised(
     """
     offsets = trial_offsets()
     rounds = [phase for phase in phases for _ in range(phase.rounds)]
-    mesh, done = Worked(points, tets, labels, np.zeros(len(points), np.int32)), 0
+    hull, unchanged = hull_of(tets, len(points)), np.zeros(len(points), np.int32)
+    mesh, done = Worked(points, tets, labels, hull, unchanged), 0
     for stop in (*STEPS, len(rounds)):
         if n_blocks(len(mesh.tets)) == 1:
             break
@@ -137,7 +138,7 @@ def optimised(
         mesh = worked_in_blocks(mesh, targets, sizes, done, work, threads)
         progress(stop / len(rounds))
         done = stop
-    _, c = mesh.complex(np.arange(len(mesh.tets)), targets, sizes, done)
+    _, c = mesh.complex(np.arange(len(mesh.tets)), hull, targets, sizes, done)
     for k, phase in enumerate(rounds[done:], done):
         _rounds(c, (phase,), field, offsets)
         progress((k + 1) / len(rounds))

@@ -65,6 +65,7 @@ def complex_of(
     points: NDArray[np.float64],
     tets: NDArray[np.int64],
     labels: NDArray[np.int32],
+    fixed: NDArray[np.bool_],
     targets: NDArray[np.float64],
     sizes: NDArray[np.float64],
 ) -> TetComplex:
@@ -72,6 +73,8 @@ def complex_of(
 
     Parameters
     ----------
+    fixed : (n,) bool
+        Vertices that do not change: those of the hull (`hull_of`), at least.
     labels : (m,) int32
         Grain ids, 0 outside.
     targets : (n_grains + 1,) float
@@ -89,7 +92,7 @@ def complex_of(
         members=np.empty((n, room), np.int32),
         n_members=np.zeros(n, np.int32),
         materials=np.empty((n, MAX_MATERIALS), np.int32),
-        fixed=np.zeros(n, bool),
+        fixed=fixed.copy(),
         vacant=np.concatenate([[rows - m], np.arange(rows - 1, -1, -1)]),
         volumes=np.zeros(len(targets)),
         targets=targets,
@@ -100,12 +103,17 @@ def complex_of(
         tried=np.full(4 * n + 1, -1),
     )
     c.tets[:m], c.labels[:m] = tets, labels
-    free = face_neighbours(tets, n) == -1
-    rows_of_hull, faces = np.nonzero(free)
-    c.fixed[tets[rows_of_hull[:, None], FACES[faces]]] = True
     _register(c, m)
     update_materials(c)
     return c
+
+
+def hull_of(tets: NDArray[np.int64], n_points: int) -> NDArray[np.bool_]:
+    """Whether each vertex is on the hull of a mesh, (n_points,)."""
+    rows, faces = np.nonzero(face_neighbours(tets, n_points) == -1)
+    fixed = np.zeros(n_points, bool)
+    fixed[tets[rows[:, None], FACES[faces]]] = True
+    return fixed
 
 
 @njit(cache=True, nogil=True)

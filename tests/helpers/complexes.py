@@ -14,6 +14,7 @@ from cathodegrain.exporters.optimisation.tet_complex import (
     MAX_MATERIALS,
     VACANT,
     complex_of,
+    hull_of,
     tet_quality,
 )
 from meshes import faces_of, kuhn_lattice
@@ -47,7 +48,12 @@ def made(points, tets, labels, targets=None, size=1.0):
     volumes = np.bincount(labels, signed_volumes(points, tets))
     n = len(volumes)
     return complex_of(
-        points, tets, labels, volumes if targets is None else targets, np.full(n, size)
+        points,
+        tets,
+        labels,
+        hull_of(tets, len(points)),
+        volumes if targets is None else targets,
+        np.full(n, size),
     )
 
 

@@ -9,7 +9,7 @@ from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.exporters.meshing import mesher
 from cathodegrain.exporters.optimisation import blocks
 from cathodegrain.exporters.optimisation.blocks import Worked, worked_in_blocks
-from cathodegrain.exporters.optimisation.tet_complex import VACANT
+from cathodegrain.exporters.optimisation.tet_complex import VACANT, hull_of
 from cathodegrain.generator.errors import ExportError
 from complexes import lattice, random_labels
 
@@ -22,7 +22,7 @@ def mesh(rng, monkeypatch):
     points, tets = lattice((8, 8, 8), rng)
     monkeypatch.setattr(blocks, "BLOCK", len(tets) // 4)
     labels = random_labels(points, tets, rng, 4)
-    return Worked(points, tets, labels, np.zeros(len(points), np.int32))
+    return Worked(points, tets, labels, hull_of(tets, len(points)), np.zeros(len(points), np.int32))
 
 
 def volumes(mesh):
