@@ -8,14 +8,12 @@ longest-edge bisection makes of a lattice belongs to one of few similarity class
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...generator.machine import in_threads
 from ..mesh.tetrahedra import EDGES, FACES, edge_table
 
 Contains = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
@@ -88,10 +86,7 @@ def _tets_across_faces(kept: NDArray[np.bool_], direction: int) -> NDArray[np.in
 
 
 def refined(
-    points: NDArray[np.float64],
-    tets: NDArray[np.int64],
-    needs: Needs,
-    threads: int | None = None,
+    points: NDArray[np.float64], tets: NDArray[np.int64], needs: Needs
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Bisect the longest edges of all tetrahedra that ``needs`` names until none is left.
 
@@ -100,18 +95,39 @@ def refined(
     """
     fresh = np.ones(len(tets), bool)
     while True:
-        asked = partial(needs, points, tets[fresh])
-        table = partial(edge_table, tets, len(points))
-        answer, (edges, tet_edges) = in_threads(lambda task: task(), (asked, table), threads)
-        if not answer.any():
-            return points, tets
         wanted = np.zeros(len(tets), bool)
-        wanted[fresh] = answer
+        wanted[fresh] = needs(points, tets[fresh])
+        if not wanted.any():
+            return points, tets
+        points, tets, fresh = _bisected(points, tets, wanted)
+
+
+def _bisected(
+    points: NDArray[np.float64], tets: NDArray[np.int64], wanted: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Points and tetrahedra with the wanted ones bisected, and which are new.
+
+    Only those around vertices that splits come near to are looked at.
+    """
+    near = np.zeros(len(points), bool)
+    near[tets[wanted]] = True
+    while True:
+        looked_at = near[tets].any(axis=1)
+        some = tets[looked_at]
+        edges, tet_edges = edge_table(some, len(points))
         length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
-        split = closed_marks(tet_edges, length, wanted)
-        middles = points[edges[split]].mean(axis=1)
-        points, tets, parents = split_edges(points, tets, tet_edges, length, split, middles)
-        fresh = np.bincount(parents)[parents] > 1
+        split = closed_marks(tet_edges, length, wanted[looked_at])
+        if near[edges[split]].any(axis=1).all():  # all tetrahedra at these edges were looked at
+            break
+        near[edges[split]] = True
+    middles = points[edges[split]].mean(axis=1)
+    points, children, parents = split_edges(points, some, tet_edges, length, split, middles)
+    n_children = np.ones(len(tets), np.int64)
+    n_children[looked_at] = np.bincount(parents)
+    replaced = np.repeat(looked_at, n_children)
+    result = np.empty((len(replaced), 4), np.int64)
+    result[replaced], result[~replaced] = children, tets[~looked_at]
+    return points, result, np.repeat(n_children > 1, n_children)
 
 
 def split_edges(

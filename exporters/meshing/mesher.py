@@ -299,9 +299,7 @@ def _cut_lattice(
     points, tets = body_centred_lattice(
         lambda x: body.reaches(size * x, size), body.radius_um / size + REACH
     )
-    points, tets = refined(
-        points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges, threads), threads
-    )
+    points, tets = refined(points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges, threads))
     report("cutting along the grain boundaries", 0.1)
     return cut(size * points, tets, body.grain_at, SHORTEST * edges.min(), threads)
 
