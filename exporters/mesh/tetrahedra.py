@@ -162,6 +162,28 @@ def edge_table(tets, n_points):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def edge_lengths(points, edges):  # type: ignore[no-untyped-def]
+    """Lengths of edges (n, 2): (n,)."""
+    lengths = np.empty(edges.shape[0])
+    for e in range(edges.shape[0]):
+        squared = 0.0
+        for i in range(3):
+            squared += (points[edges[e, 0], i] - points[edges[e, 1], i]) ** 2
+        lengths[e] = math.sqrt(squared)
+    return lengths
+
+
+@njit(cache=True, nogil=True)
+def edge_middles(points, edges):  # type: ignore[no-untyped-def]
+    """Middles of edges (n, 2): (n, 3)."""
+    middles = np.empty((edges.shape[0], 3))
+    for e in range(edges.shape[0]):
+        for i in range(3):
+            middles[e, i] = (points[edges[e, 0], i] + points[edges[e, 1], i]) / 2
+    return middles
+
+
+@njit(cache=True, nogil=True)
 def face_neighbours(tets, n_points):  # type: ignore[no-untyped-def]
     """Tetrahedron across each face (m, 4): -1 at a free face, -2 if more than two share it."""
     first = np.zeros(n_points + 1, np.int64)

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..mesh.tetrahedra import edge_table
+from ..mesh.tetrahedra import edge_lengths, edge_table
 from ..optimisation.blocks import in_parts
 from .lattice import split_edges
 
@@ -64,7 +64,7 @@ def cut(
         active = apart[tet_edges].any(axis=1)
         finished.append(tets[~active])
         tets, tet_edges = tets[active], tet_edges[active]
-        length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+        length = edge_lengths(points, edges)
         last = step == SPLITTING_PASSES
         reach = np.where((length < shortest) | last, SNAP_ALL, SNAP)
         crossing, where, before, beyond = _unsnapped_crossings(
@@ -144,17 +144,37 @@ def _some_first_crossings(
     sets: NDArray[np.int32],
     grain_at: GrainAt,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
-    start, stop = points[edges[:, 0]], points[edges[:, 1]]
-    allowed = sets[edges[:, 0]]
     low, high = np.zeros(len(edges)), np.ones(len(edges))
     before, beyond = own[edges[:, 0]], own[edges[:, 1]]
     for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        label = grain_at(start + middle[:, None] * (stop - start))
-        still = (allowed == label[:, None]).any(axis=1)
-        low, high = np.where(still, middle, low), np.where(still, high, middle)
-        before, beyond = np.where(still, label, before), np.where(still, beyond, label)
+        label = grain_at(_middles(points, edges, low, high))
+        _halve(low, high, before, beyond, label, sets, edges)
     return (low + high) / 2, before, beyond
+
+
+@njit(cache=True, nogil=True)
+def _middles(points, edges, low, high):  # type: ignore[no-untyped-def]
+    """Places (n, 3) in the middle of an interval of each edge."""
+    middles = np.empty((edges.shape[0], 3))
+    for e in range(edges.shape[0]):
+        part = (low[e] + high[e]) / 2
+        for i in range(3):
+            start, stop = points[edges[e, 0], i], points[edges[e, 1], i]
+            middles[e, i] = start + part * (stop - start)
+    return middles
+
+
+@njit(cache=True, nogil=True)
+def _halve(low, high, before, beyond, label, sets, edges):  # type: ignore[no-untyped-def]
+    """Keep the half of each interval in which the labels of the first vertex are left."""
+    for e in range(edges.shape[0]):
+        still = False
+        for allowed in sets[edges[e, 0]]:
+            still = still or allowed == label[e]
+        if still:
+            low[e], before[e] = (low[e] + high[e]) / 2, label[e]
+        else:
+            high[e], beyond[e] = (low[e] + high[e]) / 2, label[e]
 
 
 @njit(cache=True, nogil=True)

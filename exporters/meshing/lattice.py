@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..mesh.tetrahedra import EDGES, FACES, edge_table
+from ..mesh.tetrahedra import EDGES, FACES, edge_lengths, edge_middles, edge_table
 
 Contains = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 Needs = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.bool_]]
@@ -112,15 +112,15 @@ def _bisected(
     near = np.zeros(len(points), bool)
     near[tets[wanted]] = True
     while True:
-        looked_at = near[tets].any(axis=1)
+        looked_at = _touching(tets, near)
         some = tets[looked_at]
         edges, tet_edges = edge_table(some, len(points))
-        length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+        length = edge_lengths(points, edges)
         split = closed_marks(tet_edges, length, wanted[looked_at])
         if near[edges[split]].any(axis=1).all():  # all tetrahedra at these edges were looked at
             break
         near[edges[split]] = True
-    middles = points[edges[split]].mean(axis=1)
+    middles = edge_middles(points, edges[split])
     points, children, parents = split_edges(points, some, tet_edges, length, split, middles)
     n_children = np.ones(len(tets), np.int64)
     n_children[looked_at] = np.bincount(parents)
@@ -128,6 +128,16 @@ def _bisected(
     result = np.empty((len(replaced), 4), np.int64)
     result[replaced], result[~replaced] = children, tets[~looked_at]
     return points, result, np.repeat(n_children > 1, n_children)
+
+
+@njit(cache=True, nogil=True)
+def _touching(tets, near):  # type: ignore[no-untyped-def]
+    """Whether each tetrahedron has a vertex that is near."""
+    touching = np.zeros(tets.shape[0], np.bool_)
+    for t in range(tets.shape[0]):
+        for k in range(4):
+            touching[t] |= near[tets[t, k]]
+    return touching
 
 
 def split_edges(

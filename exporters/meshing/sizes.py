@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -18,6 +18,7 @@ from ...generator.machine import available_memory, usable_cores
 from ...generator.particle import OUTSIDE
 from ..certificate.certificate import SMALL_PIXELS
 from ..mesh.body import Body
+from ..mesh.tetrahedra import EDGES, edge_middles, edge_table
 from ..optimisation.blocks import in_parts
 from .cut_body import n_kept
 from .detail import DETAILS
@@ -40,11 +41,8 @@ ROUNDING = 1.01  # an edge this much longer than asked for is left alone
 NEAR = 0.6  # of its longest edge: distance of a point inside a tetrahedron from its centre
 
 SAMPLES = np.array(
-    [[0.25] * 4]
-    + [[0.7 if i == k else 0.1 for i in range(4)] for k in range(4)]
-    + [[0.5 if i in pair else 0.0 for i in range(4)] for pair in combinations(range(4), 2)]
-)  # (11, 4) barycentric: the centre, near each vertex, the middle of each edge
-N_INNER = 5  # samples that lie inside the tetrahedron
+    [[0.25] * 4] + [[0.7 if i == k else 0.1 for i in range(4)] for k in range(4)]
+)  # (5, 4) barycentric: the centre, and near each vertex; those on edges are shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,20 +178,17 @@ class MeshSizes:
         owners = np.concatenate(found)
         owned = np.bincount(owners, minlength=len(sizes))
         scarce = owned < (OWNED if self.is_lean else np.inf)
-        at_corner = owners[tets[candidates]]
 
         def judged(block: slice) -> NDArray[np.bool_]:
-            chosen = tets[candidates[block]]
-            samples = np.einsum("sk,mkd->msd", SAMPLES, points[chosen])
-            inside = self.body.grain_at(samples)
-            absent = (inside[:, :N_INNER, None] != at_corner[block][:, None, :]).all(axis=2)
-            absent &= (inside[:, :N_INNER] != OUTSIDE) & scarce[inside[:, :N_INNER]]
-            length = lengths[candidates[block]]
-            absent &= length[:, None] > ROUNDING * self.floors_um[inside[:, :N_INNER]]
-            mixed = (inside != inside[:, :1]).any(axis=1)
-            mixed |= (at_corner[block] != inside[:, :1]).any(axis=1)
-            long = length > ROUNDING * sizes[inside].min(axis=1)
-            poor: NDArray[np.bool_] = absent.any(axis=1) | (mixed & long)
+            rows = candidates[block]
+            chosen = tets[rows]
+            inside = self.body.grain_at(_samples(points, chosen))
+            edges, tet_edges = edge_table(chosen, len(points))
+            in_middle = self.body.grain_at(edge_middles(points, edges))
+            poor: NDArray[np.bool_] = _judged(
+                owners[chosen], inside, in_middle, tet_edges, lengths[rows] / ROUNDING,
+                sizes, self.floors_um, scarce,
+            )  # fmt: skip
             return poor
 
         coarse[candidates] = np.concatenate(in_parts(judged, len(candidates), threads))
@@ -269,10 +264,51 @@ def at_a_time(meshes: Sequence[MeshSizes], threads: int | None = None) -> int:
     return max(1, min(threads or usable_cores(), fitting))
 
 
-def longest_edges(points: NDArray[np.float64], tets: NDArray[np.int64]) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True)
+def _samples(points, tets):  # type: ignore[no-untyped-def]
+    """Places (m, 5, 3) in each tetrahedron."""
+    samples = np.zeros((tets.shape[0], SAMPLES.shape[0], 3))
+    for t in range(tets.shape[0]):
+        for s in range(SAMPLES.shape[0]):
+            for k in range(4):
+                for i in range(3):
+                    samples[t, s, i] += SAMPLES[s, k] * points[tets[t, k], i]
+    return samples
+
+
+@njit(cache=True, nogil=True)
+def _judged(at_corner, inside, in_middle, tet_edges, lengths, sizes, floors, scarce):  # type: ignore[no-untyped-def]
+    """Whether tetrahedra are too long for a grain that is seen in them, or absent; (m,)."""
+    poor = np.zeros(lengths.size, np.bool_)
+    for t in range(lengths.size):
+        first, mixed, shortest = inside[t, 0], False, np.inf
+        for label in inside[t]:
+            mixed = mixed or label != first
+            shortest = min(shortest, sizes[label])
+            owned = label == OUTSIDE
+            for corner in at_corner[t]:
+                owned = owned or corner == label
+            poor[t] |= not owned and scarce[label] and lengths[t] > floors[label]
+        for edge in tet_edges[t]:
+            mixed = mixed or in_middle[edge] != first
+            shortest = min(shortest, sizes[in_middle[edge]])
+        for corner in at_corner[t]:
+            mixed = mixed or corner != first
+        poor[t] |= mixed and lengths[t] > shortest
+    return poor
+
+
+@njit(cache=True, nogil=True)
+def longest_edges(points, tets):  # type: ignore[no-untyped-def]
     """Length of the longest edge of each tetrahedron, (m,)."""
-    squared = np.zeros(len(tets))
-    for i, j in combinations(range(4), 2):
-        edge = points[tets[:, i]] - points[tets[:, j]]
-        np.maximum(squared, np.einsum("md,md->m", edge, edge), out=squared)
-    return np.sqrt(squared)
+    lengths = np.empty(tets.shape[0])
+    for t in range(tets.shape[0]):
+        longest = 0.0
+        for e in range(6):
+            a, b = tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]]
+            squared = 0.0
+            for i in range(3):
+                squared += (points[a, i] - points[b, i]) ** 2
+            longest = max(longest, squared)
+        lengths[t] = math.sqrt(longest)
+    return lengths
