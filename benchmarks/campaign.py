@@ -13,10 +13,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cathodegrain import exporters, generator
 from cathodegrain.exporters.certificate.certificate import SMALL_PIXELS
 from cathodegrain.exporters.certificate.conformity import Conformity
 from cathodegrain.exporters.mesh.cohesive import split
+from cathodegrain.exporters.mesh.tetrahedra import dihedral_angles
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.particle import Particle
@@ -25,28 +30,33 @@ from timing import peak_bytes
 
 DIAMETERS_UM = {100: 1.7, 300: 2.78, 1000: 4.7, 3000: 7.3, 6000: 9.5}  # by number of grains
 WARM_UP_UM = 0.8  # diameter of a particle that is meshed only to have everything compiled
+CARD = "nmc811-radial"
 Row = dict[str, Any]  # what was measured of a particle, JSON values
 
 
 @dataclass(frozen=True)
 class Case:
-    """A particle of the shipped card and the size of its elements."""
+    """A particle of a shipped card and the size of its elements."""
 
     diameter_um: float
     seed: int
     size_um: float
+    card: str = CARD
 
     @classmethod
-    def of_about(cls, n_grains: int, seed: int, size_um: float = 0.15) -> Case:
-        """Case with one of the numbers of grains in `DIAMETERS_UM`."""
-        return cls(DIAMETERS_UM[n_grains], seed, size_um)
+    def of_about(cls, n_grains: int, seed: int, size_um: float = 0.15, card: str = CARD) -> Case:
+        """Case with one of the numbers of grains in `DIAMETERS_UM`, which are those of `CARD`."""
+        return cls(DIAMETERS_UM[n_grains], seed, size_um, card)
+
+    @property
+    def name(self) -> str:
+        """The particle in words."""
+        return f"{self.card}, {self.diameter_um} um, seed {self.seed}"
 
     @property
     def particle(self) -> Particle:
         """The particle itself."""
-        card = ModelCard.load("nmc811-radial").with_parameters(
-            {"shell.diameter_um": self.diameter_um}
-        )
+        card = ModelCard.load(self.card).with_parameters({"shell.diameter_um": self.diameter_um})
         return generate_particle(card, seed=self.seed)
 
 
@@ -69,8 +79,15 @@ def measured(case: Case) -> Row:
         "split_s": time.process_time() - start,
         "n_wedges": len(cohesive.wedges),
         "repairs": list(mesh.facts["repairs"]),
+        "dihedral_p1_deg": float(np.percentile(smallest_angles(mesh), 1)),
         **figures(mesh.facts["certificate"]),
     }
+
+
+def smallest_angles(mesh: VolumeMesh) -> NDArray[np.float64]:
+    """Smallest dihedral angle of each tetrahedron, (m,), degrees."""
+    smallest: NDArray[np.float64] = dihedral_angles(mesh.points, mesh.tets).min(axis=1)
+    return smallest
 
 
 def warm_up() -> None:
@@ -92,6 +109,7 @@ def figures(certificate: Mapping[str, Any]) -> Row:
         "n_nodes": certificate["n_nodes"],
         "sicn": [shape["sicn"]["least"], shape["sicn"]["low"]],
         "dihedral_deg": [shape["dihedral_deg"]["least"], shape["dihedral_deg"]["low"]],
+        "n_inward": fidelity["shell_facets"]["n_inward"],
         "distance_px": fidelity["grain_boundary_um"]["p95"] / pixel,
         "mislabelled": fidelity["mislabelled"],
         "volume_error": fidelity["volume_um3"] / fidelity["body_volume_um3"] - 1,
@@ -103,7 +121,7 @@ def figures(certificate: Mapping[str, Any]) -> Row:
 
 def line(row: Row) -> str:
     """A particle in a line."""
-    name = f"{row['diameter_um']} um, seed {row['seed']}"
+    name = case_of(row).name
     if "error" in row:
         return f"{name}: {row['error']}"
     verdict = "certified" if row["certified"] else f"NOT certified: {'; '.join(row['failures'])}"
@@ -130,14 +148,14 @@ def run(
     Cases that the file has already, made by the same code or ``any_code``, are not run again.
     """
     cases = list(cases)
-    done = {_case(row): row for row in kept_rows(path, any_code)}
+    done = {case_of(row): row for row in kept_rows(path, any_code)}
     waiting = [case for case in cases if case not in done]
     for row in _rows(waiting, jobs):
         print(line(row), flush=True)
         if path is not None:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
-        done[_case(row)] = row
+        done[case_of(row)] = row
     return [done[case] for case in cases]
 
 
@@ -169,8 +187,9 @@ def _rows(cases: list[Case], jobs: int) -> Iterator[Row]:
             yield row
 
 
-def _case(row: Row) -> Case:
-    return Case(row["diameter_um"], row["seed"], row["size_um"])
+def case_of(row: Row) -> Case:
+    """Case that a row is of."""
+    return Case(row["diameter_um"], row["seed"], row["size_um"], row["card"])
 
 
 def apart(
@@ -204,6 +223,6 @@ def code_version() -> str:
     """Short hash of the sources of the package."""
     digest = hashlib.sha256()
     for package in (exporters, generator):
-        for path in sorted(Path(package.__path__[0]).glob("*.py")):
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -5,8 +5,8 @@ Rounds of collapsing, smoothing, swapping and handing over (`collapse`, `smoothi
 of these elements will be collapsed; then those of poor elements may leave them by a tolerance,
 and very short edges are collapsed whatever meets at their ends; then the worst get more of both.
 While an element is too flat after that, it gets still more. In the end each vertex goes back to
-its boundaries as far as the elements around it allow, necks of grains are mended (`necks`),
-and the surface is unfolded (`folds`).
+its boundaries as far as the elements around it allow, which slide along theirs to make room, necks
+of grains are mended (`necks`), and the surface is unfolded (`folds`).
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ COARSE_PHASES = (
     Phase(6, TRUER, 0.5, TRUER, 3 * TOLERANCE, MERGING, 120, TRUER),
 )
 LAST = Phase(1, 0.45, 0.5, 0.45, 16 * TOLERANCE, 2 * MERGING, 250)
-BACK = Smoothing(0.0, 0.55**3, 0.0, 0.0, 2.0, 0)  # every vertex, without other places
-BACK_ROUNDS = 2
+BACK = Smoothing(0.57**3, 0.53**3, 0.0, 0.0, 2.0, 10)  # every vertex; some slide along boundaries
+BACK_ROUNDS = 3
 RESCUE = Phase(
     3, HOPEFUL, 0.5, HOPEFUL, 4 * TOLERANCE, 2 * MERGING, 200, sliver=0.3, sliver_volume=1.0
 )

@@ -24,7 +24,7 @@ from ..mesh.material_field import MAX_MATERIALS, NONE, add_material
 from ..mesh.tetrahedra import EDGES, FACES, cubed_mean_ratio, face_neighbours
 
 VACANT = -2  # label of a row of ``tets`` that holds no tetrahedron
-ROOM = 96  # for tetrahedra at one vertex, or
+ROOM = 64  # for tetrahedra at one vertex, or
 MORE_ROOM = 32  # more than there are at first
 MAX_RING = 40  # tetrahedra at one edge, at most
 MAX_AFFECTED = 24  # materials whose volume one operation changes, at most

@@ -38,16 +38,17 @@ def row_of(path):
 
 def made_up(seed, **changes):
     """Row of a particle that meets every bar."""
-    row = {"diameter_um": 2.78, "seed": seed, "size_um": 0.15, "certified": True, "failures": []}
-    row |= {"sicn": [0.2, 0.6], "dihedral_deg": [9.0, 26.0], "distance_px": 0.1, "repairs": []}
-    row |= {"mislabelled": 0.01, "volume_error": -0.001, "grain_errors": [0.01, 0.05, 0.1]}
+    row = {"diameter_um": 2.78, "seed": seed, "size_um": 0.15, "card": "nmc811-radial"}
+    row |= {"certified": True, "failures": [], "repairs": [], "n_inward": 0, "distance_px": 0.1}
+    row |= {"sicn": [0.2, 0.6], "dihedral_deg": [11.0, 26.0], "dihedral_p1_deg": 22.0}
+    row |= {"mislabelled": 0.01, "volume_error": -0.001, "grain_errors": [0.01, 0.05, 0.08]}
     row |= {"defects": {}, "missing": [], "cpu_s": 40.0, "peak_bytes": 5e8, "split_s": 1.0}
     return row | {"n_grains": 300, "n_tets": 130_000} | changes
 
 
 def test_a_particle_is_measured_in_its_own_process(toy):
     row = row_of(toy)
-    assert campaign._case(row) == TOY
+    assert campaign.case_of(row) == TOY
     assert row["certified"] is True
     assert row["n_tets"] > 1000
     assert 0.1 < row["sicn"][0] < row["sicn"][1] < 1
@@ -89,7 +90,7 @@ def test_results_of_a_process_come_back():
 
 
 def test_the_worst_particle_is_held_against_every_bar():
-    rows = [made_up(0), made_up(1, sicn=[0.09, 0.55]), made_up(2, grain_errors=[0.02, 0.1, 0.31])]
+    rows = [made_up(0), made_up(1, sicn=[0.19, 0.55]), made_up(2, grain_errors=[0.02, 0.1, 0.31])]
     results = {r.name: r for r in meshing.campaign_results(rows)}
     missed = {name for name, r in results.items() if r.verdict == "missed"}
     assert missed == {"smallest SICN", "grain volume error, worst"}
@@ -99,20 +100,21 @@ def test_the_worst_particle_is_held_against_every_bar():
 
 
 def test_particles_without_a_mesh_are_named():
-    broken = {"diameter_um": 4.7, "seed": 9, "size_um": 0.15, "error": "exit code -9"}
+    broken = {"diameter_um": 4.7, "seed": 9, "size_um": 0.15, "card": "nmc811-radial"}
+    broken |= {"error": "exit code -9"}
     first, *others = meshing.campaign_results([broken, made_up(0, certified=False)])
     assert (first.value, first.verdict) == (2, "missed")
-    assert "4.7 um, seed 9; 2.78 um, seed 0" in first.details
+    assert "4.7 um, seed 9; nmc811-radial, 2.78 um, seed 0" in first.details
     assert all(r.verdict in ("met", "") for r in others)
     assert len(list(meshing.campaign_results([broken]))) == 1
     assert "exit code -9" in campaign.line(broken)
 
 
 def test_cost_for_a_thousand_grains_is_in_proportion():
-    rows = [made_up(0, n_grains=2000, cpu_s=280.0, peak_bytes=1.8e9)]
+    rows = [made_up(0, n_grains=2000, cpu_s=60.0, peak_bytes=1.4e9)]
     time, memory, split = meshing.cost_results(1000, rows)
-    assert (time.value, time.verdict) == (140.0, "met")
-    assert (memory.value, memory.verdict) == (pytest.approx(0.9), "met")
+    assert (time.value, time.verdict) == (30.0, "met")
+    assert (memory.value, memory.verdict) == (pytest.approx(0.7), "met")
     assert split.value == 0.5
     (growth,) = meshing.growth_results(made_up(0), made_up(1, n_grains=600, cpu_s=88.0))
     assert growth.value == pytest.approx(1.1)

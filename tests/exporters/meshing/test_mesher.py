@@ -16,9 +16,9 @@ from meshes import ball
 
 SIZE_UM = 0.45
 GOLDEN = [  # points, tetrahedra and grain ids of a ball of three grains
-    "cf3945991904a1b4eded5ac2c08bba18643cba5be64768aec154ad00ac0e079c",
-    "9cdd8690cb56fba6258f6635bba6b41fe2415c9c3e44f64b5a3a9fb07962aae0",
-    "8b3731b54d2b32a165ea65dcce82068350fe007a35a6a3c0743349442fe057e4",
+    "b38deabb1f0292bafe986905e30b76329e44714a1282395cdad5f8917acf2f20",
+    "02033e0ce6ff8277ee0a6d0d1dba5fadda13cb83dc303251b1dec7c6a87d572c",
+    "fe8392b9c8546480900ac73a8719deb4cee2133d373623b52a7335719b3deeb1",
 ]
 
 
