@@ -242,7 +242,12 @@ class RingArrays(NamedTuple):
     n_members: NDArray[np.int32]
 
 
-@njit(nogil=True)  # not cached: numba would not notice that `ring_around` has changed
+# not cached, or numba would not notice that it has changed, and other programs would find
+# `RingArrays` in its index, which they cannot import
+ring_again = njit(nogil=True)(ring_around.py_func)
+
+
+@njit(nogil=True)
 def all_rings(c, n_tets):  # type: ignore[no-untyped-def]
     """Number of tetrahedra in the rings of all six edges of every tetrahedron."""
     tets = c.tets
@@ -250,7 +255,7 @@ def all_rings(c, n_tets):  # type: ignore[no-untyped-def]
     total = 0
     for t in range(n_tets):
         for e in range(6):
-            total += ring_around(c, tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]], ring, rows)
+            total += ring_again(c, tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]], ring, rows)
     return total
 
 

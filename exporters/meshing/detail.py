@@ -15,13 +15,13 @@ from ...generator.errors import ExportError
 from ..certificate.certificate import SMALL_PIXELS
 
 FINE = "fine"
-DETAILS = {FINE: 0.77, "medium": 0.46, "coarse": 0.16}  # edges per inscribed radius of a grain
+DETAILS = {FINE: 0.77, "medium": 0.445, "coarse": 0.16}  # edges per inscribed radius of a grain
 COARSEST, FINEST = 0.11, 1.0  # details that are meshed
 NEAR = 0.7  # how sure numbers of tetrahedra are before a mesh is made
-# log of the detail, and of the tetrahedra of a grain of at least 10 px^3: 0.16, 0.46 and 0.77 were
+# log of the detail, and of the tetrahedra of a grain of at least 10 px^3: 0.16, 0.445 and 0.77 were
 # measured, the others are estimates that a budget corrects by the meshes it makes
-LOG_DETAIL = np.log([0.11, 0.16, 0.25, 0.33, 0.46, 0.77, 1.0])
-LOG_TETS = np.log([45, 58, 85, 115, 168, 440, 600])
+LOG_DETAIL = np.log([0.11, 0.16, 0.25, 0.33, 0.445, 0.77, 1.0])
+LOG_TETS = np.log([45, 58, 85, 115, 165, 440, 600])
 
 
 def detail_of(detail: str | float) -> float:

@@ -29,7 +29,7 @@ from ..mesh.body import Body, ParticleBody
 from ..mesh.tetrahedra import compacted, dihedral_angles, face_neighbours, inverse_condition
 from ..mesh.volume_mesh import VolumeMesh
 from ..optimisation.blocks import along_curve
-from ..optimisation.optimiser import COARSE_PHASES, PHASES, RESCUE, Phase, optimised
+from ..optimisation.optimiser import FOR_COARSE, FOR_FINE, RESCUE, Schedule, optimised
 from .cut import cut
 from .cut_body import cut_body, cut_facts, flattened, n_kept
 from .detail import (
@@ -54,8 +54,10 @@ SMALLEST_PIECE = 0.1  # of the cube of the floor: less goes to a neighbour where
 REACH = 2  # lattice steps beyond a body at which its thin parts are looked for, at most
 HELD = 0.95  # of the work is done when a mesh is checked
 FINER = 0.6  # factor on the edges of grains whose elements are poor, in a further attempt
-ATTEMPTS: tuple[tuple[Phase, ...], ...] = (PHASES, PHASES, (*PHASES, RESCUE))
-COARSE_ATTEMPTS = (COARSE_PHASES, COARSE_PHASES, (*COARSE_PHASES, RESCUE))
+ATTEMPTS = (FOR_FINE, FOR_FINE, replace(FOR_FINE, phases=(*FOR_FINE.phases, RESCUE)))
+COARSE_ATTEMPTS = (
+    FOR_COARSE, FOR_COARSE, replace(FOR_COARSE, phases=(*FOR_COARSE.phases, RESCUE)),
+)  # fmt: skip
 WITHIN = 0.1  # of the number of tetrahedra that was asked for
 TRIALS = 5  # of the detail that gives so many
 
@@ -212,12 +214,12 @@ def _best(
     volumes = body.grain_volumes
     made: list[tuple[VolumeMesh, Certificate]] = []
     repairs: list[str] = []
-    for phases in COARSE_ATTEMPTS if sizes.is_lean else ATTEMPTS:
+    for schedule in COARSE_ATTEMPTS if sizes.is_lean else ATTEMPTS:
         if made:
             edges, repair = _finer(edges, *made[-1])
             repairs.append(repair)
         shown = _held(report) if made else report
-        mesh, moved = _attempt(body, sizes, edges, volumes, phases, shown, threads)
+        mesh, moved = _attempt(body, sizes, edges, volumes, schedule, shown, threads)
         grains = slice(n_kept(body) + 1)
         targets = volumes + moved.net(body.n_grains)
         certificate = judge(mesh, body, volumes[grains], targets[grains])
@@ -233,7 +235,7 @@ def _attempt(
     sizes: MeshSizes,
     edges: NDArray[np.float64],
     volumes: NDArray[np.float64],
-    phases: tuple[Phase, ...],
+    schedule: Schedule,
     report: Progress,
     threads: int | None,
 ) -> tuple[VolumeMesh, Moved]:
@@ -255,18 +257,19 @@ def _attempt(
     points, tets, labels = along_curve(*_near(points, tets, labels))
     targets = volumes + moved.net(body.n_grains)
     points, tets, labels = optimised(
-        points, tets, labels, body.field, targets, edges, phases,
+        points, tets, labels, body.field, targets, edges, schedule,
         lambda part: report("making the elements better", 0.2 + 0.75 * part), threads,
     )  # fmt: skip
     points, flattened_um = flattened(points, tets, labels, body)
     if flattened_um > 0:
+        last = replace(schedule, phases=schedule.phases[-1:])
         points, tets, labels = optimised(
-            points, tets, labels, body.field, targets, edges, phases[-1:], lambda _: None, threads
+            points, tets, labels, body.field, targets, edges, last, lambda _: None, threads
         )
     report("checking", HELD)
     around = face_neighbours(tets, len(points))
-    last = least if pieces else 0.0
-    labels, late = whole_grains(points, tets, labels, last, kept, pieces, around)
+    smallest = least if pieces else 0.0
+    labels, late = whole_grains(points, tets, labels, smallest, kept, pieces, around)
     moved = Moved.joined(moved, late)
     labels, n_last = manifold_outside(points, tets, labels, around)
     points, flattened_um = flattened(points, tets, labels, body)

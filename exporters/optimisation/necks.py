@@ -77,15 +77,28 @@ def _across(c, t, f):  # type: ignore[no-untyped-def]
 def _widen(c, t, f, s, n_grains):  # type: ignore[no-untyped-def]
     """Whether the grain was given what parts it on one side of the neck between t and s.
 
-    That is up to `WIDEST` tetrahedra around an edge of the neck; the fewest are taken.
+    That is up to `WIDEST` tetrahedra around an edge of the neck, less than `SMALL` of the grain;
+    the fewest are taken.
     """
     path = np.empty(WIDEST, np.int64)
     for n in range(1, WIDEST + 1):
         for e in range(3):
             a, b = c.tets[t, FACES[f, e]], c.tets[t, FACES[f, (e + 1) % 3]]
-            if _gap(c, a, b, t, s, path) == n and _all_go(c, path[:n], c.labels[t], n_grains):
+            if (
+                _gap(c, a, b, t, s, path) == n
+                and _volume(c, path[:n]) < SMALL * c.targets[c.labels[t]]
+                and _all_go(c, path[:n], c.labels[t], n_grains)
+            ):
                 return True
     return False
+
+
+@njit(cache=True, nogil=True)
+def _volume(c, rows):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for t in rows:
+        total += tet_volume(c.points, c.tets, t)
+    return total
 
 
 @njit(cache=True, nogil=True)

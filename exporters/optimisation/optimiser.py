@@ -81,26 +81,44 @@ class Phase:
     sliver_volume: float = 0.02
 
 
-PHASES = (
+BEGINNING = (
     Phase(3, 0.4, 0.2, 0.0, 0.0, 0.0, 3),  # onto the boundaries
     Phase(2, POOR, 0.2, 0.0, 0.0, 0.0, 7),
-    Phase(6, FAIR, 0.5, 0.5, TOLERANCE, MERGING, 10),  # better elements
-    Phase(3, 0.57, 0.5, 0.57, 1.5 * TOLERANCE, MERGING, 30),  # the few that are left
-    Phase(6, HOPEFUL, 0.5, HOPEFUL, 3 * TOLERANCE, MERGING, 120),  # and of those, the worst
-)
-TRUER = 0.48  # mean ratio below which vertices of coarse meshes, which cut corners, are moved
-COARSE_PHASES = (
-    *PHASES[:2],
-    Phase(6, POOR, 0.5, 0.5, TOLERANCE, MERGING, 10, TRUER),
-    Phase(3, TRUER, 0.5, TRUER, 1.5 * TOLERANCE, MERGING, 60, TRUER),
-    Phase(6, TRUER, 0.5, TRUER, 3 * TOLERANCE, MERGING, 120, TRUER),
 )
 LAST = Phase(1, 0.45, 0.5, 0.45, 16 * TOLERANCE, 2 * MERGING, 250)
-BACK = Smoothing(0.57**3, 0.53**3, 0.0, 0.0, 2.0, 10)  # every vertex; some slide along boundaries
-BACK_ROUNDS = 3
 RESCUE = Phase(
     3, HOPEFUL, 0.5, HOPEFUL, 4 * TOLERANCE, 2 * MERGING, 200, sliver=0.3, sliver_volume=1.0
 )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Phases of work on a mesh, and how its vertices go back to their boundaries in the end."""
+
+    phases: tuple[Phase, ...]
+    back: Smoothing
+
+
+FOR_FINE = Schedule(
+    (
+        *BEGINNING,
+        Phase(6, FAIR, 0.5, 0.5, TOLERANCE, MERGING, 10),  # better elements
+        Phase(3, 0.57, 0.5, 0.57, 1.5 * TOLERANCE, MERGING, 30),  # the few that are left
+        Phase(6, HOPEFUL, 0.5, HOPEFUL, 3 * TOLERANCE, MERGING, 120),  # and of those, the worst
+    ),
+    Smoothing(0.57**3, 0.53**3, 0.0, 0.0, 2.0, 10),
+)
+TRUER = 0.48  # mean ratio below which vertices of coarse meshes, which cut corners, are moved
+FOR_COARSE = Schedule(
+    (
+        *BEGINNING,
+        Phase(6, POOR, 0.5, 0.5, TOLERANCE, MERGING, 10, TRUER),
+        Phase(3, TRUER, 0.5, TRUER, 1.5 * TOLERANCE, MERGING, 60, TRUER),
+        Phase(6, TRUER, 0.5, TRUER, 3 * TOLERANCE, MERGING, 120, TRUER),
+    ),
+    Smoothing(0.5**3, 0.46**3, 0.0, 0.0, 2.0, 10),
+)
+BACK_ROUNDS = 3
 
 
 def optimised(
@@ -110,7 +128,7 @@ def optimised(
     field: MaterialField,
     targets: NDArray[np.float64],
     sizes: NDArray[np.float64],
-    phases: tuple[Phase, ...],
+    schedule: Schedule,
     progress: Callable[[float], None],
     threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
@@ -128,7 +146,7 @@ def optimised(
         Among which the blocks of a large mesh are shared out (`blocks`).
     """
     offsets = trial_offsets()
-    rounds = [phase for phase in phases for _ in range(phase.rounds)]
+    rounds = [phase for phase in schedule.phases for _ in range(phase.rounds)]
     hull, unchanged = hull_of(tets, len(points)), np.zeros(len(points), np.int32)
     mesh, done = Worked(points, tets, labels, hull, unchanged), 0
     for stop in (*STEPS, len(rounds)):
@@ -148,7 +166,7 @@ def optimised(
         _rounds(c, (LAST,), field, offsets)
     for _ in range(BACK_ROUNDS):
         next_round(c)
-        smooth(c, field, BACK, offsets)
+        smooth(c, field, schedule.back, offsets)
     mend_necks(c, field.n_grains)
     if field.voxels.size == 0:  # labelled voxels may have sharp edges, which are no folds
         unfold(c, field, offsets)

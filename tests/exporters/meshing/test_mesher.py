@@ -31,7 +31,8 @@ def particle(card):
 def unreachable(monkeypatch):
     """No mesh can have elements as good as that; all attempts are short."""
     monkeypatch.setattr(mesher, "FINER", 0.95)
-    monkeypatch.setattr(mesher, "ATTEMPTS", ((replace(mesher.PHASES[1], rounds=1),),) * 3)
+    short = replace(mesher.FOR_FINE, phases=(replace(mesher.FOR_FINE.phases[1], rounds=1),))
+    monkeypatch.setattr(mesher, "ATTEMPTS", (short,) * 3)
     for module in (mesh_certificate, mesher):
         monkeypatch.setattr(module, "LEAST_SICN", 0.999)
 
@@ -80,9 +81,9 @@ def test_the_last_attempt_is_the_third_and_has_the_rescue(particle, monkeypatch)
     seen = []
     original = mesher._attempt
 
-    def attempt(body, sizes, edges, volumes, phases, *more):
-        seen.append((edges.copy(), phases))
-        return original(body, sizes, edges, volumes, phases, *more)
+    def attempt(body, sizes, edges, volumes, schedule, *more):
+        seen.append((edges.copy(), schedule.phases))
+        return original(body, sizes, edges, volumes, schedule, *more)
 
     monkeypatch.setattr(mesher, "_attempt", attempt)
     failing_first(monkeypatch, 2, grain_id=1)
