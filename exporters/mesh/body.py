@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...generator.particle import OUTSIDE, Particle
 from ...generator.voxels.grid import Grid
-from ...generator.voxels.labelling import label_grid
+from ...generator.voxels.labelling import SLAB, label_grid, label_slab
 from .material_field import MaterialField, particle_field
 
 
@@ -113,12 +114,17 @@ class ParticleBody:
         """GBPD scores and the shell."""
         return particle_field(self.particle)
 
-    @property
+    @cached_property
     def grain_volumes(self) -> NDArray[np.float64]:
         """Volume of each grain in voxels of half a pixel, (n_grains + 1,), um^3; 0 in row 0."""
-        pitch = self.pixel_um / 2
-        counts = np.bincount(self.voxel_labels(pitch).ravel(), minlength=self.n_grains + 1)
-        volumes = counts.astype(np.float64) * pitch**3
+        pitch, counts = self.pixel_um / 2, np.zeros(self.n_grains + 1)
+        grid = Grid.around(self.radius_um, pitch)
+        for start in range(0, grid.shape[0], SLAB):  # all voxels may be more than the memory
+            for layer in label_slab(
+                self.particle, grid, start, min(start + SLAB, grid.shape[0])
+            ):
+                counts += np.bincount(layer.ravel(), minlength=len(counts))
+        volumes: NDArray[np.float64] = counts * pitch**3
         volumes[OUTSIDE] = 0.0
         return volumes
 

@@ -102,15 +102,17 @@ class CutBody:
         In the voxels that the whole body counts; one that a plane halves is half on each side.
         """
         pitch = self.body.pixel_um / (2 if isinstance(self.body, ParticleBody) else 1)
-        labels = self.body.voxel_labels(pitch)
-        left, volumes = np.full(labels.shape, pitch**3), np.zeros(self.n_grains + 1)
-        for label, axis in enumerate(self.axes, start=self.body.n_grains + 1):
-            part = _part_beyond(labels.shape, axis)
-            volumes[label] = (left * part)[labels != OUTSIDE].sum()
-            left *= 1 - part
-        kept = np.bincount(labels.ravel(), left.ravel(), minlength=self.body.n_grains + 1)
-        volumes[1 : len(kept)] = kept[1:]
-        return volumes
+        labels, volumes = self.body.voxel_labels(pitch), np.zeros(self.n_grains + 1)
+        beyond = [_part_beyond(labels.shape, axis) for axis in self.axes]
+        for k, layer in enumerate(labels):
+            left = np.ones(layer.shape)  # halves, quarters: their sums are exact
+            for label, part in enumerate(beyond, start=self.body.n_grains + 1):
+                in_layer = part[min(k, len(part) - 1)]
+                volumes[label] += (left * in_layer)[layer != OUTSIDE].sum()
+                left *= 1 - in_layer
+            volumes += np.bincount(layer.ravel(), left.ravel(), minlength=len(volumes))
+        volumes[OUTSIDE] = 0.0
+        return volumes * pitch**3
 
     def grain_at(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
         """Material at points (..., 3): (...,) int32, 0 outside."""
