@@ -120,12 +120,15 @@ def _edge_counts(
     triangles: NDArray[np.int64], owners: NDArray[np.integer]
 ) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """Owner of each edge of each owner, and how many of its triangles have it."""
-    ends = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    following = triangles[:, [1, 2, 0]]
+    n = int(triangles.max(initial=0)) + 1
+    edge = (n * np.minimum(triangles, following) + np.maximum(triangles, following)).ravel()
     owner = np.repeat(owners, 3)
-    order = np.lexsort((ends[:, 1], ends[:, 0], owner))
-    rows = np.column_stack([owner, ends])[order]
-    first = np.flatnonzero(np.diff(rows, axis=0, prepend=-1).any(axis=1))
-    return rows[first, 0], np.diff(first, append=len(rows))
+    order = np.lexsort((edge, owner))
+    edge, owner = edge[order], owner[order]
+    differs = (np.diff(edge, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0)
+    first = np.flatnonzero(differs)
+    return owner[first], np.diff(first, append=len(edge))
 
 
 def _fans_and_surfaces(triangles: NDArray[np.int64]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..mesh.tetrahedra import EDGES, FACES, dihedral_angles, inverse_condition, signed_volumes
 
 N_WORST = 5
+PART = 50_000  # tetrahedra that are looked at together: matrices of all take much memory
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,8 @@ def element_shape(
     points: NDArray[np.float64], tets: NDArray[np.int64], grain_ids: NDArray[np.int32]
 ) -> ElementShape:
     """Shape of tetrahedra (m, 4), m > 0."""
-    angles = dihedral_angles(points, tets)
-    sicn = inverse_condition(points, tets)
-    smallest = angles.min(axis=1)
+    parts = [_angles_and_ratios(points, tets[k : k + PART]) for k in range(0, len(tets), PART)]
+    smallest, largest, sicn, jacobian = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     shortest, longest, altitudes = _lengths(points, tets)
     flattest = int(altitudes.argmin())
     worst = tuple(
@@ -101,8 +101,8 @@ def element_shape(
     )
     return ElementShape(
         dihedral_deg=Spread.of(smallest),
-        largest_dihedral_deg=float(angles.max()),
-        scaled_jacobian=Spread.of(scaled_jacobian(points, tets)),
+        largest_dihedral_deg=float(largest.max()),
+        scaled_jacobian=Spread.of(jacobian),
         sicn=Spread.of(sicn),
         shortest_edge_um=shortest,
         longest_edge_um=longest,
@@ -112,6 +112,19 @@ def element_shape(
             _centroid(points[tets[flattest]]),
         ),
         worst=worst,
+    )
+
+
+def _angles_and_ratios(
+    points: NDArray[np.float64], tets: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Smallest and largest dihedral angle, SICN and scaled Jacobian of some, (m,) each."""
+    angles = dihedral_angles(points, tets)
+    return (
+        angles.min(axis=1),
+        angles.max(axis=1),
+        inverse_condition(points, tets),
+        scaled_jacobian(points, tets),
     )
 
 
