@@ -132,9 +132,9 @@ def edge_table(tets, n_points):  # type: ignore[no-untyped-def]
             first[min(tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]]) + 1] += 1
     for v in range(n_points):
         first[v + 1] += first[v]
-    upper = np.empty(first[n_points], np.int64)  # edges of the lower vertex v from first[v] on
+    upper = np.empty(first[n_points], np.int32)  # edges of the lower vertex v from first[v] on
     count = np.zeros(n_points, np.int64)
-    tet_edges = np.empty((tets.shape[0], 6), np.int64)
+    tet_edges = np.empty((tets.shape[0], 6), np.int32)
     for t in range(tets.shape[0]):
         for e in range(6):
             a, b = tets[t, EDGES[e, 0]], tets[t, EDGES[e, 1]]
@@ -192,8 +192,8 @@ def face_neighbours(tets, n_points):  # type: ignore[no-untyped-def]
             first[_sorted_face(tets, t, k)[0] + 1] += 1
     for v in range(n_points):
         first[v + 1] += first[v]
-    stored = np.empty(first[n_points], np.int64)  # 4 t + k of the faces seen with lowest vertex v
-    others = np.empty((first[n_points], 2), tets.dtype)  # and their other vertices, ascending
+    stored = np.empty(first[n_points], np.int32)  # 4 t + k of the faces seen with lowest vertex v
+    others = np.empty((first[n_points], 2), np.int32)  # and their other vertices, ascending
     count = np.zeros(n_points, np.int64)
     neighbours = np.full((tets.shape[0], 4), -1)
     for t in range(tets.shape[0]):
