@@ -12,10 +12,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...generator.errors import ExportError
+from ...generator.machine import available_memory
 from ...generator.particle import OUTSIDE, Particle
 from ...generator.voxels.grid import Grid
 from ...generator.voxels.labelling import SLAB, label_grid, label_slab
 from .material_field import MaterialField, particle_field
+
+VOXEL_BYTES = 4
 
 
 class Body(Protocol):
@@ -120,9 +124,7 @@ class ParticleBody:
         pitch, counts = self.pixel_um / 2, np.zeros(self.n_grains + 1)
         grid = Grid.around(self.radius_um, pitch)
         for start in range(0, grid.shape[0], SLAB):  # all voxels may be more than the memory
-            for layer in label_slab(
-                self.particle, grid, start, min(start + SLAB, grid.shape[0])
-            ):
+            for layer in label_slab(self.particle, grid, start, min(start + SLAB, grid.shape[0])):
                 counts += np.bincount(layer.ravel(), minlength=len(counts))
         volumes: NDArray[np.float64] = counts * pitch**3
         volumes[OUTSIDE] = 0.0
@@ -138,5 +140,20 @@ class ParticleBody:
         return inside
 
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
-        """Grain ids at the centres of voxels, (nz, ny, nx)."""
-        return label_grid(self.particle, Grid.around(self.radius_um, pitch_um))
+        """Grain ids at the centres of voxels, (nz, ny, nx).
+
+        Raises
+        ------
+        ExportError
+            If the memory does not hold them.
+        """
+        grid = Grid.around(self.radius_um, pitch_um)
+        needed, available = VOXEL_BYTES * grid.n_voxels, available_memory()
+        if needed > available:
+            msg = (
+                f"grains are measured in {grid.n_voxels:.2g} voxels of {pitch_um:g} um, which "
+                f"take {needed / 1e9:.3g} GB of memory; {available / 1e9:.3g} GB are free here: "
+                "mesh a smaller particle"
+            )
+            raise ExportError(msg)
+        return label_grid(self.particle, grid)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -33,16 +34,28 @@ FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain 
 TETS_FULL = (119.0, 68.3, 119.0, 68.3)
 TETS_LEAN = (50.0, 84.5, 26.3, 50.6)
 GRADED = 1.25  # times as many where edges inside grains are longer than at boundaries
-BYTES_PER_TET = 850  # measured: memory in use at most
-BYTES_PER_TET_LEAN = 1900
+# fitted to measured peaks of whole commands: the process, and for each tetrahedron of the mesh
+PROCESS_BYTES = 3e8
+BYTES_PER_TET = 600
+BYTES_PER_TET_LEAN = 2400  # most of the tetrahedra of its lattice are collapsed
+BYTES_PER_VOXEL = 4  # of a pixel: labels
+BYTES_PER_DISTANCE = 60  # voxels in whose box distances are found, a grain at a time
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
-MEMORY_SHARE = 0.5  # of the available memory that a mesh, or all made at a time, may take
+MEMORY_SHARE = 0.8  # of the available memory for all meshes at a time: expected within a quarter
 ROUNDING = 1.01  # an edge this much longer than asked for is left alone
 NEAR = 0.6  # of its longest edge: distance of a point inside a tetrahedron from its centre
 
 SAMPLES = np.array(
     [[0.25] * 4] + [[0.7 if i == k else 0.1 for i in range(4)] for k in range(4)]
 )  # (5, 4) barycentric: the centre, and near each vertex; those on edges are shared
+
+
+class _Measures(NamedTuple):
+    """What voxels of a pixel tell of the grains; row 0, the outside, is 0."""
+
+    radii_um: NDArray[np.float64]  # (n_grains + 1,) of the largest ball in each
+    volumes_um3: NDArray[np.float64]  # (n_grains + 1,)
+    n_bytes: float  # that finding them took
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,23 +129,24 @@ class MeshSizes:
         return floors
 
     @cached_property
-    def _balls_and_volumes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Radius of the largest ball in each grain, um, and its volume, um^3, (n_grains + 1,).
+    def _measures(self) -> _Measures:
+        """Balls and volumes of the grains, one by one.
 
-        On voxels of a pixel, grain by grain: distances in all voxels at once would take many
-        times the memory of the voxels. Nothing in row 0, the outside.
+        Distances in all voxels at once would take many times the memory of the labels.
         """
-        pixel = self.body.pixel_um
-        labels = self.body.voxel_labels(pixel)
-        radius, volume = np.zeros((2, self.body.n_grains + 1))
+        labels = self.body.voxel_labels(self.body.pixel_um)
+        (radii, volumes), largest = np.zeros((2, self.body.n_grains + 1)), 0
         for grain, box in enumerate(ndimage.find_objects(labels), start=1):
             if box is not None:
                 around = tuple(slice(max(0, axis.start - 1), axis.stop + 1) for axis in box)
                 own = labels[around] == grain
                 inner = ndimage.binary_erosion(own, border_value=1)
-                radius[grain] = ndimage.distance_transform_edt(inner).max() + 0.5
-                volume[grain] = own.sum()
-        return pixel * radius, volume * np.float64(pixel**3)
+                radii[grain] = ndimage.distance_transform_edt(inner).max() + 0.5
+                volumes[grain] = own.sum()
+                largest = max(largest, own.size)
+        pixel = self.body.pixel_um
+        taken = BYTES_PER_VOXEL * labels.size + BYTES_PER_DISTANCE * largest
+        return _Measures(pixel * radii, pixel**3 * volumes, taken)
 
     @cached_property
     def grain_sizes(self) -> NDArray[np.float64]:
@@ -141,8 +155,8 @@ class MeshSizes:
         The radius of the largest ball that a grain holds over ``detail``, but from `floors_um`
         to ``boundary_size_um``. Row 0, the outside, has the latter.
         """
-        radius, _ = self._balls_and_volumes
-        sizes = np.clip(radius / self.detail, self.floors_um, self.boundary_size_um)
+        radii = self._measures.radii_um
+        sizes = np.clip(radii / self.detail, self.floors_um, self.boundary_size_um)
         sizes[OUTSIDE] = self.boundary_size_um
         return sizes
 
@@ -191,21 +205,24 @@ class MeshSizes:
             return poor
 
         coarse[candidates] = np.concatenate(in_parts(judged, len(candidates), threads))
-        coarse[candidates] |= self._miss_thin(points[tets[candidates]], lengths[candidates], sizes)
+        coarse[candidates] |= self._miss_thin(points, tets, candidates, lengths, sizes)
         return coarse
 
     def _miss_thin(
         self,
-        corners: NDArray[np.float64],
+        points: NDArray[np.float64],
+        tets: NDArray[np.int64],
+        chosen: NDArray[np.int64],
         lengths: NDArray[np.float64],
         sizes: NDArray[np.float64],
     ) -> NDArray[np.bool_]:
-        """Whether tetrahedra (k, 4, 3) are too long for a thin grain that samples may miss."""
+        """Whether ``chosen`` tetrahedra are too long for a thin grain that samples may miss."""
         places, grains = self.body.thin_places
         if len(places) == 0:
-            return np.zeros(len(corners), bool)
+            return np.zeros(len(chosen), bool)
+        lengths = lengths[chosen]
         distance, row = cKDTree(places).query(
-            corners.mean(axis=1), distance_upper_bound=NEAR * lengths.max(initial=0.0)
+            points[tets[chosen]].mean(axis=1), distance_upper_bound=NEAR * lengths.max(initial=0.0)
         )
         limit = ROUNDING * np.append(sizes[grains], np.inf)[row]  # the last row: none so near
         missed: NDArray[np.bool_] = (distance < NEAR * lengths) & (lengths > limit)
@@ -218,7 +235,7 @@ class MeshSizes:
         Each grain has a few, and others by its surface in squares of an edge; coefficients were
         fitted to 65 meshes of two cards, 1.2 to 3 um.
         """
-        _, volumes = self._balls_and_volumes
+        volumes = self._measures.volumes_um3
         sizeable = np.flatnonzero(volumes >= SMALL_PIXELS * self.body.pixel_um**3)
         sizeable = sizeable[(sizeable != OUTSIDE) & (sizeable <= n_kept(self.body))]
         edges = self.grain_sizes[sizeable]
@@ -230,19 +247,22 @@ class MeshSizes:
 
     @cached_property
     def expected_bytes(self) -> float:
-        """Memory that the making of the mesh takes at most, as roughly."""
-        return (BYTES_PER_TET_LEAN if self.is_lean else BYTES_PER_TET) * self.expected_tets
+        """Most memory that a process which makes and writes the mesh has, within a quarter or so.
+
+        Voxels have gone before there are tetrahedra.
+        """
+        each = BYTES_PER_TET_LEAN if self.is_lean else BYTES_PER_TET
+        return PROCESS_BYTES + max(each * self.expected_tets, self._measures.n_bytes)
 
     def check_memory(self) -> None:
         """Refuse a mesh that would not fit, before it is made."""
-        n_tets, available = self.expected_tets, available_memory()
-        needed = self.expected_bytes
+        needed, available = self.expected_bytes, available_memory()
         if needed > MEMORY_SHARE * available:
             msg = (
-                f"a mesh with edges of {self.boundary_size_um} um would have about {n_tets:.2g} "
-                f"tetrahedra and take about {needed / 1e9:.3g} GB of memory; expected at most "
-                f"{MEMORY_SHARE:.0%} of the {available / 1e9:.3g} GB that are free here: ask for "
-                "longer edges"
+                f"a mesh of about {self.expected_tets:.2g} tetrahedra would take about "
+                f"{needed / 1e9:.3g} GB of memory; expected at most {MEMORY_SHARE:.0%} of the "
+                f"{available / 1e9:.3g} GB that are free here: take a coarser detail, fewer "
+                "tetrahedra or longer edges"
             )
             raise ExportError(msg)
 
@@ -258,9 +278,14 @@ def at_a_time(meshes: Sequence[MeshSizes], threads: int | None = None) -> int:
     Fewer if the memory does not hold so many together, whichever these are; 1 at least.
     ``threads`` is the number of cores to use, by default all that the process may.
     """
-    needed = np.cumsum(sorted((each.expected_bytes for each in meshes), reverse=True))
-    fitting = int((needed <= MEMORY_SHARE * available_memory()).sum())
+    fitting = int((bytes_together(meshes) <= MEMORY_SHARE * available_memory()).sum())
     return max(1, min(threads or usable_cores(), fitting))
+
+
+def bytes_together(meshes: Sequence[MeshSizes]) -> NDArray[np.float64]:
+    """Most memory of a process that makes the largest, the two largest, ... at a time."""
+    each = np.array([mesh.expected_bytes - PROCESS_BYTES for mesh in meshes])
+    return PROCESS_BYTES + np.cumsum(np.sort(each)[::-1])
 
 
 @njit(cache=True, nogil=True)

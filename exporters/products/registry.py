@@ -214,16 +214,15 @@ def _mesh_plan(
     from ..mesh.body import ParticleBody
     from ..meshing.cut_body import cut_body
     from ..meshing.mesher import planned
-    from ..meshing.sizes import at_a_time
+    from ..meshing.sizes import at_a_time, bytes_together
 
     body = cut_body(ParticleBody(particle), options.get("cut", ""))
     chosen = {name: options.get(name, OPTIONS[name].default) for name in ("detail", "tets")}
     boundary = options.get("boundary_size_um")
     meshes = [planned(body, size, boundary, **chosen) for size in sizes_um]
-    needed = sorted((each.expected_bytes for each in meshes), reverse=True)
     return {
         "mesh_tetrahedra_estimate": round(max(each.expected_tets for each in meshes), -3),
-        "mesh_memory_bytes_estimate": round(sum(needed[: at_a_time(meshes)])),
+        "mesh_memory_bytes_estimate": round(bytes_together(meshes)[at_a_time(meshes) - 1]),
     }
 
 

@@ -465,7 +465,7 @@ def test_products_of_the_same_sizes_are_made_of_the_mesh_in_the_folder(meshed, m
         (["--to", "surfaces", "--size", "0.3,0.2"], "surfaces takes one --size"),
         (["--to", "mesh", "--size", "0.3,0.3"], "0.3"),
         (["--to", "mesh", "--size", "3", "--overwrite"], "size_um is 3.0, expected a length in um"),
-        (["--to", "mesh", "--size", "0.001", "--overwrite"], "expected at most 50% of the"),
+        (["--to", "mesh", "--size", "0.001", "--overwrite"], "expected at most 80% of the"),
         ([], "nothing to write: give --to PRODUCT or --for SOLVER"),
     ],
 )

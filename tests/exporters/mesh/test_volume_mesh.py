@@ -328,7 +328,7 @@ def test_a_mesh_beyond_the_memory_is_refused_before_it_is_begun(tiny_particle):
     def nothing_may_begin(message, part):
         pytest.fail(message)
 
-    with pytest.raises(ExportError, match=r"about .* GB of memory; expected at most 50% of the"):
+    with pytest.raises(ExportError, match=r"about .* GB of memory; expected at most 80% of the"):
         mesher.volume_mesh(tiny_particle, 1e-4, progress=nothing_may_begin)
 
 
