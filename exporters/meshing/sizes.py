@@ -34,10 +34,10 @@ FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain 
 TETS_FULL = (119.0, 68.3, 119.0, 68.3)
 TETS_LEAN = (50.0, 84.5, 26.3, 50.6)
 GRADED = 1.25  # times as many where edges inside grains are longer than at boundaries
-# fitted to measured peaks of whole commands: the process, and for each tetrahedron of the mesh
+# fitted to the peaks of processes that make and write a mesh on two cores
 PROCESS_BYTES = 3e8
-BYTES_PER_TET = 600
-BYTES_PER_TET_LEAN = 2400  # most of the tetrahedra of its lattice are collapsed
+BYTES_PER_TET = 500
+BYTES_PER_GRAIN_LEAN = 95_000  # most of the lattice of a lean mesh is collapsed
 BYTES_PER_VOXEL = 4  # of a pixel: labels
 BYTES_PER_DISTANCE = 60  # voxels in whose box distances are found, a grain at a time
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
@@ -229,15 +229,20 @@ class MeshSizes:
         return missed
 
     @cached_property
+    def _sizeable(self) -> NDArray[np.int64]:
+        """Grains that the mesh has to have."""
+        large = self._measures.volumes_um3 >= SMALL_PIXELS * self.body.pixel_um**3
+        rows = np.flatnonzero(large)
+        return rows[(rows != OUTSIDE) & (rows <= n_kept(self.body))]
+
+    @cached_property
     def expected_tets(self) -> float:
         """Number of tetrahedra of the mesh, within a quarter or so.
 
         Each grain has a few, and others by its surface in squares of an edge; coefficients were
         fitted to 65 meshes of two cards, 1.2 to 3 um.
         """
-        volumes = self._measures.volumes_um3
-        sizeable = np.flatnonzero(volumes >= SMALL_PIXELS * self.body.pixel_um**3)
-        sizeable = sizeable[(sizeable != OUTSIDE) & (sizeable <= n_kept(self.body))]
+        sizeable, volumes = self._sizeable, self._measures.volumes_um3
         edges = self.grain_sizes[sizeable]
         squares = np.cbrt(volumes[sizeable]) ** 2 / edges**2
         free = edges < 0.99 * self.boundary_size_um
@@ -251,8 +256,10 @@ class MeshSizes:
 
         Voxels have gone before there are tetrahedra.
         """
-        each = BYTES_PER_TET_LEAN if self.is_lean else BYTES_PER_TET
-        return PROCESS_BYTES + max(each * self.expected_tets, self._measures.n_bytes)
+        meshing = BYTES_PER_TET * self.expected_tets
+        if self.is_lean:
+            meshing += BYTES_PER_GRAIN_LEAN * len(self._sizeable)
+        return PROCESS_BYTES + max(meshing, self._measures.n_bytes)
 
     def check_memory(self) -> None:
         """Refuse a mesh that would not fit, before it is made."""

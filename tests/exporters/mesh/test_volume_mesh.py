@@ -16,7 +16,7 @@ from cathodegrain.exporters.mesh.reading import TETRAHEDRON, read_msh
 from cathodegrain.exporters.mesh.tetrahedra import FACES, inverse_condition, signed_volumes
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.exporters.meshing import mesher
-from cathodegrain.exporters.meshing.sizes import BYTES_PER_TET, MeshSizes
+from cathodegrain.exporters.meshing.sizes import MeshSizes
 from cathodegrain.exporters.optimisation.optimiser import LONGEST, TOLERANCE
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
@@ -335,7 +335,6 @@ def test_a_mesh_beyond_the_memory_is_refused_before_it_is_begun(tiny_particle):
 def test_expected_number_of_tetrahedra_is_right_within_a_quarter(mesh, tiny_particle):
     expected = MeshSizes(ParticleBody(tiny_particle), 0.15, 0.15).expected_tets
     assert 0.75 < expected / len(mesh.tets) < 1.25
-    assert BYTES_PER_TET > 4 * 8 + 4 + 3 * 8 / 5  # the result alone
 
 
 def test_meshes_of_a_wrong_shape_are_refused():
