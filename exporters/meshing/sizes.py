@@ -32,12 +32,13 @@ FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain 
 # fitted: tetrahedra of a grain, and for each square of an edge in the square of the cube root of
 # its volume, where its thickness sets its edges and where the size does
 TETS_FULL = (119.0, 68.3, 119.0, 68.3)
-TETS_LEAN = (50.0, 84.5, 26.3, 50.6)
+TETS_LEAN = (42.0, 84.5, 26.3, 50.6)
 GRADED = 1.25  # times as many where edges inside grains are longer than at boundaries
-# fitted to the peaks of processes that make and write a mesh on two cores
-PROCESS_BYTES = 3e8
-BYTES_PER_TET = 500
-BYTES_PER_GRAIN_LEAN = 95_000  # most of the lattice of a lean mesh is collapsed
+# fitted to the peaks of processes that make and write a mesh on two cores; less than in proportion:
+# a process keeps its small arrays and gives large ones back
+PROCESS_BYTES = 2.8e8
+FACTOR_BYTES, POWER = 7900.0, 0.82  # of the number of tetrahedra
+LATTICE_LEAN = 110  # further tetrahedra for each grain: most of the lattice is collapsed
 BYTES_PER_VOXEL = 4  # of a pixel: labels
 BYTES_PER_DISTANCE = 60  # voxels in whose box distances are found, a grain at a time
 SMALLEST = 1e-5  # edge length that is thinkable at all, as a part of the radius
@@ -240,7 +241,7 @@ class MeshSizes:
         """Number of tetrahedra of the mesh, within a quarter or so.
 
         Each grain has a few, and others by its surface in squares of an edge; coefficients were
-        fitted to 65 meshes of two cards, 1.2 to 3 um.
+        fitted to 88 meshes of two cards, 1.2 to 9.2 um.
         """
         sizeable, volumes = self._sizeable, self._measures.volumes_um3
         edges = self.grain_sizes[sizeable]
@@ -256,9 +257,8 @@ class MeshSizes:
 
         Voxels have gone before there are tetrahedra.
         """
-        meshing = BYTES_PER_TET * self.expected_tets
-        if self.is_lean:
-            meshing += BYTES_PER_GRAIN_LEAN * len(self._sizeable)
+        lattice = LATTICE_LEAN * len(self._sizeable) if self.is_lean else 0
+        meshing = FACTOR_BYTES * (self.expected_tets + lattice) ** POWER
         return PROCESS_BYTES + max(meshing, self._measures.n_bytes)
 
     def check_memory(self) -> None:

@@ -116,13 +116,11 @@ def test_the_largest_mesh_is_begun_first(halves, tmp_path):
 
 def test_as_many_are_made_at_a_time_as_fit_the_memory(halves, monkeypatch):
     meshes = [MeshSizes(ParticleBody(halves), size, size) for size in (0.2, 0.4, 0.1)]
-    small, medium, large = sorted(each.expected_bytes for each in meshes)
-    for memory, expected in (
-        (large, 1),
-        (0.99 * (large + medium), 1),
-        (large + medium, 2),
-        (large + medium + small, 3),
-    ):
+    one, two, three = mesh_sizes.bytes_together(meshes)
+    assert one == max(each.expected_bytes for each in meshes)
+    assert two - one > three - two > 0  # the largest are the first
+    assert three < sum(each.expected_bytes for each in meshes)  # they share a process
+    for memory, expected in ((one, 1), (0.99 * two, 1), (two, 2), (three, 3)):
         available = memory / mesh_sizes.MEMORY_SHARE * (1 + 1e-12)
         monkeypatch.setattr(mesh_sizes, "available_memory", lambda value=available: value)
         assert mesh_sizes.at_a_time(meshes, threads=8) == expected
