@@ -14,7 +14,9 @@ from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.generator.voxels.grid import Grid
 from meshes import ball, edge_counts
 
-campaign, meshers, meshing = map(import_module, ("campaign", "meshers", "meshing"))
+campaign, large_meshes, meshers, meshing = map(
+    import_module, ("campaign", "large_meshes", "meshers", "meshing")
+)
 
 TOY = campaign.Case(0.9, 3, 0.2)
 
@@ -181,3 +183,20 @@ def test_any_mesher_is_judged_by_our_certificate(monkeypatch):
     (result,) = meshing.against_results(seconds)
     assert result.value == pytest.approx(3)
     assert "certified" in result.details
+
+
+def test_a_large_mesh_is_held_against_memory_time_and_what_was_expected(monkeypatch):
+    monkeypatch.setattr(large_meshes, "QUICK", TOY)
+    found = {result.name: result for result in large_meshes.large(quick=True)}
+    memory, minutes, ratio, failures, coarse = found.values()
+    assert 0.1 < memory.value < 1.0
+    assert minutes.value > 0
+    assert 0.4 < ratio.value < 1.6
+    assert (failures.value, failures.verdict) == (0, "met")
+    assert 0.2 < coarse.value < 0.5
+
+
+def test_more_memory_than_expected_misses_the_bar():
+    row = made_up(3, peak_bytes=9e9, expected_bytes=6e9, expected_tets=1.4e7, wall_s=1300.0)
+    verdicts = [result.verdict for result in large_meshes.results(row)]
+    assert verdicts == ["missed", "missed", "missed", "met"]
