@@ -20,7 +20,7 @@ from ...generator.particle import OUTSIDE
 from ..certificate.certificate import SMALL_PIXELS
 from ..mesh.body import Body
 from ..mesh.tetrahedra import EDGES, edge_middles, edge_table
-from ..optimisation.blocks import in_parts
+from ..optimisation.blocks import PART, in_parts
 from .cut_body import n_kept
 from .detail import DETAILS
 
@@ -34,9 +34,9 @@ FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain 
 TETS_FULL = (119.0, 68.3, 119.0, 68.3)
 TETS_LEAN = (42.0, 84.5, 26.3, 50.6)
 GRADED = 1.25  # times as many where edges inside grains are longer than at boundaries
-# fitted to the peaks of processes that make and write a mesh on two cores; less than in proportion:
-# a process keeps its small arrays and gives large ones back
-PROCESS_BYTES = 2.8e8
+# fitted to the peaks of processes that make and write a mesh; less than in proportion, since a
+# process keeps its small arrays and gives large ones back
+PROCESS_BYTES, THREAD_BYTES = 2.2e8, 3e7
 FACTOR_BYTES, POWER = 7900.0, 0.82  # of the number of tetrahedra
 LATTICE_LEAN = 110  # further tetrahedra for each grain: most of the lattice is collapsed
 BYTES_PER_VOXEL = 4  # of a pixel: labels
@@ -257,8 +257,9 @@ class MeshSizes:
 
         Voxels have gone before there are tetrahedra.
         """
-        lattice = LATTICE_LEAN * len(self._sizeable) if self.is_lean else 0
-        meshing = FACTOR_BYTES * (self.expected_tets + lattice) ** POWER
+        n = self.expected_tets + (LATTICE_LEAN * len(self._sizeable) if self.is_lean else 0)
+        threads = min(usable_cores(), math.ceil(n / PART))
+        meshing = THREAD_BYTES * threads + FACTOR_BYTES * n**POWER
         return PROCESS_BYTES + max(meshing, self._measures.n_bytes)
 
     def check_memory(self) -> None:
