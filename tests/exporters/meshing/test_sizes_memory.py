@@ -111,7 +111,7 @@ def test_a_mesh_beyond_the_memory_is_refused_before_half_pixels_are_labelled(
     monkeypatch.setattr(mesh_sizes, "available_memory", lambda: 3e8)
     monkeypatch.setattr(bodies, "label_slab", lambda *_: pytest.fail("half pixels are labelled"))
     message = (
-        r"a mesh of about 1\.\de\+04 tetrahedra would take about 0\.3\d* GB of memory; expected at "
+        r"a mesh of about 1\.\de\+04 tetrahedra would take about 0\.\d+ GB of memory; expected at "
         r"most 80% of the 0\.3 GB that are free here: take a coarser detail, fewer tetrahedra"
     )
     with pytest.raises(ExportError, match=message):
