@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from campaign import Case, Row, apart, figures, line, warm_up
@@ -32,8 +33,7 @@ def measured(case: Case, threads: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         msh_file.write(mesh, Path(folder) / "mesh.msh")
     return {
-        "diameter_um": case.diameter_um,
-        "seed": case.seed,
+        **asdict(case),
         "cpu_s": time.process_time() - start,
         "wall_s": time.perf_counter() - wall,
         "peak_bytes": peak_bytes(),
