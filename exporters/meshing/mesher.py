@@ -254,7 +254,9 @@ def _attempt(
     labels, n_relabelled = manifold_outside(points, tets, labels, around)
     if kept < body.n_grains:
         labels = manifold_part(points, tets, labels, kept)
-    points, tets, labels = along_curve(*_near(points, tets, labels))
+    del around
+    points, tets, labels = _near(points, tets, labels)
+    points, tets, labels = along_curve(points, tets, labels)
     targets = volumes + moved.net(body.n_grains)
     points, tets, labels = optimised(
         points, tets, labels, body.field, targets, edges, schedule,

@@ -157,6 +157,7 @@ def optimised(
         progress(stop / len(rounds))
         done = stop
     _, c = mesh.complex(np.arange(len(mesh.tets)), hull, targets, sizes, done)
+    del mesh
     for k, phase in enumerate(rounds[done:], done):
         _rounds(c, (phase,), field, offsets)
         progress((k + 1) / len(rounds))
