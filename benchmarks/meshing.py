@@ -5,14 +5,15 @@ process of its own after a tiny one that has everything compiled. Particles are 
 the shipped card with consecutive seeds, none picked, at the default size of 3 px.
 
 * ``--cost``: particles of about 1000 and 3000 grains, the cohesive split, and a finer mesh.
-* ``--against``: one small particle by our mesher, by fTetWild and by gmsh's Delaunay, all
-  judged by our certificate.
+* ``--against``: small particles by our mesher and by others, in our boundaries, in surface
+  nets of voxels and by themselves, all judged by our certificate and by a plain function.
+* ``--labels``: the voxels of other particles by the same.
 * ``--large``: a mesh of 20,000 grains on two threads, and what one of 118,000 is expected to take.
 * ``--kernels``: whether a kernel pays for arrays of the mesh that it does not use.
 * ``--particles``: many particles, hours; ``--out`` keeps the results, a JSON object for
   each line, and a later run goes on from there.
 
-Without any of them, ``--cost``, ``--against`` and ``--kernels``.
+Without any of them, all but ``--large`` and ``--particles``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,17 +33,18 @@ from numpy.typing import NDArray
 
 from campaign import (
     CARD,
+    WARM_UP_UM,
     Case,
     Row,
     apart,
     case_of,
     figures,
-    line,
     run,
-    smallest_angles,
     warm_up,
 )
-from cathodegrain.exporters.certificate.certificate import certify
+from cathodegrain.exporters.certificate.certificate import SMALL_PIXELS, certify
+from cathodegrain.exporters.certificate.fidelity import even_samples
+from cathodegrain.exporters.labels.label_volume import LabelVolume
 from cathodegrain.exporters.mesh.body import ParticleBody
 from cathodegrain.exporters.mesh.tetrahedra import EDGES
 from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
@@ -56,12 +59,18 @@ from cathodegrain.exporters.optimisation.tet_complex import (
 from cathodegrain.generator.model_card import shipped_cards
 from cathodegrain.generator.particle import Particle
 from large_meshes import large
-from meshers import ftetwild, gmsh_delaunay, ours
+from meshers import Rival, of_recipe, of_voxels, our_labels, ours
+from nets import voxels
 from timing import Result, alternating, in_one_thread, machine, peak_bytes, ratio, table
 
 FINE_SIZE_UM = 0.1  # 2 px
 FINE_SEEDS = 5  # particles meshed so finely
-NETS_UM = 0.1  # edge of the voxels that surface nets are made from
+NETS_UM = (0.1, 0.05)  # edges of the voxels that meshers of labels get
+LABELS = (  # particles whose voxels are meshed, with sizes of three voxels
+    Case(2.4, 50777, 0.15, "nmc811"),
+    Case(4.0, 50778, 0.3, "nmc811"),
+)
+PER_SIZE = 3  # voxels
 PATIENCE_S = 1800.0  # after which another mesher is given up
 RING_RADIUS = 12.0  # of the ball of lattice cells whose rings are timed
 MOST_FOR_UNUSED = 3.0  # times as long may a ring take among arrays that it does not use
@@ -189,43 +198,112 @@ def growth_results(small: Row, large: Row) -> Iterator[Result]:
     )
 
 
-def compete(case: Case) -> Iterator[tuple[str, Row]]:
-    """Name and row of each mesher on one particle, with an ``error`` in it if it fails."""
-    mesh = ours(case.particle, case.size_um)
-    tasks: dict[str, Callable[[Particle], VolumeMesh]] = {
-        "ours": partial(ours, size_um=case.size_um),
-        "fTetWild": partial(ftetwild, points=mesh.points, triangles=mesh.facets[0]),
-    }
-    for pitch, smoothed in ((NETS_UM, False), (NETS_UM / 2, False), (NETS_UM, True)):
-        name = f"gmsh, {pitch:g} um{' smoothed' if smoothed else ''}"
-        tasks[name] = partial(gmsh_delaunay, pitch_um=pitch, smoothed=smoothed)
-    for name, task in tasks.items():
-        row, problem = apart(judged, task, case, timeout=PATIENCE_S)
-        yield name, row or {**asdict(case), "error": problem}
+def compete(case: Case, rivals: Sequence[Rival]) -> Iterator[tuple[str, Row]]:
+    """Name and row of each mesher on one particle, with an ``error`` in it if it fails.
+
+    Those that are not installed are named, and left out.
+    """
+    for rival in rivals:
+        if not rival.is_installed:
+            print(f"{rival.name}: {rival.module} is not installed", flush=True)
+            continue
+        row, problem = apart(judged, rival, case, timeout=PATIENCE_S)
+        yield rival.name, row or {**asdict(case), "error": problem}
 
 
-def judged(task: Callable[[Particle], VolumeMesh], case: Case) -> Row:
-    """Row of a mesh by any mesher, made in this process."""
+def judged(rival: Rival, case: Case) -> Row:
+    """Row of a mesh by any mesher, made in this process.
+
+    ``wrong`` is the part of the recipe's volume that no element of its grain is in; what is
+    mislabelled is a part of the mesh, which may have lost volume.
+    """
     warm_up()
+    if rival.pitch_um:
+        our_labels(Case(WARM_UP_UM, 0, case.size_um).particle, WARM_UP_UM / 10)
     particle = case.particle
     start, wall = time.process_time(), time.perf_counter()
-    mesh = task(particle)
+    mesh = rival.task(particle)
     seconds = {"cpu_s": time.process_time() - start, "wall_s": time.perf_counter() - wall}
     peak = peak_bytes()
     body = ParticleBody(particle)
     volumes = body.grain_volumes
     mesh = replace(mesh, facts={"boundary_size_um": case.size_um})
     found = figures(certify(mesh, body, volumes, volumes).document())
-    found["dihedral_p1_deg"] = float(np.percentile(smallest_angles(mesh), 1))
+    smallest = smallest_dihedral_deg(mesh.points, mesh.tets)
+    found["wrong"] = 1 - (1 - found["mislabelled"]) * (1 + found["volume_error"])
+    found["plain_deg"] = [float(v) for v in np.percentile(smallest, (0, 1, 5))]
+    if rival.pitch_um:
+        found |= against_voxels(mesh, particle, rival.pitch_um)
     return {**asdict(case), "repairs": [], **seconds, "peak_bytes": peak, **found}
 
 
-def against_results(rows: Mapping[str, Row]) -> Iterator[Result]:
-    """CPU seconds of the other meshers over ours, and what they made of them."""
+def smallest_dihedral_deg(
+    points: NDArray[np.float64], tets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Smallest dihedral angle of each tetrahedron: a second opinion, written apart from ours.
+
+    At an edge it is the angle between what is perpendicular to the edge on the ways to the
+    two other vertices.
+    """
+    smallest = np.full(len(tets), 180.0)
+    for i, j in combinations(range(4), 2):
+        k, m = (n for n in range(4) if n not in (i, j))
+        edge, one, other = (points[tets[:, n]] - points[tets[:, i]] for n in (j, k, m))
+        edge = edge / np.linalg.norm(edge, axis=1, keepdims=True)
+        one, other = (w - (w * edge).sum(axis=1, keepdims=True) * edge for w in (one, other))
+        across = np.linalg.norm(np.cross(one, other), axis=1)
+        angle = np.degrees(np.arctan2(across, (one * other).sum(axis=1)))
+        smallest = np.minimum(smallest, angle)
+    return smallest
+
+
+def against_voxels(mesh: VolumeMesh, particle: Particle, pitch_um: float) -> Row:
+    """How a mesh stands to the voxels that it was made from.
+
+    The part of it in voxels of another grain; grains of the voxels without an element; of
+    those of ten voxels and more the median and the largest error of the volume.
+    """
+    labels, grid = voxels(particle, pitch_um)
+    points, grain_ids = even_samples(mesh)
+    given = LabelVolume(labels, pitch_um, grid.origin)
+    volumes, own = given.grain_volumes, np.zeros(particle.n_grains + 1)
+    own[1:] = mesh.grain_volumes
+    there, own = np.flatnonzero(volumes), own[: len(volumes)]
+    large = there[volumes[there] >= SMALL_PIXELS * pitch_um**3 * (1 - 1e-9)]
+    errors = np.abs(own[large] / volumes[large] - 1)
+    return {
+        "mislabelled_voxels": float((given.voxels_at(points) != grain_ids).mean()),
+        "n_given": len(there),
+        "n_lost": int((own[there] == 0).sum()),
+        "voxel_errors": [float(np.median(errors)), float(errors.max())],
+    }
+
+
+def against_results(rows: Mapping[str, Row], ours: str, what: str) -> Iterator[Result]:
+    """CPU seconds of the other meshers over ours."""
     seconds = {name: row["cpu_s"] for name, row in rows.items() if "error" not in row}
-    for name in [name for name in seconds if name != "ours"]:
-        title = f"{name} / ours, {rows['ours']['n_grains']} grains"
-        yield ratio(title, seconds, "ours", name, None, line(rows[name]))
+    for name in [name for name in seconds if name != ours] if ours in seconds else []:
+        yield ratio(f"{name} / {ours}, {what}", seconds, ours, name, None, rival_line(rows[name]))
+
+
+def rival_line(row: Row) -> str:
+    """What a mesher made, in a line."""
+    if "error" in row:
+        return row["error"]
+    angles = " / ".join(f"{angle:.1f}" for angle in row["plain_deg"])
+    text = (
+        f"{row['cpu_s']:.1f} CPU s, {row['n_tets']} tets, dihedral {angles} degrees, "
+        f"volume {100 * row['volume_error']:+.1f} %, mislabelled {100 * row['mislabelled']:.1f} %, "
+        f"wrong {100 * row['wrong']:.1f} %, boundaries {row['distance_px']:.2f} px "
+        f"off, {len(row['missing'])} grains missing"
+    )
+    if "n_given" in row:
+        half, worst = (100 * error for error in row["voxel_errors"])
+        text += (
+            f"; of voxels mislabelled {100 * row['mislabelled_voxels']:.1f} %, {row['n_lost']} of "
+            f"{row['n_given']} grains lost, volumes {half:.1f}, {worst:.0f} % off"
+        )
+    return f"{text}; {'certified' if row['certified'] else '; '.join(row['failures'])}"
 
 
 def fine_results(rows: Sequence[Row]) -> Iterator[Result]:
@@ -303,12 +381,28 @@ def cost(quick: bool) -> Iterator[Result]:
 
 
 def against(quick: bool) -> Iterator[Result]:
-    """Let all meshers mesh the same particle."""
+    """Let all meshers mesh the same particles, from our boundaries and from voxels."""
+    cases = [Case(1.0, 0, DEFAULT_SIZE_UM)] if quick else [Case.of_about(n, 0) for n in (100, 300)]
+    for case in cases:
+        rivals = of_recipe(case.size_um, ours(case.particle, case.size_um))
+        for pitch in NETS_UM if case == Case.of_about(100, 0) else NETS_UM[:1]:
+            rivals += [replace(r, name=f"{r.name}, {pitch:g} um") for r in of_voxels(pitch)]
+        yield from _matched(case, rivals)
+
+
+def labels(quick: bool) -> Iterator[Result]:
+    """Let all meshers mesh the same labelled voxels."""
+    for case in [Case(1.0, 0, 0.24, "nmc811")] if quick else LABELS:
+        yield from _matched(case, of_voxels(case.size_um / PER_SIZE))
+
+
+def _matched(case: Case, rivals: Sequence[Rival]) -> Iterator[Result]:
+    print(case.name, flush=True)
     rows: dict[str, Row] = {}
-    for name, row in compete(Case(1.0, 0, DEFAULT_SIZE_UM) if quick else Case.of_about(100, 0)):
-        print(f"{name}: {line(row)}", flush=True)
+    for name, row in compete(case, rivals):
+        print(f"  {name}: {rival_line(row)}", flush=True)
         rows[name] = row
-    yield from against_results(rows)
+    yield from against_results(rows, rivals[0].name, case.name)
 
 
 def particles(
@@ -335,6 +429,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and smaller particles")
     parser.add_argument("--cost", action="store_true", help="time, memory and their growth")
     parser.add_argument("--against", action="store_true", help="other meshers")
+    parser.add_argument("--labels", action="store_true", help="the same, of labelled voxels")
     parser.add_argument("--kernels", action="store_true", help="cost of arrays that are not used")
     parser.add_argument("--large", action="store_true", help="20,000 grains, on two threads")
     parser.add_argument("--particles", action="store_true", help="many particles, hours")
@@ -353,8 +448,8 @@ def main() -> None:
     """Print what is measured, then the table."""
     chosen = parsed()
     print(machine(), end="\n\n", flush=True)
-    some = (chosen.cost, chosen.against, chosen.kernels, chosen.large, chosen.particles)
-    everything = not any(some)
+    some = (chosen.cost, chosen.against, chosen.labels, chosen.kernels, chosen.large)
+    everything = not (any(some) or chosen.particles)
     found: list[Result] = []
     if chosen.particles:
         usual = dict.fromkeys(COUNTS, 0) | {300: 3} if chosen.quick else COUNTS
@@ -366,6 +461,8 @@ def main() -> None:
         found += cost(chosen.quick)
     if chosen.against or everything:
         found += against(chosen.quick)
+    if chosen.labels or everything:
+        found += labels(chosen.quick)
     if chosen.kernels or everything:
         found += kernels(chosen.quick)
     if chosen.large:

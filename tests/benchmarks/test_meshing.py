@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
+from cathodegrain.exporters.mesh.tetrahedra import dihedral_angles, signed_volumes
+from cathodegrain.exporters.mesh.volume_mesh import VolumeMesh
 from cathodegrain.generator.voxels.grid import Grid
 from meshes import ball, edge_counts
 
-campaign, large_meshes, meshers, meshing = map(
-    import_module, ("campaign", "large_meshes", "meshers", "meshing")
+campaign, large_meshes, meshers, meshing, nets = map(
+    import_module, ("campaign", "large_meshes", "meshers", "meshing", "nets")
 )
 
 TOY = campaign.Case(0.9, 3, 0.2)
+LEAVES_A_FILE_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +137,7 @@ def test_rings_are_timed_on_the_same_mesh_with_all_arrays_and_with_few(monkeypat
 
 def test_connected_pieces_of_a_grain_are_numbered_apart(card):
     particle = ball(card, [[-0.8, 0, 0], [0.8, 0, 0], [0, 0.1, 0]])
-    pieces, grain_of_piece, grid = meshers.connected_voxels(particle, 0.1)
+    pieces, grain_of_piece, grid = nets.connected_voxels(particle, 0.1)
     assert set(np.unique(pieces)) == set(range(len(grain_of_piece)))
     for piece in range(1, len(grain_of_piece)):
         assert ndimage.label(pieces == piece)[1] == 1
@@ -151,7 +153,7 @@ def test_surface_nets_are_welded_and_closed():
     labels = np.zeros((8, 8, 8), np.int32)
     labels[2:6, 2:6, 2:4], labels[2:6, 2:6, 4:6] = 1, 2
     grid = Grid((0.0, 0.0, 0.0), 0.1, labels.shape)
-    points, triangles, pairs = meshers.surface_nets(labels, grid, smoothed=False)
+    points, triangles, pairs = nets.surface_nets(labels, grid, smoothed=False)
     assert len(np.unique(points, axis=0)) == len(points)
     assert Counter(map(tuple, pairs.tolist())).keys() == {(0, 1), (0, 2), (1, 2)}
     for label in (1, 2):
@@ -159,28 +161,105 @@ def test_surface_nets_are_welded_and_closed():
     np.testing.assert_allclose(points.mean(axis=0), 0.4, atol=1e-6)
 
 
-def test_gmsh_fills_surface_nets(halves):
+def test_tetrahedra_of_voxels_fill_them_and_conform():
+    labels = np.zeros((4, 4, 4), np.int32)
+    labels[1:3, 1:3, 1], labels[1:3, 1:3, 2] = 1, 2
+    points, tets, of_tet = nets.voxel_tets(labels, Grid((0.0, 0.0, 0.0), 0.5, labels.shape))
+    volumes = signed_volumes(points, tets)
+    np.testing.assert_allclose(volumes, 0.5**3 / 6)
+    np.testing.assert_allclose(np.bincount(of_tet, volumes), [0, 0.5, 0.5])
+    centres = points[tets].mean(axis=1)
+    assert ((centres[:, 0] < 1) == (of_tet == 1)).all()
+    mesh = VolumeMesh(points, tets, of_tet, 2)
+    assert set(edge_counts(mesh.outer).values()) == {2}
+    assert len(mesh.outer) == 6 * 4 * 2
+    assert len(mesh.grain_boundary) == 4 * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "off"),
+    [
+        ("gmsh, nets", "gmsh", 0.07),
+        ("TetGen, nets", "tetgen", 0.07),
+        pytest.param("CGAL", "pygalmesh", 0.07, marks=LEAVES_A_FILE_OPEN),
+        ("MMG", "mmgpy", 0.07),
+        ("ours, labels", "numpy", 0.07),
+        ("fTetWild, smoothed nets", "pytetwild", 0.3),  # smoothing takes so much of large voxels
+    ],
+)
+def test_meshers_of_voxels_keep_both_halves(halves, name, module, off):
     pytest.importorskip("vtkmodules")
-    pytest.importorskip("gmsh")
-    mesh = meshers.gmsh_delaunay(halves, 0.2, smoothed=False)
+    pytest.importorskip(module)
+    (rival,) = (r for r in meshers.of_voxels(0.2) if r.name == name)
+    mesh = rival.task(halves)
     assert signed_volumes(mesh.points, mesh.tets).min() > 0
-    assert mesh.grain_volumes == pytest.approx([2 * np.pi / 3] * 2, rel=0.07)
+    assert mesh.grain_volumes == pytest.approx([2 * np.pi / 3] * 2, rel=off)
+    row = meshing.against_voxels(mesh, halves, 0.2)
+    assert (row["n_given"], row["n_lost"]) == (2, 0)
+    assert row["mislabelled_voxels"] < 0.15
+    assert row["voxel_errors"][1] < off
 
 
-def test_ftetwild_fills_our_boundaries(halves):
-    pytest.importorskip("pytetwild")
+def test_meshers_fill_our_boundaries(halves):
     mesh = meshers.ours(halves, 0.4)
-    other = meshers.ftetwild(halves, mesh.points, mesh.facets[0])
-    assert signed_volumes(other.points, other.tets).min() > 0
-    assert other.grain_volumes == pytest.approx(mesh.grain_volumes, rel=0.03)
+    for rival in meshers.of_recipe(0.4, mesh)[1:]:
+        if rival.is_installed:
+            other = rival.task(halves)
+            assert signed_volumes(other.points, other.tets).min() > 0
+            assert other.grain_volumes == pytest.approx(mesh.grain_volumes, rel=0.03)
+
+
+def test_regions_get_the_grain_that_their_facets_bound(halves):
+    mesh = meshers.ours(halves, 0.4)
+    boundaries = meshers.Boundaries.of_mesh(mesh)
+    regions = np.array([0, 7, 4])[mesh.grain_ids]
+    found = meshers.region_labels(mesh.points, mesh.tets, regions, boundaries)
+    np.testing.assert_array_equal(found, mesh.grain_ids)
+
+
+def test_points_get_the_label_whose_boundaries_enclose_them(halves):
+    pytest.importorskip("vtkmodules")
+    pieces, _, grid = nets.connected_voxels(halves, 0.2)
+    boundaries = meshers.Boundaries.of_voxels(halves, 0.2, smoothed=False)
+    z, y, x = np.meshgrid(*(grid.axis(a) for a in "zyx"), indexing="ij")
+    points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    found = meshers.enclosing_labels(points, boundaries)
+    np.testing.assert_array_equal(found, pieces.ravel())
+
+
+def test_a_grain_without_an_element_is_counted_as_lost(halves):
+    mesh = meshers.ours(halves, 0.4)
+    first = mesh.grain_ids == 1
+    half = VolumeMesh(mesh.points, mesh.tets[first], mesh.grain_ids[first], 2)
+    row = meshing.against_voxels(half, halves, 0.1)
+    assert (row["n_given"], row["n_lost"], row["voxel_errors"][1]) == (2, 1, 1.0)
+
+
+def test_the_plain_angles_are_those_of_the_certificate(halves):
+    mesh = meshers.ours(halves, 0.4)
+    ours = dihedral_angles(mesh.points, mesh.tets).min(axis=1)
+    np.testing.assert_allclose(meshing.smallest_dihedral_deg(mesh.points, mesh.tets), ours)
+    regular = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.0]])
+    found = meshing.smallest_dihedral_deg(regular, np.array([[0, 1, 2, 3]]))
+    assert found == pytest.approx(np.degrees(np.arccos(1 / 3)))
+
+
+def test_meshers_that_are_not_installed_or_fail_are_named(monkeypatch, capsys):
+    monkeypatch.setattr(meshing, "apart", lambda *_, **__: (None, "over 400 s"))
+    absent = meshers.Rival("Absent", print, "no_such_module")
+    rows = dict(meshing.compete(TOY, [absent, meshers.Rival("Slow", print)]))
+    assert capsys.readouterr().out == "Absent: no_such_module is not installed\n"
+    assert rows.keys() == {"Slow"}
+    assert meshing.rival_line(rows["Slow"]) == "over 400 s"
 
 
 def test_any_mesher_is_judged_by_our_certificate(monkeypatch):
     monkeypatch.setattr(meshing, "warm_up", lambda: None)
-    row = meshing.judged(partial(meshers.ours, size_um=TOY.size_um), TOY)
+    row = meshing.judged(meshers.Rival("ours", partial(meshers.ours, size_um=TOY.size_um)), TOY)
     assert (row["certified"], row["diameter_um"]) == (True, TOY.diameter_um)
-    seconds = {"ours": row, "other": row | {"cpu_s": 3 * row["cpu_s"]}, "none": {"error": "died"}}
-    (result,) = meshing.against_results(seconds)
+    assert row["plain_deg"][0] == pytest.approx(row["dihedral_deg"][0], rel=1e-3)
+    rows = {"ours": row, "other": row | {"cpu_s": 3 * row["cpu_s"]}, "none": {"error": "died"}}
+    (result,) = meshing.against_results(rows, "ours", "toy")
     assert result.value == pytest.approx(3)
     assert "certified" in result.details
 
