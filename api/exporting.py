@@ -194,6 +194,7 @@ def mesh(
     *,
     size_um: float | None = None,
     boundary_size_um: float | None = None,
+    surface_size_um: float | None = None,
     detail: str | float = "fine",
     tets: int | None = None,
     elements: Elements = "tets",
@@ -215,6 +216,8 @@ def mesh(
         Lengths of edges inside grains and at their boundaries; of particles 0.15 um if left out,
         of voxels three of these, of coarse meshes as long as the grains allow. Of hexahedra
         ``size_um`` is the edge; of voxels a multiple of theirs, that one if left out.
+    surface_size_um
+        Length of edges at the outer surface; below it longer by half the depth, up to the others.
     detail
         Edges per radius of the largest ball in a grain: a number, or "fine", "medium" or
         "coarse", 0.77, 0.46 and 0.16.
@@ -249,12 +252,13 @@ def mesh(
     from .exporters.meshing.mesher import volume_mesh
     from .exporters.products.mesh import formed, require_form
 
-    require_form(order, boundaries, elements, boundary_size_um, cut, detail, tets)
+    require_form(order, boundaries, elements, boundary_size_um, cut, detail, tets, surface_size_um)
     if elements == "hex":
         return _hex_mesh(source, pitch_um, size_um, cut, progress, force)
     sizes: dict[str, Any] = {
-        "size_um": size_um, "boundary_size_um": boundary_size_um, "detail": detail, "tets": tets,
-        "cut": cut, "progress": progress, "force": force,
+        "size_um": size_um, "boundary_size_um": boundary_size_um,
+        "surface_size_um": surface_size_um, "detail": detail, "tets": tets, "cut": cut,
+        "progress": progress, "force": force,
     }  # fmt: skip
     if isinstance(source, Particle | str | Path) and _is_particle(source):
         _require_no_pitch(pitch_um)
@@ -319,8 +323,8 @@ def surfaces(source: Source | Mesh, **sizes: Any) -> GrainSurfaces:
     source
         A bonded mesh of first order; or a particle, its folder or recipe, to be meshed first.
     sizes
-        ``size_um``, ``boundary_size_um``, ``detail``, ``tets``, ``force`` and ``progress`` of
-        `mesh`.
+        ``size_um``, ``boundary_size_um``, ``surface_size_um``, ``detail``, ``tets``, ``force`` and
+        ``progress`` of `mesh`.
 
     Raises
     ------

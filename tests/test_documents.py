@@ -192,6 +192,7 @@ TOYS = {
     "docs/meshing.md": Toy(
         replaced=(
             ("--tets 200000", "--tets 5000"),
+            ("--surface-size 0.05", "--surface-size 0.12"),
             ("--size 0.4 --boundary-size", "--size 0.24 --boundary-size"),
             ("--size 0.4,0.2,0.1", "--size 0.24,0.2"),
         ),

@@ -31,6 +31,13 @@ def mesh(
         float | None,
         Parameter(help="Length of edges at grain boundaries, um; as --size if left out."),
     ] = None,
+    surface_size: Annotated[
+        float | None,
+        Parameter(
+            help="Length of edges at the outer surface, um, below it longer by half the depth; as "
+            "in grains if left out."
+        ),
+    ] = None,
     detail: Annotated[
         str, Parameter(help="fine, medium or coarse, or edges per radius of a grain, as 0.3.")
     ] = "fine",
@@ -57,12 +64,13 @@ def mesh(
     from ..mesh.msh_sections import read_facts
     from ..products.mesh import require_form
 
-    require_form(1, "bonded", elements, boundary_size, cut, detail, tets)
+    require_form(1, "bonded", elements, boundary_size, cut, detail, tets, surface_size)
     require_free([out], overwrite)
     started = time.process_time()
     with progress_bar("mesh") as show:
         mesh_labels(
-            labels, out, size_um=size, boundary_size_um=boundary_size, detail=detail, tets=tets,
+            labels, out, size_um=size, boundary_size_um=boundary_size,
+            surface_size_um=surface_size, detail=detail, tets=tets,
             elements=elements, cut=cut, pitch_um=pitch, force=force, progress=show,
         )  # fmt: skip
     facts = read_facts(out)

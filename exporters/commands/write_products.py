@@ -47,6 +47,13 @@ class ProductOptions:
         float | None,
         Parameter(help="Length of edges at grain boundaries, um; as --size if left out."),
     ] = _default("boundary_size_um")
+    surface_size: Annotated[
+        float | None,
+        Parameter(
+            help="Length of edges at the outer surface, um, below it longer by half the depth; as "
+            "in grains if left out."
+        ),
+    ] = _default("surface_size_um")
     detail: Annotated[
         str,
         Parameter(help="fine, medium or coarse, or edges per radius of a grain, as 0.3."),
@@ -94,6 +101,7 @@ class ProductOptions:
             "size_um": self.sizes[0] if self.sizes else None,
             "sizes_um": self.sizes,
             "boundary_size_um": self.boundary_size,
+            "surface_size_um": self.surface_size,
             "detail": self.detail,
             "tets": self.tets,
             "elements": self.elements,
@@ -197,8 +205,10 @@ def _meshed_as_asked(names: list[str], options: ProductOptions) -> list[str]:
     require_elements([PRODUCTS[name] for name in names], options.elements, options.cut)
     if len(sizes) < 2:
         return names
-    if options.detail != _default("detail") or options.tets is not None:
-        msg = "several --size make meshes of equal detail; leave out --detail and --tets"
+    own = {"--detail": options.detail != _default("detail"), "--tets": options.tets is not None}
+    own |= {"--surface-size": options.surface_size is not None}
+    if given := [flag for flag, there in own.items() if there]:
+        msg = f"several --size make meshes that differ in nothing else; leave out {given[0]}"
         raise ExportError(msg)
     if single := [name for name in names if PRODUCTS[name].made_of == "mesh"]:
         msg = f"{single[0]} takes one --size, not {sizes}; several go with --to mesh only"

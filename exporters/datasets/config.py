@@ -439,6 +439,9 @@ def _contradictions(plan: ProductPlan, card: ModelCard | None) -> Iterable[str]:
     size, boundary = options.get("size_um"), options.get("boundary_size_um")
     if size is not None and boundary is not None and boundary > size:
         yield f"{where}: boundary_size_um {boundary} exceeds size_um {size}; expected at most that"
+    shell, widest = options.get("surface_size_um"), boundary or size
+    if shell is not None and widest is not None and shell > widest:
+        yield f"{where}: surface_size_um {shell} exceeds {widest}, the size of edges in grains"
     if card is None:
         return
     diameter = card.document["shell"]["diameter_um"] or 2 * card.document["shell"]["max_radius_um"]

@@ -167,6 +167,18 @@ class LabelVolume:
         corner = np.subtract(self.corner_um, reach * self.pitch_um)
         return _looked_up(near, corner, self.pitch_um, points)
 
+    def depths(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance of points (n, 3) from the nearest voxel outside, um: (n,); 0 outside."""
+        zyx = (np.asarray(points) - self.corner_um)[:, ::-1] / self.pitch_um + 0.5
+        between = ndimage.map_coordinates(self._layers, zyx.T, order=1)
+        return self.pitch_um * np.maximum(between - 0.5, 0.0)
+
+    @cached_property
+    def _layers(self) -> NDArray[np.float64]:
+        """Voxels from the centre of each to that of the nearest outside, one more all around."""
+        layers: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(self.labels, 1))
+        return layers
+
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """The voxels with a layer outside around them; at another pitch, samples."""
         if pitch_um == self.pitch_um:

@@ -54,6 +54,7 @@ def mesh_volume(
     boundary_size_um: float | None = None,
     progress: Progress | None = None,
     *,
+    surface_size_um: float | None = None,
     detail: str | float = FINE,
     tets: int | None = None,
     cut: str = "",
@@ -67,7 +68,7 @@ def mesh_volume(
         Longest edge inside grains, um; `SIZE_PITCHES` voxels by default, less in a small body.
     cut
         Only the part beyond planes through the middle of the grains' box: "x", "x,y" and so on.
-    boundary_size_um, progress, detail, tets, force
+    boundary_size_um, progress, surface_size_um, detail, tets, force
         As in `mesher.volume_mesh`.
 
     Returns
@@ -98,7 +99,7 @@ def mesh_volume(
     wanted = _wanted(volume, body, cut)
     judge = partial(certify_grains, wanted, grain_of)
     mesh = mesh_of(
-        cut_body(body, cut), size, boundary_size_um, progress,
+        cut_body(body, cut), size, boundary_size_um, progress, surface_size_um=surface_size_um,
         detail=detail, tets=tets, force=True, judge=judge,
     )  # fmt: skip
     mesh = of_grains(mesh, grain_of, volume.n_grains)
@@ -287,6 +288,7 @@ def mesh_labels(
     *,
     size_um: float | None = None,
     boundary_size_um: float | None = None,
+    surface_size_um: float | None = None,
     detail: str | float = FINE,
     tets: int | None = None,
     elements: str = "tets",
@@ -313,7 +315,7 @@ def mesh_labels(
     if elements == "hex":
         return msh_file.write(hex_volume(volume, size_um, cut=cut, force=force), out)
     mesh = mesh_volume(
-        volume, size_um, boundary_size_um, progress,
+        volume, size_um, boundary_size_um, progress, surface_size_um=surface_size_um,
         detail=detail, tets=tets, cut=cut, force=force,
     )  # fmt: skip
     return msh_file.write(mesh, out)

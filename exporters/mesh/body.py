@@ -67,6 +67,9 @@ class Body(Protocol):
     def reaches(self, points: NDArray[np.float64], step_um: float) -> NDArray[np.bool_]:
         """Whether points (n, 3) of a lattice of that step are in the body or a thin part near."""
 
+    def depths(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Depth of points (n, 3) below the outer surface, um: (n,); 0 or less outside."""
+
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """Grain ids on voxels (nz, ny, nx) of that edge that hold the body."""
 
@@ -138,6 +141,10 @@ class ParticleBody:
         """Whether points (n, 3) are in the body: a shell has no thin parts."""
         inside: NDArray[np.bool_] = self.grain_at(points) != OUTSIDE
         return inside
+
+    def depths(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Depth of points (n, 3) below the shell, (n,), along the line to the centre."""
+        return self.particle.shell.depth(points)
 
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """Grain ids at the centres of voxels, (nz, ny, nx).

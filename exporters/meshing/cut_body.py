@@ -123,6 +123,10 @@ class CutBody:
         """As the whole body."""
         return self.body.reaches(points, step_um)
 
+    def depths(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As in the whole body: planes are no part of the outer surface."""
+        return self.body.depths(points)
+
     def voxel_labels(self, pitch_um: float) -> NDArray[np.int32]:
         """Materials on voxels (nz, ny, nx) of that edge; one that a plane halves is kept."""
         found = self.body.voxel_labels(pitch_um).copy()

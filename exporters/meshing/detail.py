@@ -52,13 +52,24 @@ def detail_of(detail: str | float) -> float:
     return number
 
 
-def require_detail(detail: str | float, tets: int | None) -> None:
-    """Raise an ExportError for a detail or a number that is none, or if both are given."""
+def require_detail(
+    detail: str | float, tets: int | None, surface_size_um: float | None = None
+) -> None:
+    """Raise an ExportError for a detail or a number that is none, or if both are given.
+
+    Also if the number is given with a size of the surface.
+    """
     detail_of(detail)
     if tets is None:
         return
     if detail != FINE:
         msg = f"detail is {detail} and tets is {tets}; give one of them: tets sets the detail"
+        raise ExportError(msg)
+    if surface_size_um is not None:
+        msg = (
+            f"tets is {tets} and surface_size_um is {surface_size_um}; give one of them: layers at "
+            "the surface do not follow the detail that tets sets"
+        )
         raise ExportError(msg)
     if tets < 1:
         msg = f"tets is {tets}, expected a number of tetrahedra"

@@ -68,6 +68,7 @@ def volume_mesh(
     boundary_size_um: float | None = None,
     progress: Progress | None = None,
     *,
+    surface_size_um: float | None = None,
     detail: str | float = FINE,
     tets: int | None = None,
     cut: str = "",
@@ -86,6 +87,8 @@ def volume_mesh(
         Grains too thin for it get shorter edges.
     progress
         Called with a message and the part of the work that is done.
+    surface_size_um
+        Longest edge at the shell, um; below it longer by half the depth, up to the other sizes.
     detail
         Edges per radius of the largest ball in a grain: a name in `DETAILS` or a number.
     tets
@@ -115,7 +118,7 @@ def volume_mesh(
     """
     return mesh_of(
         cut_body(ParticleBody(particle), cut), size_um, boundary_size_um, progress,
-        detail=detail, tets=tets, force=force, threads=threads,
+        surface_size_um=surface_size_um, detail=detail, tets=tets, force=force, threads=threads,
     )  # fmt: skip
 
 
@@ -125,6 +128,7 @@ def mesh_of(
     boundary_size_um: float | None = None,
     progress: Progress | None = None,
     *,
+    surface_size_um: float | None = None,
     detail: str | float = FINE,
     tets: int | None = None,
     force: bool = False,
@@ -135,10 +139,10 @@ def mesh_of(
     report = progress or quiet
     judge = judge or partial(certify, threads=threads)
     if tets is None:
-        sizes = planned(body, size_um, boundary_size_um, detail)
+        sizes = planned(body, size_um, boundary_size_um, detail, surface_size_um=surface_size_um)
         mesh, certificate = _best(body, sizes, report, judge, threads)
     else:
-        require_detail(detail, tets)
+        require_detail(detail, tets, surface_size_um)
         mesh, certificate = _within_budget(
             body, size_um, boundary_size_um, tets, report, judge, threads
         )
@@ -154,6 +158,7 @@ def planned(
     boundary_size_um: float | None,
     detail: str | float = FINE,
     tets: int | None = None,
+    surface_size_um: float | None = None,
 ) -> MeshSizes:
     """Sizes of the first mesh that `mesh_of` would make.
 
@@ -162,9 +167,9 @@ def planned(
     ExportError
         As `mesh_of` does before it makes a mesh.
     """
-    require_detail(detail, tets)
+    require_detail(detail, tets, surface_size_um)
     if tets is None:
-        return MeshSizes.of(body, size_um, boundary_size_um, detail_of(detail))
+        return MeshSizes.of(body, size_um, boundary_size_um, detail_of(detail), surface_size_um)
     finest = MeshSizes.of(body, size_um, boundary_size_um, FINEST)
     require_budget(tets, n_meant(body), finest.expected_tets)
     return MeshSizes.of(body, size_um, boundary_size_um, detail_for(tets, n_meant(body)))
@@ -261,13 +266,15 @@ def _attempt(
     points, tets, labels = optimised(
         points, tets, labels, body.field, targets, edges, schedule,
         lambda part: report("making the elements better", 0.2 + 0.75 * part), threads,
+        sizes.limits(points),
     )  # fmt: skip
     points, flattened_um = flattened(points, tets, labels, body)
     if flattened_um > 0:
         last = replace(schedule, phases=schedule.phases[-1:])
         points, tets, labels = optimised(
-            points, tets, labels, body.field, targets, edges, last, lambda _: None, threads
-        )
+            points, tets, labels, body.field, targets, edges, last, lambda _: None, threads,
+            sizes.limits(points),
+        )  # fmt: skip
     report("checking", HELD)
     around = face_neighbours(tets, len(points))
     smallest = least if pieces else 0.0
@@ -286,6 +293,8 @@ def _attempt(
         "n_tets_relabelled_at_the_shell": n_relabelled + n_last,
         "moved_pieces": moved.rows(),
     }
+    if sizes.surface_size_um is not None:
+        facts["surface_size_um"] = sizes.surface_size_um
     if planes := cut_facts(body):
         facts |= planes | {"flattened_um": flattened_um}
     return VolumeMesh(points, tets, labels[inside], kept, facts), moved

@@ -28,12 +28,14 @@ DEFAULT_SIZE_UM = 0.15
 ACROSS = 3.0  # edges per mean radius of a body that its grains alone give their edges
 LEAN = 0.6  # detail below which edges are not bisected for every grain that is absent
 OWNED = 10  # but only while the grain has fewer lattice points than this
+GROWTH = 0.5  # edges may be longer by this part of the depth below a surface with its own size
 FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain is thin
 # fitted: tetrahedra of a grain, and for each square of an edge in the square of the cube root of
 # its volume, where its thickness sets its edges and where the size does
 TETS_FULL = (119.0, 68.3, 119.0, 68.3)
 TETS_LEAN = (42.0, 84.5, 26.3, 50.6)
 GRADED = 1.25  # times as many where edges inside grains are longer than at boundaries
+LAYERED = 42.0  # tetrahedra in the cube of the limit, where that rules
 # fitted to the peaks of processes that make and write a mesh; less than in proportion, since a
 # process keeps its small arrays and gives large ones back
 PROCESS_BYTES, THREAD_BYTES = 2.2e8, 3e7
@@ -75,12 +77,16 @@ class MeshSizes:
     detail
         Edges per radius of the largest ball that a grain holds; larger grains have longer ones,
         up to the sizes.
+    surface_size_um
+        Longest edge at the shell, um; longer below it by `GROWTH` times the depth, up to what
+        the grains and the other sizes ask for. That alone, if None.
     """
 
     body: Body
     size_um: float
     boundary_size_um: float
     detail: float = DETAILS["fine"]
+    surface_size_um: float | None = None
 
     @classmethod
     def of(
@@ -89,6 +95,7 @@ class MeshSizes:
         size_um: float | None,
         boundary_size_um: float | None,
         detail: float = DETAILS["fine"],
+        surface_size_um: float | None = None,
     ) -> MeshSizes:
         """Sizes of which some may be left out.
 
@@ -99,11 +106,14 @@ class MeshSizes:
             size_um = _mean_radius(body) / ACROSS
             if detail >= DETAILS["fine"]:
                 size_um = min(size_um, DEFAULT_SIZE_UM)
-        return cls(body, size_um, size_um if boundary_size_um is None else boundary_size_um, detail)
+        boundary = size_um if boundary_size_um is None else boundary_size_um
+        return cls(body, size_um, boundary, detail, surface_size_um)
 
     def __post_init__(self) -> None:
         radius = _mean_radius(self.body)
         limits = {"size_um": radius / 2, "boundary_size_um": self.size_um}
+        if self.surface_size_um is not None:
+            limits["surface_size_um"] = self.boundary_size_um
         for name, limit in limits.items():
             value = getattr(self, name)
             if not SMALLEST * radius <= value <= limit:  # true for NaN
@@ -154,12 +164,20 @@ class MeshSizes:
         """Length of edges that each grain should have at its boundary, (n_grains + 1,), um.
 
         The radius of the largest ball that a grain holds over ``detail``, but from `floors_um`
-        to ``boundary_size_um``. Row 0, the outside, has the latter.
+        to ``boundary_size_um``. Row 0, the outside, has the size of the surface.
         """
         radii = self._measures.radii_um
         sizes = np.clip(radii / self.detail, self.floors_um, self.boundary_size_um)
-        sizes[OUTSIDE] = self.boundary_size_um
+        sizes[OUTSIDE] = self.surface_size_um or self.boundary_size_um
         return sizes
+
+    def limits(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Longest edge at points (n, 3) by their depth below the surface: (n,), um."""
+        if self.surface_size_um is None:
+            return np.full(len(points), np.inf)
+        deeper = GROWTH * np.maximum(self.body.depths(points), 0.0)
+        allowed: NDArray[np.float64] = self.surface_size_um + deeper
+        return allowed
 
     def too_coarse(
         self,
@@ -176,7 +194,8 @@ class MeshSizes:
           vertices lie in the same grain;
         * the floor of a grain and one sample lies in it, which owns no vertex; below a detail
           of `LEAN`, only if the grain owns fewer than `OWNED` of all
-        * the size of a thin grain that is nearby.
+        * the size of a thin grain that is nearby
+        * the limit at one of its vertices, unless it lies outside.
 
         Parameters
         ----------
@@ -187,7 +206,7 @@ class MeshSizes:
         """
         coarse = np.zeros(len(tets), bool)
         lengths = longest_edges(points, tets)
-        candidates = np.flatnonzero(lengths > ROUNDING * self.floors_um.min())
+        candidates = np.flatnonzero(lengths > ROUNDING * min(self.floors_um.min(), sizes[OUTSIDE]))
         found = in_parts(lambda rows: self.body.grain_at(points[rows]), len(points), threads)
         owners = np.concatenate(found)
         owned = np.bincount(owners, minlength=len(sizes))
@@ -207,7 +226,25 @@ class MeshSizes:
 
         coarse[candidates] = np.concatenate(in_parts(judged, len(candidates), threads))
         coarse[candidates] |= self._miss_thin(points, tets, candidates, lengths, sizes)
+        coarse |= self._beyond_limits(points, tets, lengths, owners, threads)
         return coarse
+
+    def _beyond_limits(
+        self,
+        points: NDArray[np.float64],
+        tets: NDArray[np.int64],
+        lengths: NDArray[np.float64],
+        owners: NDArray[np.int32],
+        threads: int | None,
+    ) -> NDArray[np.bool_]:
+        """Whether tetrahedra with a vertex inside are too long for the depth of one of them."""
+        if self.surface_size_um is None:
+            return np.zeros(len(tets), bool)
+        found = in_parts(lambda rows: self.limits(points[rows]), len(points), threads)
+        limit = np.concatenate(found)[tets].min(axis=1)
+        inside = (owners[tets] != OUTSIDE).any(axis=1)
+        beyond: NDArray[np.bool_] = inside & (lengths > ROUNDING * limit)
+        return beyond
 
     def _miss_thin(
         self,
@@ -241,8 +278,28 @@ class MeshSizes:
         """Number of tetrahedra of the mesh, within a quarter or so.
 
         Each grain has a few, and others by its surface in squares of an edge; coefficients were
-        fitted to 88 meshes of two cards, 1.2 to 9.2 um.
+        fitted to 88 meshes of two cards, 1.2 to 9.2 um. A size of the surface adds layers of
+        `LAYERED` in the cube of the limit: 15 meshes.
         """
+        return self._tets_of_grains + self._tets_of_layers
+
+    @cached_property
+    def _tets_of_layers(self) -> float:
+        """How many more there are because of the surface's size, by the depth of voxels."""
+        if self.surface_size_um is None:
+            return 0.0
+        labels, pixel = self.body.voxel_labels(self.body.pixel_um), self.body.pixel_um
+        layers = ndimage.distance_transform_edt(labels != OUTSIDE)  # of voxels: 1, 1.4, 1.7, 2 ...
+        inner = layers[(labels != OUTSIDE) & (labels <= n_kept(self.body))]
+        above, below = (
+            1 / (self.surface_size_um + GROWTH * pixel * (inner - whole)) ** 2 for whole in (1, 0)
+        )
+        layered = LAYERED * pixel**2 * (above - below) / (2 * GROWTH)  # mean of 1 / limit^3
+        without = self._tets_of_grains / len(inner)
+        return float(np.maximum(layered - without, 0.0).sum())
+
+    @cached_property
+    def _tets_of_grains(self) -> float:
         sizeable, volumes = self._sizeable, self._measures.volumes_um3
         edges = self.grain_sizes[sizeable]
         squares = np.cbrt(volumes[sizeable]) ** 2 / edges**2

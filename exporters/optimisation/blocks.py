@@ -42,6 +42,7 @@ class Worked(NamedTuple):
     labels: NDArray[np.int32]  # (m,)
     fixed: NDArray[np.bool_]  # (n,) on the hull
     changed: NDArray[np.int32]  # (n,) as in `TetComplex`
+    limits: NDArray[np.float64]  # (n,) as there
 
     def complex(
         self,
@@ -56,7 +57,10 @@ class Worked(NamedTuple):
         ``done`` rounds are behind it; vertices that are ``fixed`` stay.
         """
         nodes, own = numbered(self.tets, rows, len(self.points))
-        c = complex_of(self.points[nodes], own, self.labels[rows], fixed[nodes], targets, sizes)
+        c = complex_of(
+            self.points[nodes], own, self.labels[rows], fixed[nodes], targets, sizes,
+            self.limits[nodes],
+        )  # fmt: skip
         c.round[0], c.changed[:] = done, self.changed[nodes]
         return nodes, c
 
@@ -108,7 +112,7 @@ def worked_in_blocks(
 
     found = in_threads(worked, [np.flatnonzero(block == k) for k in range(n)], threads)
     tets, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Worked(points, tets, labels, mesh.fixed, changed)
+    return Worked(points, tets, labels, mesh.fixed, changed, mesh.limits)
 
 
 def _blocks(mesh: Worked, done: int, threads: int | None) -> NDArray[np.int64]:

@@ -131,6 +131,7 @@ def optimised(
     schedule: Schedule,
     progress: Callable[[float], None],
     threads: int | None = None,
+    limits: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
     """Points, tetrahedra and labels of a better mesh.
 
@@ -144,11 +145,14 @@ def optimised(
         Length of edges that each grain should have at its boundary.
     threads
         Among which the blocks of a large mesh are shared out (`blocks`).
+    limits : (n,) float, optional
+        Longest edge that each vertex should have, whatever its grains.
     """
     offsets = trial_offsets()
     rounds = [phase for phase in schedule.phases for _ in range(phase.rounds)]
     hull, unchanged = hull_of(tets, len(points)), np.zeros(len(points), np.int32)
-    mesh, done = Worked(points, tets, labels, hull, unchanged), 0
+    limits = np.full(len(points), np.inf) if limits is None else limits
+    mesh, done = Worked(points, tets, labels, hull, unchanged, limits), 0
     for stop in (*STEPS, len(rounds)):
         if n_blocks(len(mesh.tets)) == 1:
             break

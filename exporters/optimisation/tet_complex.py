@@ -55,7 +55,8 @@ class TetComplex(NamedTuple):
     volumes: NDArray[np.float64]  # (n_grains + 1,) by label
     targets: NDArray[np.float64]  # (n_grains + 1,)
     sizes: NDArray[np.float64]  # (n_grains + 1,) edge that each label should have
-    size_at: NDArray[np.float64]  # (n,) the smallest of them around each vertex
+    limits: NDArray[np.float64]  # (n,) longest edge that each vertex should have
+    size_at: NDArray[np.float64]  # (n,) that, or the smallest of the sizes around the vertex
     changed: NDArray[np.int32]  # (n,) round in which an element at the vertex last changed
     round: NDArray[np.int32]  # (1,) that is going on
     tried: NDArray[np.int64]  # hashed edges that were tried in this round
@@ -68,6 +69,7 @@ def complex_of(
     fixed: NDArray[np.bool_],
     targets: NDArray[np.float64],
     sizes: NDArray[np.float64],
+    limits: NDArray[np.float64] | None = None,
 ) -> TetComplex:
     """Working copy of a conforming, positively oriented mesh.
 
@@ -81,6 +83,8 @@ def complex_of(
         Volume that each grain should have.
     sizes : (n_grains + 1,) float
         Length of edges that each grain should have at its boundary.
+    limits : (n,) float, optional
+        Longest edge that each vertex should have, whatever its grains.
     """
     m, n = len(tets), len(points)
     rows = m + int(SPARE * m) + 1000
@@ -97,6 +101,7 @@ def complex_of(
         volumes=np.zeros(len(targets)),
         targets=targets,
         sizes=sizes,
+        limits=np.full(n, np.inf) if limits is None else limits,
         size_at=np.empty(n),
         changed=np.zeros(n, np.int32),
         round=np.zeros(1, np.int32),
@@ -134,7 +139,7 @@ def update_materials(c):  # type: ignore[no-untyped-def]
     tets, labels, materials = c.tets, c.labels, c.materials
     sizes, size_at = c.sizes, c.size_at
     materials[:] = NONE
-    size_at[:] = np.inf
+    size_at[:] = c.limits
     for t in range(tets.shape[0]):
         if labels[t] != VACANT:
             for k in range(4):

@@ -36,6 +36,7 @@ def require_form(
     cut: str = "",
     detail: str | float = FINE,
     tets: int | None = None,
+    surface_size_um: float | None = None,
 ) -> None:
     """Raise an ExportError for forms that there are not, or that do not go together."""
     if order not in (1, 2):
@@ -57,9 +58,9 @@ def require_form(
     if planes_named(cut) and order == 2:
         msg = "order 2 and cut do not go together: cut meshes have straight edges; leave one out"
         raise ExportError(msg)
-    require_detail(detail, tets)
+    require_detail(detail, tets, surface_size_um)
     if elements == "hex":
-        _require_plain(order, boundaries, boundary_size_um, detail, tets)
+        _require_plain(order, boundaries, boundary_size_um, detail, tets, surface_size_um)
 
 
 def _require_plain(
@@ -68,12 +69,14 @@ def _require_plain(
     boundary_size_um: float | None,
     detail: str | float,
     tets: int | None,
+    surface_size_um: float | None,
 ) -> None:
     """Raise an ExportError for what hexahedra, bonded cubes of first order, cannot have."""
     asked = {
         "order 2": order == 2,
         f"{boundaries} boundaries": boundaries != "bonded",
         "a size of its own at boundaries": boundary_size_um is not None,
+        "a size of its own at the surface": surface_size_um is not None,
         f"detail {detail}": detail != FINE,
         "a number of tetrahedra": tets is not None,
     }

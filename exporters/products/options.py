@@ -13,6 +13,7 @@ from typing import Any
 SIZES = (
     "size_um",
     "boundary_size_um",
+    "surface_size_um",
     "detail",
     "tets",
     "force",
@@ -41,6 +42,12 @@ OPTIONS = {
     "sizes_um": Option(list, [], "lengths of edges of several meshes, um"),
     "boundary_size_um": Option(
         float, None, "length of edges at grain boundaries, um; as size_um if left out"
+    ),
+    "surface_size_um": Option(
+        float,
+        None,
+        "length of edges at the outer surface, um, below it longer by half the depth; as in grains "
+        "if left out",
     ),
     "detail": Option(str, "fine", "fine, medium or coarse, or edges per radius of a grain"),
     "tets": Option(int, None, "number of tetrahedra, within a tenth; sets the detail"),

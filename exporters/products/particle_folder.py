@@ -389,7 +389,7 @@ class ParticleFolder:
         wanted = {**sizes, "elements": "tets", "cut": "", "order": 1, "boundaries": "bonded"}
         for name, read in _MESH_READERS.items():
             for path, made in self._found(name):
-                if all(made[key] == value for key, value in wanted.items() if key in made):
+                if all(made[key] == value for key, value in wanted.items()):
                     found: VolumeMesh | None = read(path)
                     return found
         return None
@@ -401,7 +401,7 @@ class ParticleFolder:
                 yield one.written.path, one.options
         for entry in self.fields["products"]:
             if entry["format"] == name and self.is_intact(entry):
-                yield self.path / entry["path"], entry["options"]
+                yield self.path / entry["path"], product_named(name).defaults | entry["options"]
 
     def close(self) -> None:
         """Move what was written into the folder and list it, under the folder's lock.

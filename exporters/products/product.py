@@ -102,6 +102,7 @@ class Sources:
                 sizes["size_um"],
                 sizes["boundary_size_um"],
                 self.progress,
+                surface_size_um=sizes["surface_size_um"],
                 detail=sizes["detail"],
                 tets=sizes["tets"],
                 cut=cut,

@@ -194,7 +194,7 @@ def _formed(sources: Sources, options: Mapping[str, Any]) -> Mesh:
     order, boundaries = options["order"], options["boundaries"]
     require_form(
         order, boundaries, options["elements"], options["boundary_size_um"], options["cut"],
-        options["detail"], options["tets"],
+        options["detail"], options["tets"], options["surface_size_um"],
     )  # fmt: skip
     if options["elements"] == "hex":
         return sources.hexes(options)
@@ -217,7 +217,8 @@ def _mesh_plan(
     from ..meshing.sizes import at_a_time, bytes_together
 
     body = cut_body(ParticleBody(particle), options.get("cut", ""))
-    chosen = {name: options.get(name, OPTIONS[name].default) for name in ("detail", "tets")}
+    further = ("detail", "tets", "surface_size_um")
+    chosen = {name: options.get(name, OPTIONS[name].default) for name in further}
     boundary = options.get("boundary_size_um")
     meshes = [planned(body, size, boundary, **chosen) for size in sizes_um]
     return {

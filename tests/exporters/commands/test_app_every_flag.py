@@ -336,6 +336,12 @@ def test_meshes_are_as_coarse_as_asked(ran):
     assert n_tets == pytest.approx(asked["tets"] or n_tets, rel=0.1)
 
 
+@each(*made_by("--size 0.24 --surface-size 0.15 --detail coarse", "mesh-vtkhdf"))
+def test_the_surface_is_as_fine_as_asked(ran):
+    mesh = product("mesh-vtkhdf")
+    assert mesh["options"]["surface_size_um"] == mesh["summary"]["surface_size_um"] == 0.15
+
+
 @each(*made_by("--size 0.24 --order 2", "mesh-vtkhdf"))
 def test_order_2_has_ten_nodes(ran):
     with h5py.File(particle() / "mesh.vtkhdf") as file:
@@ -437,12 +443,14 @@ def test_for_names_solvers(ran):
 # mesh, report, info, validate, formats, parameters
 
 
-@line("mesh labels/halves.npy --out halves.msh --pitch 0.1 --size 0.3 --boundary-size 0.25 --json")
+@line("mesh labels/halves.npy --out halves.msh --pitch 0.1 --size 0.3 --boundary-size 0.25 "
+      "--surface-size 0.2 --json")  # fmt: skip
 def test_labels_are_meshed_in_the_sizes_asked_for(ran):
     from cathodegrain.exporters.mesh.msh_sections import read_facts
 
     facts = read_facts(Path("halves.msh"))
     assert (facts["size_um"], facts["boundary_size_um"]) == (0.3, 0.25)
+    assert facts["surface_size_um"] == 0.2
     assert facts["label_volume"]["pitch_um"] == 0.1
     assert ran.json["mesh"] == "halves.msh"
 

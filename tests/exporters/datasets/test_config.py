@@ -71,6 +71,10 @@ def test_a_card_beside_the_file_is_found(tmp_path):
         ({"products": {"voxels": {"pitch_um": True}}}, "expected a positive length"),
         ({"products": {"voxels": {"pitch_um": 0.7}}}, "0.7 um contradicts particles of at most"),
         ({"products": {"mesh": {"size_um": 0.1, "boundary_size_um": 0.2}}}, "exceeds size_um 0.1"),
+        (
+            {"products": {"mesh": {"size_um": 0.1, "surface_size_um": 0.2}}},
+            "surface_size_um 0.2 exceeds 0.1, the size of edges in grains",
+        ),
         ({"products": {"mesh": {"count": 6}}}, "mesh.count: 6, expected an integer from 1 to"),
         ({"products": {"mesh": {"order": 1.5}}}, "order: 1.5, expected an integer"),
         ({"products": {"grain-table": {"count": 2}}}, "count: unknown"),

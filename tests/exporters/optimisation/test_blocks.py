@@ -22,7 +22,9 @@ def mesh(rng, monkeypatch):
     points, tets = lattice((8, 8, 8), rng)
     monkeypatch.setattr(blocks, "BLOCK", len(tets) // 4)
     labels = random_labels(points, tets, rng, 4)
-    return Worked(points, tets, labels, hull_of(tets, len(points)), np.zeros(len(points), np.int32))
+    n = len(points)
+    unchanged, unlimited = np.zeros(n, np.int32), np.full(n, np.inf)
+    return Worked(points, tets, labels, hull_of(tets, n), unchanged, unlimited)
 
 
 def volumes(mesh):

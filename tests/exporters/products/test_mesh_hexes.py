@@ -1,5 +1,7 @@
 """Products with hexahedra, and those that have none."""
 
+import json
+
 import pytest
 
 import cathodegrain as cg
@@ -68,6 +70,18 @@ def test_a_dry_run_says_how_many_cubes(capsys, tmp_path):
     assert main([*argv.split(), "mesh", "--elements", "hex", "--size", "0.1", "--out", "o"]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert int(rows["mesh_hexahedra_estimate"]) == 905
+
+
+def test_a_mesh_of_an_earlier_version_is_not_taken_for_one_with_a_fine_surface(folder):
+    cg.export(folder, "mesh-vtkhdf", size_um=0.3, detail="coarse", force=True)
+    metadata = folder / "particle.json"
+    fields = json.loads(metadata.read_text("utf-8"))
+    options = next(p for p in fields["products"] if p["format"] == "mesh-vtkhdf")["options"]
+    del options["surface_size_um"]
+    metadata.write_text(json.dumps(fields), "utf-8")
+    found = particle_folder.ParticleFolder.read(folder)
+    assert found._kept_mesh(options | {"surface_size_um": 0.1}) is None
+    assert found._kept_mesh(options | {"surface_size_um": None}) is not None
 
 
 def test_a_mesh_of_tetrahedra_is_not_taken_for_one_of_cubes(folder):
