@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -57,10 +59,15 @@ def run(argv, folder, **environment):
     return done.stdout
 
 
+@cache
+def compiled_forms():
+    """Folder for what dolfinx compiles: one for all tests, not the user's."""
+    return TemporaryDirectory(prefix="compiled-forms-")
+
+
 def run_script(profile, folder, name):
     """Numbers that a deck prints, by their names."""
-    # the compiled forms of dolfinx go to a folder of the test, not to the user's
-    output = run([need_module(profile), f"{name}.py"], folder, XDG_CACHE_HOME=str(folder / "cache"))
+    output = run([need_module(profile), f"{name}.py"], folder, XDG_CACHE_HOME=compiled_forms().name)
     found = re.findall(
         r"^([a-z ]+): (\S+) (.*)$", output.replace("integral of u", "integral"), re.M
     )
