@@ -12,9 +12,11 @@ from cathodegrain.exporters.meshing import sizes as mesh_sizes
 from cathodegrain.exporters.meshing.sizes import MeshSizes
 from cathodegrain.exporters.products import convergence
 from cathodegrain.exporters.products.convergence import TABLE, ladder, lines, order_of_errors
+from cathodegrain.exporters.solvers.folder import write_for
 from cathodegrain.generator.errors import ExportError
 from meshes import ball
 from places import ROOT
+from solver_clients import run_script
 
 SIZES = [0.1, 0.4, 0.2]
 
@@ -41,6 +43,41 @@ def test_a_ball_converges_with_the_second_order(made):
     assert [r.boundary_area_order is None for r in rungs[:2]] == [True, True]
     assert rungs[-1].boundary_area_um2 == pytest.approx(math.pi, rel=2.5e-3)  # 1.5e-3 at most
     assert rungs[-1].volume_error == pytest.approx(0, abs=5e-3)
+
+
+def test_the_mean_time_of_the_diffusion_deck_converges_to_that_of_a_ball(made, tmp_path):
+    """R^2 / (15 D), of D lap u = -1 and u = 0 at R: the second order that linear elements have."""
+    diffusivity = (0.01 + 0.01 + 0.0001) / 3  # isotropic: the mean
+    errors = []
+    for size in (0.4, 0.2, 0.1):
+        write_for(read_msh(made[0] / f"mesh_{size}um.msh"), tmp_path / str(size), "scikit-fem")
+        found = run_script("scikit-fem", tmp_path / str(size), "diffusion")
+        errors.append(1 - 15 * diffusivity * found["integral"] / found["volume"])
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert orders == pytest.approx([2, 2], abs=0.3)
+    assert 0 < errors[-1] < 5e-3
+
+
+def test_a_particle_converges_with_the_second_order_once_the_size_rules(tiny_particle, tmp_path):
+    long, short = ladder(tiny_particle, [0.1, 0.05], tmp_path / "meshes")
+    halvings = math.log2(long.size_um / short.size_um)
+    for error in ("volume_error", "mislabelled"):  # 1.6 to 1.8, 1.7 to 2.3 of 8 particles
+        falls = math.log2(getattr(long, error) / getattr(short, error))
+        assert falls / halvings == pytest.approx(2, abs=0.5), error
+    assert short.volume_order > 1.5
+    assert short.mislabelled_order > 1.5
+
+
+@pytest.mark.slow
+def test_a_particle_has_the_second_order_from_three_sizes_too(card, tmp_path):
+    from cathodegrain.generator.generate import generate_particle
+
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 1.6}), seed=3)
+    rungs = ladder(particle, [0.1, 0.07, 0.05, 0.035], tmp_path / "meshes")
+    falls = [math.log(rungs[1].mislabelled / rungs[3].mislabelled) / math.log(2)]
+    falls += [math.log(rungs[1].volume_error / rungs[3].volume_error) / math.log(2)]
+    assert falls == pytest.approx([2, 2], abs=0.3)
+    assert all(1.5 < rung.boundary_area_order < 3 for rung in rungs[2:])
 
 
 def test_grains_and_ids_are_the_same_at_every_size(made):
