@@ -220,7 +220,7 @@ def mesh(
         Length of edges at the outer surface; below it longer by half the depth, up to the others.
     detail
         Edges per radius of the largest ball in a grain: a number, or "fine", "medium" or
-        "coarse", 0.77, 0.46 and 0.16.
+        "coarse", 0.77, 0.445 and 0.16.
     tets
         Number of tetrahedra, within a tenth; sets the detail.
     elements

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..mesh.volume_mesh import VolumeMesh
 
 LEAST_SICN = 0.1
-LEAST_DIHEDRAL_DEG = 8.0
+LEAST_DIHEDRAL_DEG = 10.0
 SMALL_PIXELS = 10  # grains of fewer pixels of the grain frame may be lost
 USUAL_DISTANCE = 0.2 / 3  # of vertices from their boundary at 95 %, as a part of the size
 USUAL_MISLABELLED = 0.02

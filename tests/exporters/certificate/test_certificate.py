@@ -93,7 +93,7 @@ def planted(mesh, kind):
         ("hole", "^1 surplus outer surfaces, expected 0"),
         ("fragment", "^1 fragments of grains, expected 0"),
         ("flat", r"^smallest SICN -?\d\.\d+, expected >= 0\.1"),
-        ("flat", r"^smallest dihedral angle \d\.\d+, expected >= 8\.0"),
+        ("flat", r"^smallest dihedral angle \d\.\d+, expected >= 10\.0"),
         (
             "missing",
             r"^1 grains have no element \(2: 2\.1 um\^3\); a size of about 1 um keeps",

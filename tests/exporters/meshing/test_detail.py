@@ -35,7 +35,7 @@ def test_a_coarser_mesh_has_fewer_tetrahedra_and_is_less_true(meshes):
 def test_every_mesh_is_certified_and_says_its_detail(detail, meshes):
     certificate = meshes[detail].facts["certificate"]
     assert certificate["certified"], certificate["failures"]
-    assert certificate["shape"]["dihedral_deg"]["least"] > 8.0
+    assert certificate["shape"]["dihedral_deg"]["least"] >= 10.0
     assert meshes[detail].facts["detail"] == DETAILS[detail]
 
 

@@ -39,7 +39,7 @@ def sides(points, triangles):
 def assert_certified(mesh):
     certificate = mesh.facts["certificate"]
     assert certificate["certified"], certificate["failures"]
-    assert certificate["shape"]["dihedral_deg"]["least"] >= 8
+    assert certificate["shape"]["dihedral_deg"]["least"] >= 10
 
 
 def test_edges_of_the_shell_are_as_short_as_asked(graded):
