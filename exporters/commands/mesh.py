@@ -16,7 +16,9 @@ def mesh(
     labels: Annotated[Path, Parameter(help="Grain ids on voxels: .vtkhdf, .npy or .tif.")],
     /,
     *,
-    out: Annotated[Path, Parameter(help="File to write.")] = Path("mesh.msh"),
+    out: Annotated[
+        Path, Parameter(help="File to write: .msh, .vtkhdf, .vtu, .xdmf or .inp.")
+    ] = Path("mesh.msh"),
     pitch: Annotated[
         float | None, Parameter(help="Edge of a voxel, um, if the file does not say.")
     ] = None,
@@ -61,19 +63,17 @@ def mesh(
     from ..certificate.hex_certificate import lines_of
     from ..labels.comparison import comparison_lines
     from ..labels.mesh_labels import mesh_labels
-    from ..mesh.msh_sections import read_facts
     from ..products.mesh import require_form
 
     require_form(1, "bonded", elements, boundary_size, cut, detail, tets, surface_size)
     require_free([out], overwrite)
     started = time.process_time()
     with progress_bar("mesh") as show:
-        mesh_labels(
+        facts = mesh_labels(
             labels, out, size_um=size, boundary_size_um=boundary_size,
             surface_size_um=surface_size, detail=detail, tets=tets,
             elements=elements, cut=cut, pitch_um=pitch, force=force, progress=show,
-        )  # fmt: skip
-    facts = read_facts(out)
+        ).facts  # fmt: skip
     certificate = list(lines_of(facts["certificate"]))
     given = facts["label_volume"]
     told = [*(comparison_lines(given) if "given_um3" in given else ()), *given.get("remarks", [])]

@@ -22,8 +22,9 @@ from ...generator.errors import ExportError
 from ...generator.machine import available_memory
 from ...generator.progress import Progress
 from ..certificate.certificate import moved_places
-from ..mesh import msh_file
 from ..mesh.any_mesh import AXES, CUT
+from ..mesh.conversions import require_writable
+from ..mesh.hex_mesh import HexMesh
 from ..mesh.volume_mesh import VolumeMesh
 from ..meshing.cut_body import cut_body
 from ..meshing.detail import FINE
@@ -296,26 +297,33 @@ def mesh_labels(
     pitch_um: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> Path:
-    """Mesh the labels of a file (`label_files.read_labels`) and write them as MSH 4.1.
+) -> VolumeMesh | HexMesh:
+    """Mesh the labels of a file (`label_files.read_labels`) and save them as ``out``.
+
+    Its suffix is one that `VolumeMesh.save` knows, which says so before anything is read.
 
     Returns
     -------
-    Path
-        ``out``; `msh_sections.read_facts` has the facts with the certificate.
+    VolumeMesh or HexMesh
+        As written; its ``facts`` hold the certificate.
 
     Raises
     ------
     ExportError
-        For a file that holds no labels, and what `mesh_volume` or `hex_volume` raises.
+        For a file that holds no labels or cannot be written, and what `mesh_volume` or
+        `hex_volume` raises.
     """
     from .files import read_labels
 
+    require_writable(Path(out))
     volume = read_labels(path, pitch_um)
+    mesh: VolumeMesh | HexMesh
     if elements == "hex":
-        return msh_file.write(hex_volume(volume, size_um, cut=cut, force=force), out)
-    mesh = mesh_volume(
-        volume, size_um, boundary_size_um, progress, surface_size_um=surface_size_um,
-        detail=detail, tets=tets, cut=cut, force=force,
-    )  # fmt: skip
-    return msh_file.write(mesh, out)
+        mesh = hex_volume(volume, size_um, cut=cut, force=force)
+    else:
+        mesh = mesh_volume(
+            volume, size_um, boundary_size_um, progress, surface_size_um=surface_size_um,
+            detail=detail, tets=tets, cut=cut, force=force,
+        )  # fmt: skip
+    mesh.save(out, overwrite=True)
+    return mesh

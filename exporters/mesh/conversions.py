@@ -118,7 +118,7 @@ class Convertible:
             missing, or the file cannot be written.
         """
         path = Path(path)
-        _require_suffix(path)
+        require_writable(path)
         _require_version(path, msh_version)
         if path.exists() and not overwrite:
             msg = f"{path} exists; choose another name, or overwrite=True to replace it"
@@ -157,7 +157,8 @@ def _point_data(mesh: AnyMesh) -> dict[str, NDArray[np.int64]]:
     return {} if parents is None else {"parent": parents.copy()}
 
 
-def _require_suffix(path: Path) -> None:
+def require_writable(path: Path) -> None:
+    """Raise an ExportError if no mesh can be saved by that name, or meshio is missing for it."""
     known = [*OURS, *MESHIO]
     if path.suffix not in known:
         msg = (
@@ -165,6 +166,8 @@ def _require_suffix(path: Path) -> None:
             "meshio lose the grains; meshio.write(path, mesh.to_meshio()) writes what they hold"
         )
         raise ExportError(msg)
+    if path.suffix in MESHIO:
+        require("mesh", "meshio", purpose=f"files like {path.name}", error=ExportError)
 
 
 def _require_version(path: Path, msh_version: str) -> None:

@@ -12,7 +12,7 @@ from cathodegrain.exporters.labels.label_volume import MAX_ID, LabelVolume
 from cathodegrain.exporters.labels.mesh_labels import mesh_labels, mesh_volume
 from cathodegrain.exporters.labels.pieces import numbered_pieces, one_body
 from cathodegrain.exporters.mesh.material_field import NONE, nearest_on_interface, particle_field
-from cathodegrain.exporters.mesh.reading import read_msh
+from cathodegrain.exporters.mesh.reading import read_msh, read_vtkhdf
 from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.exporters.products import voxels
 from cathodegrain.generator.errors import ExportError
@@ -467,3 +467,21 @@ def test_voxels_of_a_particle_give_the_mesh_of_the_particle(tiny_particle, tmp_p
     points = np.einsum("ij,ijk->ik", weights, mesh.points[mesh.tets])
     right = tiny_particle.grain_at(points) == mesh.grain_ids
     assert mesh.volumes[right].sum() > 0.93 * volume
+
+
+@pytest.mark.parametrize("elements", ["tets", "hex"])
+@pytest.mark.parametrize("suffix", [".vtu", ".vtkhdf", ".xdmf", ".inp"])
+def test_the_suffix_says_the_format(suffix, elements, tmp_path):
+    meshio = pytest.importorskip("meshio")
+    np.save(tmp_path / "labels.npy", ball_labels(10, 4))
+    out = tmp_path / f"mesh{suffix}"
+    mesh = mesh_labels(tmp_path / "labels.npy", out, pitch_um=0.1, elements=elements)
+    if suffix == ".vtkhdf":
+        assert len(read_vtkhdf(out).cells) == len(mesh.cells)
+    else:
+        assert len(meshio.read(out).cells[0].data) == len(mesh.cells)
+
+
+def test_a_suffix_of_no_format_is_refused_before_the_labels_are_read(tmp_path):
+    with pytest.raises(ExportError, match=r"mesh.stl ends in '.stl'; choose from"):
+        mesh_labels(tmp_path / "none.npy", tmp_path / "mesh.stl", pitch_um=0.1)
