@@ -38,10 +38,10 @@ from .tet_complex import (
 )
 from .topology import keeps_topology
 
-LEAN = math.cos(math.radians(30.0))  # facets that lean farther are worked on
+LEAN = math.cos(math.radians(20.0))  # facets that lean farther are worked on
 FLOOR = 0.53**3  # quality above which an element may become worse,
 LAST_FLOOR = 0.5**3  # and in the later passes, which also try more tetrahedra
-PASSES = 5
+PASSES = 6
 EASY = 2  # of them with the first floor, and with the two tetrahedra at a facet only
 TRIES = 60  # places for each vertex
 SWEEPS = 3  # over the vertices of a tetrahedron that has changed sides
@@ -56,24 +56,27 @@ MAX_LABELS = 64  # around one tetrahedron
 
 @njit(cache=True, nogil=True)
 def unfold(c, field, offsets):  # type: ignore[no-untyped-def]
-    """Unfold what can be unfolded; returns the number of facets that still lean too far."""
+    """Unfold what can be unfolded; returns how many facets the last pass saw lean too far.
+
+    If it is 0 none is left: a facet that is mended may fold its neighbours.
+    """
     tets, labels = c.tets, c.labels
-    left = 0
+    seen = 0
     for k in range(PASSES):
         c.round[0] += 1
-        left = 0
+        seen = 0
         for t in range(tets.shape[0]):
             if OUTSIDE < labels[t] <= field.n_grains and not (k > 0 and is_settled(c, t)):
-                left += _unfold_tet(c, field, offsets, t, FLOOR if k < EASY else LAST_FLOOR)
-        if left == 0:
+                seen += _unfold_tet(c, field, offsets, t, FLOOR if k < EASY else LAST_FLOOR)
+        if seen == 0:
             break
-    return left
+    return seen
 
 
 @njit(cache=True, nogil=True)
 def _unfold_tet(c, field, offsets, t, floor):  # type: ignore[no-untyped-def]
-    """Number of facets of t that still lean too far."""
-    left = 0
+    """Number of facets of t that leaned too far."""
+    seen = 0
     for f in range(4):
         i, j, k = c.tets[t, FACES[f, 0]], c.tets[t, FACES[f, 1]], c.tets[t, FACES[f, 2]]
         if c.labels[t] == OUTSIDE or not _at_surface(c, i, j, k):
@@ -81,10 +84,10 @@ def _unfold_tet(c, field, offsets, t, floor):  # type: ignore[no-untyped-def]
         s = across_face(c, t, i, j, k)
         if s < 0 or c.labels[s] != OUTSIDE or _leans_little(c, field, i, j, k):
             continue
+        seen += 1
         if not _unfold_facet(c, field, offsets, t, s, i, j, k, floor):
             mark_changed(c, i)  # comes again in the next pass, with other places
-            left += 1
-    return left
+    return seen
 
 
 @njit(cache=True, nogil=True)

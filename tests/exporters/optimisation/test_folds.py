@@ -105,7 +105,7 @@ def plant_folds(c, wanted=5):
 
 @pytest.mark.parametrize(
     ("source", "limit_deg"),
-    [(by_recipe, 31.0)],
+    [(by_recipe, 21.0)],
 )
 def test_folds_of_the_surface_are_unfolded_and_no_element_gets_worse(
     before_unfolding, source, limit_deg
