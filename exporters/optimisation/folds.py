@@ -49,7 +49,7 @@ FIRST_RADIUS = 0.4  # of the mean edge: spread of the first places tried
 SHRINKING = 0.95  # of the spread, after a place that is no better
 TOLERANCE = 0.3  # distance from the boundaries, as a part of the size
 FLATNESS = 10.0  # fault of an element without volume; that of a facet is below 2
-LESS = 1e-3  # by which a fault has to become less
+LESS = 1e-4  # by which a fault has to become less
 MAX_FACETS = 64  # of the surface, at one vertex
 MAX_LABELS = 64  # around one tetrahedron
 
@@ -244,7 +244,7 @@ def _worst_around(c, corners):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _folds_around(c, field, corners):  # type: ignore[no-untyped-def]
-    """By how much the facets at some vertices lean too far, in all."""
+    """By how much the facets at some vertices lean too far: squares, in all."""
     facets, total = np.empty((MAX_FACETS, 5)), 0.0
     for v in corners:
         n = _facets_at(c, field, v, facets)
@@ -257,7 +257,7 @@ def _folds(points, v, facets, n):  # type: ignore[no-untyped-def]
     total = 0.0
     for q in range(n):
         cosine = _cosine(points, v, int(facets[q, 0]), int(facets[q, 1]), facets[q, 2:])
-        total += max(0.0, LEAN - cosine)
+        total += max(0.0, LEAN - cosine) ** 2
     return total
 
 
