@@ -69,7 +69,7 @@ def test_a_particle_converges_with_the_second_order_once_the_size_rules(tiny_par
 
 
 @pytest.mark.slow
-def test_a_particle_has_the_second_order_from_three_sizes_too(card, tmp_path):
+def test_a_particle_keeps_the_second_order_down_to_finer_sizes(card, tmp_path):
     from cathodegrain.generator.generate import generate_particle
 
     particle = generate_particle(card.with_parameters({"shell.diameter_um": 1.6}), seed=3)
@@ -77,7 +77,8 @@ def test_a_particle_has_the_second_order_from_three_sizes_too(card, tmp_path):
     falls = [math.log(rungs[1].mislabelled / rungs[3].mislabelled) / math.log(2)]
     falls += [math.log(rungs[1].volume_error / rungs[3].volume_error) / math.log(2)]
     assert falls == pytest.approx([2, 2], abs=0.3)
-    assert all(1.5 < rung.boundary_area_order < 3 for rung in rungs[2:])
+    areas = [rung.boundary_area_um2 for rung in rungs]  # too near their limit to have an order
+    assert max(areas) / min(areas) < 1.005
 
 
 def test_grains_and_ids_are_the_same_at_every_size(made):
