@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cathodegrain.generator.grains.radial_frame import marker_matrices
 from cathodegrain.generator.grains.tessellation import Metric, Tessellation
+from cathodegrain.generator.markers.radial_frame import marker_matrices
 from cathodegrain.generator.voxels.labelling import label_axes, label_brute_force
 from timing import Result, alternating, in_one_thread, machine, ratio, table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from . import devices
 from .errors import GenerationError
-from .grains.marker_law import Markers
-from .grains.orientations import sample_orientations
-from .grains.point_process import CELL, MarkedPoints, sample_poisson
-from .grains.radial_frame import marker_matrices
 from .grains.tessellation import Tessellation
+from .markers.marker_law import Markers
+from .markers.orientations import sample_orientations
+from .markers.point_process import CELL, MarkedPoints, sample_poisson
+from .markers.radial_frame import frame_axes, marker_matrices
 from .model_card import ModelCard
 from .particle import Derivation, Particle, Provenance
+from .rounding import rounded
 from .shell.shell import Shell
 from .streams import DRAWS, stream
 
@@ -199,8 +200,10 @@ def _drawn(
         max_attempts=1000 if attempt is None else 1,
     )
     half = _affordable_half_width(drawn.shell, card)
-    points = sample_poisson(card.intensity, half, draws, _reach(drawn.shell, card), _marks(card))
+    most, reach = card.laws.intensities[1], _reach(drawn.shell, card)
+    points = sample_poisson(most, half, draws, reach, _marks(card))
     depth = drawn.shell.depth(points.seeds * card.pixel_um)
+    points, arrived = _arrived(points, depth, card)
     provenance = Provenance(
         card=card,
         seed=seed,
@@ -209,19 +212,38 @@ def _drawn(
         shells_rejected=drawn.rejected,
         derivation=derivation,
     )
-    near = np.flatnonzero(depth >= -MARGIN * _seed_distance_um(card))
+    near = np.flatnonzero(depth[arrived] >= -MARGIN * _seed_distance_um(card))
     return _Drawn(drawn.shell, points, near, provenance)
+
+
+def _arrived(
+    points: MarkedPoints, depth: NDArray[np.float64], card: ModelCard
+) -> tuple[MarkedPoints, NDArray[np.bool_]]:
+    """The points that have arrived at the intensity of where they are, and which these are.
+
+    ``depth`` (n,) is what `Shell.depth` says of them, um. The relative radius is rounded:
+    evaluations of a shell differ in their last bits.
+    """
+    away = np.linalg.norm(points.seeds, axis=1) * card.pixel_um
+    points = replace(points, relative_radii=rounded(away / (away + depth)))
+    intensity = card.intensity * card.marker_law.intensity_factor(points.relative_radii)
+    arrived = points.arrivals < intensity
+    return points.select(arrived), arrived
 
 
 def _marks(card: ModelCard) -> set[str]:
     """Stages of the random marks that the card's models look at."""
-    oriented = card.orientations["model"] != "none"
-    return {card.marker_law.stage} | ({"orientations"} if oriented else set())
+    marks = {card.marker_law.stage}
+    if card.orientations["model"] != "none":
+        marks.add("orientations")
+    if max(card.laws.tilt_deg.values) > 0:
+        marks.add("tilts")
+    return marks
 
 
 def _seed_distance_um(card: ModelCard) -> float:
-    """Mean distance lambda^(-1/3) of seed points."""
-    return card.pixel_um * float(card.intensity ** (-1 / 3))
+    """Mean distance lambda^(-1/3) of seed points, where they are fewest."""
+    return card.pixel_um * float(card.laws.intensities[0] ** (-1 / 3))
 
 
 def half_width(shell: Shell, card: ModelCard) -> int:
@@ -235,12 +257,12 @@ def half_width(shell: Shell, card: ModelCard) -> int:
 
 def _reach(shell: Shell, card: ModelCard) -> float:
     """Distance from the centre beyond which no seed is looked at, pixels."""
-    return float(shell.radius_bounds[1] / card.pixel_um + MARGIN * card.intensity ** (-1 / 3))
+    return (shell.radius_bounds[1] + MARGIN * _seed_distance_um(card)) / card.pixel_um
 
 
 def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
     half = half_width(shell, card)
-    expected = card.intensity * (2 * half) ** 3
+    expected = card.laws.intensities[1] * (2 * half) ** 3
     if expected > MOST_POINTS:
         msg = (
             f"grains.intensity {card.intensity} with a shell of {shell.diameter_um:.3g} um takes "
@@ -254,28 +276,36 @@ def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
 def _filled(drawn: _Drawn) -> Particle:
     """Particle with the grains of the seeds that can own a point inside the shell."""
     card = drawn.provenance.card
-    markers = card.marker_law.rounded_markers(drawn.points, drawn.near, _factors(card))
+    markers = card.marker_law.rounded_markers(drawn.points, drawn.near, card.laws.factors)
     points = drawn.points.select(drawn.near)
     tessellation = _tessellation(points, markers, card).scaled(card.pixel_um)
-    rows = tessellation.reachable(drawn.shell, resolution=_seed_distance_um(card) / 8)
+    rows = tessellation.reachable(drawn.shell, resolution=_resolution_um(card))
     return _particle(drawn, rows, markers.diagonals[rows], tessellation.select(rows))
+
+
+def _resolution_um(card: ModelCard) -> float:
+    """Of the search for grains that reach inside: an eighth of the least seed distance."""
+    return card.pixel_um * float(card.laws.intensities[1] ** (-1 / 3)) / 8
 
 
 def _filled_on(device: str, drawn: Sequence[_Drawn]) -> list[Particle]:
     """The particles of `_filled`, all of one card, their grains computed on a torch device."""
     from .grains.device_grains import GrainModel, reached_grains
-    from .grains.device_markers import Window
+    from .markers.device_markers import Window
 
     card = drawn[0].provenance.card
     model = GrainModel(
         law=card.marker_law,
-        factors=_factors(card),
+        factors=card.laws.factors,
         metric=card.grains["metric"],
         intensity=card.intensity,
         pixel_um=card.pixel_um,
-        resolution=_seed_distance_um(card) / 8,
+        resolution=_resolution_um(card),
     )
-    windows = [Window(d.points, d.near) for d in drawn]
+    windows = [
+        Window(d.points, d.near, frame_axes(d.points.select(d.near), card.laws.tilt_deg))
+        for d in drawn
+    ]
     found = reached_grains(model, windows, [d.shell for d in drawn], device)
     if found is None:  # a matrix is not positive definite: the processor says which
         return [_filled(d) for d in drawn]
@@ -298,12 +328,13 @@ def _particle(
     card = drawn.provenance.card
     kept = drawn.points.select(drawn.near[rows])
     directions = kept.seeds / np.linalg.norm(kept.seeds, axis=1, keepdims=True)
-    model = card.orientations
+    model, tilt = card.orientations, card.laws.tilt_deg
     return Particle(
         shell=drawn.shell,
         tessellation=tessellation,
         diagonals=diagonals / card.pixel_um**2,
         angles=kept.angles,
+        axes=frame_axes(kept, tilt) if max(tilt.values) > 0 else None,
         origin=kept.origin,
         orientations=sample_orientations(
             model["model"], model["spread_deg"], directions, kept.orientation_marks
@@ -314,7 +345,9 @@ def _particle(
 
 def _tessellation(points: MarkedPoints, markers: Markers, card: ModelCard) -> Tessellation:
     """Grains of all seed points, lengths in pixels."""
-    matrices = marker_matrices(points.seeds, points.angles, markers.diagonals)
+    matrices = marker_matrices(
+        frame_axes(points, card.laws.tilt_deg), points.angles, markers.diagonals
+    )
     try:
         return Tessellation(points.seeds, matrices, markers.offsets, card.grains["metric"])
     except ValueError as error:
@@ -324,12 +357,6 @@ def _tessellation(points: MarkedPoints, markers: Markers, card: ModelCard) -> Te
             "or a law of less anisotropic grains"
         )
         raise GenerationError(msg) from error
-
-
-def _factors(card: ModelCard) -> Markers:
-    """What the card's interpretable parameters multiply the markers of its law by, one row."""
-    one = Markers(np.ones((1, 3)), np.ones(1)).elongated(card.grains["elongation"])
-    return one.with_offsets_scaled(card.grains["offset_scale"])
 
 
 def _check_natural(**values: int) -> None:

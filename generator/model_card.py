@@ -12,12 +12,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import schemas
 from .atomic import replacing, require_free
 from .errors import ModelCardError, suggestion
-from .grains.marker_law import CardLaw, RadialMarkers
-from .grains.marker_net import MarkerNet
+from .grains.grain_size import GrainLaws, grain_size
 from .html import table
+from .markers.marker_law import CardLaw, Markers, Profile, RadialMarkers
+from .markers.marker_net import MarkerNet
+from .markers.radial_profile import RadialProfileMarkers
 from .shell.model import ShellModel
 
 SHIPPED = Path(str(files(__package__))) / "model_cards"
@@ -28,12 +32,28 @@ PARAMETERS = {
     "shell.size_scale": "factor on the size of the shell",
     "shell.roughness": "factor on the coefficients a_lm with l >= 2",
     "shell.max_degree": "largest degree l of the shell",
-    "grains.intensity": "seed points per cubic pixel (smaller: larger grains)",
+    "grains.size_um": "mean equivalent diameter of the grains in space, um; sets grains.scale",
+    "grains.scale": "factor on all lengths of the grains, their shapes kept",
+    "grains.intensity": "seed points per cubic pixel; also changes shapes, unlike grains.size_um",
     "grains.elongation": "factor on the radial length of the grains, volume kept",
     "grains.offset_scale": "factor on the offsets r_i",
+    "grains.tilt_deg": "spread of the long axes about the radius, degrees; null: the model's own",
+    "grains.core_radius": "relative radius at which the core ends, of models that have a core",
+    "grains.gradient": "factor on what differs between centre and surface, of models with profiles",
     "grains.metric": "norm (as published) or squared",
     "orientations.model": "none, uniform or radial",
     "orientations.spread_deg": "spread of the c-axis about the tangent plane, degrees",
+}
+
+SHAPING = frozenset(  # parameters after whose change grains have another size than was measured
+    f"grains.{name}"
+    for name in (
+        "intensity", "elongation", "offset_scale", "tilt_deg", "core_radius", "gradient", "metric",
+    )
+)  # fmt: skip
+MEANT = {  # names that users try
+    f"grains.{name}": "grains.size_um"
+    for name in ("diameter", "diameter_um", "size", "mean_diameter", "mean_diameter_um", "radius")
 }
 
 
@@ -146,8 +166,8 @@ class ModelCard:
 
     @property
     def pixel_um(self) -> float:
-        """Edge of a pixel of the grain frame, um."""
-        return float(self.document["grains"]["pixel_um"])
+        """Edge of a pixel of the grain frame, um: that of the sections, scaled."""
+        return float(self.grains["pixel_um"] * self.grains.get("scale", 1.0))
 
     @property
     def intensity(self) -> float:
@@ -175,8 +195,11 @@ class ModelCard:
     def marker_law(self) -> CardLaw:
         """What draws the markers; reads the weights of a net and checks their hash."""
         fields = dict(self.document["grains"]["markers"])
-        if fields.pop("law") == "radial":
+        law = fields.pop("law")
+        if law == "radial":
             return RadialMarkers.from_fields(fields)
+        if law == "radial_profile":
+            return _profile_law(self.grains)
         name, expected = fields.pop("weights"), fields.pop("weights_sha256")
         content = self.own_weights or _content(SHIPPED / name)
         found = "no file" if content is None else hashlib.sha256(content).hexdigest()
@@ -192,15 +215,53 @@ class ModelCard:
         With it in a recipe, a particle of a laboratory's own model can be regenerated anywhere.
         """
         fields = self.document["grains"]["markers"]
-        if fields["law"] == "radial" or self.folder == SHIPPED:
+        if fields["law"] != "net" or self.folder == SHIPPED:
             return self.weights
         content = self.weights or _content(self.folder / fields["weights"])
         return None if content == _content(SHIPPED / fields["weights"]) else content
 
+    @cached_property
+    def laws(self) -> GrainLaws:
+        """Of seed points and markers, lengths in pixels of `pixel_um`."""
+        one = Markers(np.ones((1, 3)), np.ones(1)).elongated(self.grains["elongation"])
+        tilt = self.grains.get("tilt_deg")
+        return GrainLaws(
+            law=self.marker_law,
+            factors=one.with_offsets_scaled(self.grains["offset_scale"]),
+            intensity=self.intensity,
+            metric=self.grains["metric"],
+            tilt_deg=self.marker_law.tilt_deg if tilt is None else Profile((0.0,), (tilt,)),
+        )
+
+    def with_size(self, seed: int = 0, n_balls: int = 1) -> ModelCard:
+        """Copy that states how large its grains are, measured by `grain_size.grain_size`."""
+        found = grain_size(self.laws, seed, n_balls)
+        pixel = self.grains["pixel_um"]
+        document = copy.deepcopy(dict(self.document))
+        document["grains"]["size"] = {
+            "mean_um": float(f"{pixel * found.mean:.4g}"),
+            "std_um": float(f"{pixel * found.std:.4g}"),
+            "n_grains": found.n_grains,
+        }
+        return ModelCard(document, self.folder, self.weights)
+
     def parameter(self, key: str) -> Any:
-        """Value of one of ``PARAMETERS``."""
+        """Value of one of ``PARAMETERS``; None for one that the model does not have or know."""
         section, field = _known(key).split(".")
-        return self.document[section][field]
+        if key == "grains.size_um":
+            size = self.grains.get("size")
+            return size and float(f"{size['mean_um'] * self.parameter('grains.scale'):.4g}")
+        return self.document[section].get(field, self._defaults.get(key))
+
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        """Values of the parameters that a card may leave out."""
+        markers = self.grains["markers"]
+        return {
+            "grains.scale": 1.0,
+            "grains.gradient": 1.0 if markers["law"] == "radial_profile" else None,
+            "grains.core_radius": markers.get("core_radius"),
+        }
 
     def with_parameters(self, changes: Mapping[str, Any]) -> ModelCard:
         """Copy with some of ``PARAMETERS`` changed.
@@ -216,9 +277,28 @@ class ModelCard:
         0.001
         """
         document = copy.deepcopy(dict(self.document))
-        for key, value in changes.items():
+        direct = {key: value for key, value in changes.items() if key != "grains.size_um"}
+        for key, value in direct.items():
             section, field = _known(key).split(".")
             document[section][field] = value
+        if any(self.parameter(key) != value for key, value in direct.items() if key in SHAPING):
+            document["grains"].pop("size", None)  # it was that of other grains
+        card = ModelCard(document, self.folder, self.weights)
+        if "grains.size_um" not in changes:
+            return card
+        if "grains.scale" in changes:
+            msg = "grains.size_um and grains.scale are both set, expected one: size_um sets scale"
+            raise ModelCardError(msg)
+        return card._sized(changes["grains.size_um"])
+
+    def _sized(self, mean_um: Any) -> ModelCard:
+        """Copy with the scale that gives grains a mean equivalent diameter."""
+        if isinstance(mean_um, bool) or not isinstance(mean_um, int | float) or not mean_um > 0:
+            msg = f"grains.size_um is {mean_um!r}, expected a mean diameter above 0 um"
+            raise ModelCardError(msg)
+        card = self if "size" in self.grains else self.with_size()
+        document = copy.deepcopy(dict(card.document))
+        document["grains"]["scale"] = float(f"{mean_um / card.grains['size']['mean_um']:.12g}")
         return ModelCard(document, self.folder, self.weights)
 
 
@@ -231,7 +311,18 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
+def _profile_law(grains: Mapping[str, Any]) -> RadialProfileMarkers:
+    """Law with profiles, its core and gradient as the card's parameters ask for."""
+    law = RadialProfileMarkers.from_fields(grains["markers"])
+    if (core := grains.get("core_radius")) is not None:
+        law = law.with_core(core)
+    return law.with_gradient(grains.get("gradient", 1.0))
+
+
 def _known(key: str) -> str:
+    if key in MEANT:
+        msg = f"unknown parameter {key!r}; did you mean {MEANT[key]!r}?"
+        raise ModelCardError(msg)
     if key not in PARAMETERS:
         msg = f"unknown parameter {key!r}; {suggestion(key, sorted(PARAMETERS))}"
         raise ModelCardError(msg)
@@ -249,7 +340,24 @@ def _contradictions(document: Mapping[str, Any]) -> list[str]:
         found.append(f"shell.max_degree: {shell['max_degree']} exceeds the {len(degrees)} orders")
     if shell["min_radius_um"] >= shell["max_radius_um"]:
         found.append("shell.min_radius_um: expected to be smaller than shell.max_radius_um")
-    for name, law in document["grains"]["markers"].items():
-        if isinstance(law, dict) and law["low"] > law["high"]:
+    return found + _grain_contradictions(document["grains"])
+
+
+def _grain_contradictions(grains: Mapping[str, Any]) -> list[str]:
+    markers, found = grains["markers"], []
+    for name, law in markers.items():
+        if isinstance(law, dict) and "low" in law and law["low"] > law["high"]:
             found.append(f"grains.markers.{name}: low {law['low']} exceeds high {law['high']}")
+    if markers["law"] == "radial_profile":
+        try:
+            _profile_law(grains)
+        except ValueError as error:
+            found.append(f"grains.markers: {error}")
+        return found
+    for name in ("core_radius", "gradient"):
+        if grains.get(name) is not None:
+            found.append(
+                f"grains.{name}: the law {markers['law']!r} is the same at every distance from the "
+                "centre, expected a model with profiles, for example nmc811-rods"
+            )
     return found

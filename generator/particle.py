@@ -86,6 +86,9 @@ class Particle:
         D_i, 1/um^2, the radial entry first.
     angles : (n,) float
         gamma_i, radians.
+    axes : (n, 3) float or None
+        Unit vectors that belong to the first entry of D_i, where grains are tilted out of the
+        radial direction; None where it is the radial one.
     origin : (n, 4) int
         Cell (i, j, k) and rank of the seed point in the point process: grains of two
         particles with equal origin grew from the same point.
@@ -99,6 +102,7 @@ class Particle:
     tessellation: Tessellation
     diagonals: NDArray[np.float64]
     angles: NDArray[np.float64]
+    axes: NDArray[np.float64] | None = None
     origin: NDArray[np.int32]
     orientations: NDArray[np.float64] | None
     provenance: Provenance
@@ -146,7 +150,10 @@ class Particle:
 
     def __post_init__(self) -> None:
         n = self.n_grains
-        shapes = {"diagonals": (n, 3), "angles": (n,), "origin": (n, 4), "orientations": (n, 4)}
+        shapes = {
+            "diagonals": (n, 3), "angles": (n,), "axes": (n, 3), "origin": (n, 4),
+            "orientations": (n, 4),
+        }  # fmt: skip
         for name, shape in shapes.items():
             array = getattr(self, name)
             if array is not None and array.shape != shape:

@@ -11,7 +11,7 @@ DRAWS = 5
 # Append only: the position of a name is part of every published particle.
 STAGES = (
     "shell", "points", "noise", "angles", "orientations", "markers", "fit", "section", "phantom",
-    "changes", "crops",
+    "changes", "crops", "tilts", "sizes",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ ROOMS = [
     "schemas",
     "generator",  # errors, streams, rounding, progress, machine; and the pipeline, below
     "generator/shell",
+    "generator/markers",
     "generator/grains",
     "generator/pictures",
     "generator/model_cards",
@@ -63,7 +64,8 @@ FILES = [
 HEAVY = {
     "torch": [
         "api/exporting.py", "generator/devices.py", "generator/fitting/grains", "generator/grains",
-        "generator/voxels", "exporters/fits/grains", "exporters/datasets/streaming",
+        "generator/markers", "generator/voxels", "exporters/fits/grains",
+        "exporters/datasets/streaming",
     ],
     "triton": ["generator/grains", "generator/voxels"],
     "gmsh": ["exporters/mesh/gmsh_session.py"],

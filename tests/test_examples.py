@@ -10,7 +10,7 @@ from skfem import Basis, ElementTetP2, MeshTet, asm
 
 from cathodegrain.exporters.mesh.cohesive import split
 from cathodegrain.exporters.meshing.mesher import volume_mesh
-from cathodegrain.generator.grains.orientations import c_axes
+from cathodegrain.generator.markers.orientations import c_axes
 from meshes import ball
 from places import ROOT
 

@@ -83,7 +83,7 @@ from pathlib import Path
 import numpy as np
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
-from cathodegrain.generator.grains.marker_net import MarkerNet
+from cathodegrain.generator.markers.marker_net import MarkerNet
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.exporters.products import grain_table
 from test_reproducibility import CASES, GOLDEN, digest, hashes

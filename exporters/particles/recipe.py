@@ -14,6 +14,7 @@ grain_metric              grain, metric_component       um^-2   M_i
 grain_offset              grain                         1       r_i
 grain_diagonal            grain, axis                   um^-2   D_i
 grain_angle               grain                         rad     gamma_i
+grain_axis                grain, component              1       axis of D_i, if it is not radial
 grain_point               grain, point_key              1       identity of the seed point
 grain_orientation         grain, quaternion             1       crystal to sample, if there is
 ========================= ============================= ======= ==============================
@@ -114,6 +115,11 @@ def _write_variables(file: h5py.File, particle: Particle) -> None:
         ("grain_point", particle.origin, ("grain", "point_key"), "1",
          "cell of the window and rank of the seed point: its identity across variants"),
     ]  # fmt: skip
+    if particle.axes is not None:
+        rows.append(
+            ("grain_axis", particle.axes, ("grain", "component"), "1",
+             "unit vector that belongs to the first entry of D_i; without it, the radial direction")
+        )  # fmt: skip
     if particle.orientations is not None:
         rows.append(
             ("grain_orientation", particle.orientations, ("grain", "quaternion"), "1",
@@ -177,6 +183,7 @@ def _particle(file: h5py.File) -> Particle:
         tessellation=Tessellation(file["grain_seed"][:], matrices, file["grain_offset"][:], metric),
         diagonals=file["grain_diagonal"][:],
         angles=file["grain_angle"][:],
+        axes=file["grain_axis"][:] if "grain_axis" in file else None,
         origin=file["grain_point"][:],
         orientations=file["grain_orientation"][:] if "grain_orientation" in file else None,
         provenance=provenance_from_fields(json.loads(text), _weights(file)),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
-from ...generator.grains.orientations import c_axes
+from ...generator.markers.orientations import c_axes
 from ...generator.pictures.ray_casting import QUARTER
 from ...generator.pictures.rendering import (
     Picture,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...generator.grains.orientations import multiply
+from ...generator.markers.orientations import multiply
 
 if TYPE_CHECKING:
     from ...generator.fitting.sections.plane_cut import PlaneCut

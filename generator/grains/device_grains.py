@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..devices import current
+from ..markers.device_markers import DeviceMarkers, Window, rounded_markers
+from ..markers.marker_law import CardLaw, Markers
+from ..markers.radial_frame import UPPER, matrix_entries, symmetric
 from ..shell.shell import Shell
-from .device_markers import DeviceMarkers, Window, rounded_markers
 from .device_reach import ReachBatch, reachable
-from .marker_law import CardLaw, Markers
-from .radial_frame import UPPER, matrix_entries, symmetric
 from .tessellation import BoxGrid, Metric, absolute_sum, cholesky, farthest, rounding_slack
 
 DIAGONAL = [UPPER.index((k, k)) for k in range(3)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .orientations import multiply
+from ..markers.orientations import multiply
 
 _HALF_TURNS = np.radians([0.0, 60.0, 120.0])
 _COSINE, _SINE, _ZERO = np.cos(_HALF_TURNS), np.sin(_HALF_TURNS), np.zeros(3)

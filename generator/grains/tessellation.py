@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..markers.radial_frame import UPPER
 from . import candidate_kernels, gbpd_kernels, reach_kernels
 from .candidates import CandidateCells
-from .radial_frame import UPPER
 
 if TYPE_CHECKING:
     from ..shell.shell import Shell

@@ -6,10 +6,10 @@ import pytest
 
 from cathodegrain.generator.errors import GenerationError, ModelCardError
 from cathodegrain.generator.generate import generate_particle, half_width, regenerate
-from cathodegrain.generator.grains import point_process
-from cathodegrain.generator.grains.marker_law import Markers
-from cathodegrain.generator.grains.radial_frame import marker_matrices
 from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.markers import point_process
+from cathodegrain.generator.markers.marker_law import Markers
+from cathodegrain.generator.markers.radial_frame import marker_matrices
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import DRAWS, stream
 from cathodegrain.generator.voxels.grid import Grid

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cathodegrain.generator.errors import ExportError, ModelCardError
-from cathodegrain.generator.grains.marker_law import RadialMarkers
-from cathodegrain.generator.grains.marker_net import MarkerNet
+from cathodegrain.generator.markers.marker_law import RadialMarkers
+from cathodegrain.generator.markers.marker_net import MarkerNet
 from cathodegrain.generator.model_card import PARAMETERS, ModelCard, shipped_cards
 
 
@@ -24,7 +24,7 @@ def changed(card, path, value):
 
 
 def test_shipped_cards_are_valid_and_name_their_source():
-    assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial"]
+    assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial", "nmc811-rods"]
     card = ModelCard.load("nmc811")
     assert "phantom" in card.document["fitted_on"]
     assert all(a["reason"] for a in card.document["assumptions"])
@@ -78,12 +78,14 @@ def test_orders_without_a_gap(card):
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
-def test_every_parameter_is_a_field_of_the_card(card, key):
+def test_every_parameter_is_a_field_of_the_card(key):
+    card = ModelCard.load("nmc811-rods")
     value = {
         "grains.metric": "squared",
         "grains.intensity": 0.001,
         "orientations.model": "uniform",
         "shell.max_degree": 3,
+        "grains.core_radius": 0.5,
     }
     new = value.get(key, 1.25)
     assert card.with_parameters({key: new}).parameter(key) == new

@@ -3,8 +3,8 @@
 import numpy as np
 
 from cathodegrain.generator.grains.gbpd_kernels import OUTSIDE, cull, shell_state
-from cathodegrain.generator.grains.radial_frame import radial_rotations
 from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.markers.radial_frame import radial_rotations
 from cathodegrain.generator.shell.shell import Shell
 
 FAMILIES = {  # ranges of d_1, d_2 and d_3, r

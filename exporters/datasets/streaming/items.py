@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ....generator.devices import Device
-from ....generator.grains.orientations import c_axes
+from ....generator.markers.orientations import c_axes
 from ....generator.voxels.labelling import label_axes
 from ....generator.voxels.score_gaps import gap_axes
 from ....generator.voxels.window import Window

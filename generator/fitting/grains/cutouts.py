@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...grains.marker_net import NEIGHBOURS
+from ...markers.marker_net import NEIGHBOURS
 
 SIZE = 32  # pixels along an edge
 N_PIXELS = SIZE * SIZE

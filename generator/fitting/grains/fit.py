@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FitError
-from ...grains.marker_law import MarkerLaw
+from ...markers.marker_law import MarkerLaw
 from ...model_card import ModelCard
 from ...streams import stream
 from .. import card_provenance

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...grains.marker_net import MarkerNet
+from ...markers.marker_net import MarkerNet
 from ...streams import stream
 from ..sections.grain_model import GrainModel
 from ..sections.section import Section

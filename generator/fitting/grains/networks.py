@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...grains.marker_net import NEIGHBOURS, OUTPUT_HIGH, OUTPUT_LOW, MarkerNet
+from ...markers.marker_net import NEIGHBOURS, OUTPUT_HIGH, OUTPUT_LOW, MarkerNet
 from .cutouts import CHANNELS, SIZE
 
 NOISE_SCALE = math.sqrt(12)  # of noise about 0: to the standard deviation 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...grains.marker_net import MarkerNet
+from ...markers.marker_net import MarkerNet
 from ...streams import stream
 from ..sections.grain_model import GrainModel
 from ..sections.section import Section

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from ... import hdf5_files
 from ...errors import FitError
-from ...grains.orientations import multiply
+from ...markers.orientations import multiply
 from ...measured.volumes import FAILURES, UNITS_UM
 from ...progress import Step
 from ...requirements import require

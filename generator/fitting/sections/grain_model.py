@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...grains.marker_law import MarkerLaw
-from ...grains.point_process import MarkedPoints
-from ...grains.radial_frame import marker_matrices
 from ...grains.tessellation import Metric, Tessellation
+from ...markers.marker_law import MarkerLaw
+from ...markers.point_process import MarkedPoints
+from ...markers.radial_frame import marker_matrices
 
 SEEN = 2.6  # mean seed distances from a point to the seeds that may own it
 NEIGHBOURS_WITHIN = 1.6  # and beyond these to their neighbours
@@ -84,6 +84,9 @@ def _points(
         angles=np.pi * rng.random(n),
         marks=rng.random((n, 4)),
         orientation_marks=rng.random((n, 3)),
+        tilt_marks=np.empty((n, 0)),
+        arrivals=np.full(n, np.nan),
+        relative_radii=np.full(n, np.nan),
         origin=np.zeros((n, 4), np.int32),
     )
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ...grains.marker_law import Markers, RadialMarkers, Uniform
-from ...grains.point_process import MarkedPoints
+from ...markers.marker_law import Markers, RadialMarkers, Uniform
+from ...markers.point_process import MarkedPoints
 from ...progress import Step
 from ...streams import stream
 from .grain_model import GrainModel

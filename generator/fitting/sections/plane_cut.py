@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ...errors import FitError
-from ...grains.orientations import multiply, tangents
+from ...markers.orientations import multiply, tangents
 from ...particle import Particle
 from ...progress import Step
 from ...streams import stream

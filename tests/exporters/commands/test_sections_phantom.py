@@ -21,7 +21,7 @@ from cathodegrain.generator.fitting.sections.phantom import (
 )
 from cathodegrain.generator.fitting.sections.reconstruction import pieces, renumbered
 from cathodegrain.generator.fitting.sections.section import MISSING, Section
-from cathodegrain.generator.grains.marker_law import RadialMarkers, Uniform
+from cathodegrain.generator.markers.marker_law import RadialMarkers, Uniform
 
 pytest.importorskip("matplotlib")
 PLAN = PhantomPlan(name="elongated", n_sections=3, n_off_centre=1, seed=5)

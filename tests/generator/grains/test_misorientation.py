@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cathodegrain.generator.grains.misorientation import PROPER_ROTATIONS, disorientation_deg
-from cathodegrain.generator.grains.orientations import multiply
+from cathodegrain.generator.markers.orientations import multiply
 
 ONE = np.array([[1.0, 0, 0, 0]])
 

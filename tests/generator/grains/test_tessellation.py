@@ -187,7 +187,7 @@ def test_section_counts_under_radial_stretch_follow_the_sixth_root():
     axis = np.arange(-100, 100, 0.5) + 0.25
     plane = np.stack([*np.meshgrid(axis, axis), np.zeros((400, 400))], -1)
     plane = plane[np.hypot(plane[..., 0], plane[..., 1]) < 100]
-    from cathodegrain.generator.grains.radial_frame import radial_rotations
+    from cathodegrain.generator.markers.radial_frame import radial_rotations
 
     counts = {}
     for d in ((3, 1, 1), (1, 1, 1), (1, 3, 3)):

@@ -19,10 +19,10 @@ from cathodegrain.generator.fitting.grains.planar_tessellation import (
 )
 from cathodegrain.generator.fitting.grains.repeatable import repeatable
 from cathodegrain.generator.fitting.grains.soft_images import soft_images
-from cathodegrain.generator.grains.marker_net import neighbourhoods as particle_neighbourhoods
-from cathodegrain.generator.grains.point_process import MarkedPoints
-from cathodegrain.generator.grains.radial_frame import marker_matrices, radial_rotations
 from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.markers.marker_net import neighbourhoods as particle_neighbourhoods
+from cathodegrain.generator.markers.point_process import MarkedPoints
+from cathodegrain.generator.markers.radial_frame import marker_matrices, radial_rotations
 from cathodegrain.generator.streams import stream
 from device_names import DEVICES
 
@@ -78,7 +78,15 @@ def test_inputs_of_cutouts_are_those_of_particles():
         seeds, noise - 0.5, angles, starts, rows, starts, np.array([60.0]), 10.0, inputs, terms
     )
     points = MarkedPoints(
-        seeds, noise, angles, np.zeros((n, 4)), np.zeros((n, 3)), np.zeros((n, 4), np.int32)
+        seeds,
+        noise,
+        angles,
+        np.zeros((n, 4)),
+        np.zeros((n, 3)),
+        np.zeros((n, 0)),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros((n, 4), np.int32),
     )
     np.testing.assert_allclose(inputs, particle_neighbourhoods(points, 10.0, 0.5), atol=1e-5)
     rotations = radial_rotations(seeds, angles)

@@ -22,7 +22,7 @@ from cathodegrain.generator.fitting.sections.reconstruction import (
 )
 from cathodegrain.generator.fitting.sections.section import MISSING
 from cathodegrain.generator.grains.misorientation import PROPER_ROTATIONS
-from cathodegrain.generator.grains.orientations import multiply
+from cathodegrain.generator.markers.orientations import multiply
 from places import SHARED
 from sections import disc, flooded
 

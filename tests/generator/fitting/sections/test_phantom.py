@@ -6,8 +6,8 @@ from cathodegrain.generator.fitting.sections import grain_model as virtual_secti
 from cathodegrain.generator.fitting.sections.descriptors import alignment, section_descriptors
 from cathodegrain.generator.fitting.sections.grain_model import GrainModel, block
 from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
-from cathodegrain.generator.grains.marker_law import Markers
 from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.markers.marker_law import Markers
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 CELL = 64  # edge of a cell of the window, pixels; [-128, 128]^3 is 4 x 4 x 4 cells
 BLOCK = 64  # points drawn at a time; part of every published particle
-MARKS = frozenset({"noise", "markers", "orientations"})  # stages that not every model looks at
+MARKS = frozenset(
+    {"noise", "markers", "orientations", "tilts"}
+)  # stages that not every model looks at
 
 Stream = Callable[..., np.random.Generator]  # (stage, *cell) -> generator
 
@@ -35,6 +37,14 @@ class MarkedPoints:
         Uniform in [0, 1]^4: what an analytic marker law turns into D_i and r_i.
     orientation_marks : (n, 3) float
         Uniform in [0, 1]^3: what an orientation model turns into a crystal orientation.
+    tilt_marks : (n, 2) float
+        Uniform in [0, 1]^2: what turns the axis of a grain out of the radial direction.
+    arrivals : (n,) float
+        Where the point arrives on the intensity axis, per cubic pixel: a smaller intensity
+        lacks it.
+    relative_radii : (n,) float
+        t_i, distance from the centre over the radius of the shell in the same direction;
+        NaN where no shell is known.
     origin : (n, 4) int
         Cell (i, j, k) of the window and rank in it: the same point in every particle
         that shares seed and index, whatever the intensity and the window.
@@ -45,6 +55,9 @@ class MarkedPoints:
     angles: NDArray[np.float64]
     marks: NDArray[np.float64]
     orientation_marks: NDArray[np.float64]
+    tilt_marks: NDArray[np.float64]
+    arrivals: NDArray[np.float64]
+    relative_radii: NDArray[np.float64]
     origin: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -120,22 +133,25 @@ def _cell_points(
     def drawn(stage: str, columns: int) -> NDArray[np.float64]:
         return stream(stage, *cell).random((n, columns)) if stage in marks else np.empty((n, 0))
 
-    unit_positions = np.concatenate(list(_arrivals(intensity, stream("points", *cell))))
-    n = len(unit_positions)
+    arrived = np.concatenate(list(_arrivals(intensity, stream("points", *cell))))
+    n = len(arrived)
     origin = np.empty((n, 4), np.int32)
     origin[:, :3], origin[:, 3] = cell, np.arange(n)
     return MarkedPoints(
-        seeds=CELL * (np.array(cell) + unit_positions),
+        seeds=CELL * (np.array(cell) + arrived[:, :3]),
         noise=drawn("noise", 2),
         angles=np.pi * stream("angles", *cell).random(n),
         marks=drawn("markers", 4),
         orientation_marks=drawn("orientations", 3),
+        tilt_marks=drawn("tilts", 2),
+        arrivals=arrived[:, 3],
+        relative_radii=np.full(n, np.nan),
         origin=origin,
     )
 
 
 def _arrivals(intensity: float, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Positions in the unit cube whose arrival mark lies below ``intensity``, block by block.
+    """Positions in the unit cube and arrival marks below ``intensity``, (n, 4), block by block.
 
     The marks are a Poisson process of rate CELL^3 on the intensity axis: sums of
     exponential gaps. A point keeps its position however many points follow it.
@@ -146,7 +162,8 @@ def _arrivals(intensity: float, rng: np.random.Generator) -> Iterator[NDArray[np
         positions = rng.random((BLOCK, 3))
         marks = mark + gaps.cumsum()
         mark = float(marks[-1])
+        block = np.column_stack([positions, marks])
         if mark >= intensity:
-            yield positions[marks < intensity]
+            yield block[marks < intensity]
             return
-        yield positions
+        yield block

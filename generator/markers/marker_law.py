@@ -1,13 +1,15 @@
 """Marker laws: what turns marked seed points into the markers (D_i, r_i) of the GBPD.
 
 Two laws share one interface, ``markers(points) -> Markers``: `RadialMarkers`, drawn from
-stated distributions, and `cathodegrain.generator.grains.marker_net.MarkerNet`, the fitted
+stated distributions, and `cathodegrain.generator.markers.marker_net.MarkerNet`, the fitted
 network of the paper.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -50,6 +52,79 @@ class Markers(NamedTuple):
         return Markers(rounded(self.diagonals), rounded(self.offsets))
 
 
+@dataclass(frozen=True)
+class Profile:
+    """A parameter as a function of the relative radius, by its values at knots.
+
+    Parameters
+    ----------
+    t
+        Relative radii of the knots, increasing; below the first and above the last one the
+        parameter is constant.
+    values
+        At the knots.
+    logarithmic
+        Whether the logarithm is interpolated linearly, not the value itself.
+
+    Raises
+    ------
+    ValueError
+        If knots do not increase from 0 or more, their number differs from that of the values,
+        or a logarithm is asked for that does not exist.
+
+    Examples
+    --------
+    >>> Profile((0.0, 1.0), (1.0, 4.0), logarithmic=True)(np.array([0.5, 2.0]))
+    array([2., 4.])
+    """
+
+    t: tuple[float, ...]
+    values: tuple[float, ...]
+    logarithmic: bool = False
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.t)) and self.t[:1] >= (0.0,)
+        if not (rising and len(self.t) == len(self.values)):
+            msg = (
+                f"knots {self.t} with {self.values}, expected rising ones from 0 with a value each"
+            )
+            raise ValueError(msg)
+        if self.logarithmic and not min(self.values) > 0:
+            msg = f"values {self.values}, expected positive ones"
+            raise ValueError(msg)
+
+    def __call__(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values at relative radii of any shape."""
+        if self.logarithmic:
+            return np.exp(np.interp(t, self.t, np.log(self.values)))
+        return np.interp(t, self.t, self.values)
+
+    def with_contrast(self, factor: float) -> Profile:
+        """Copy that differs ``factor`` times as much from its mean over a ball's volume."""
+        t = (np.arange(1000) + 0.5) / 1000
+        back, values = (np.exp, np.log(self.values)) if self.logarithmic else (_same, self.values)
+        mean = np.average(np.interp(t, self.t, values), weights=t * t)
+        changed = back(mean + factor * (np.asarray(values) - mean))
+        return replace(self, values=tuple(changed.tolist()))
+
+    def fields(self) -> dict[str, list[float]]:
+        """Its object in the model card."""
+        return {"t": list(self.t), "value": list(self.values)}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Sequence[float]]) -> Profile:
+        """Profile described by a validated object of a model card."""
+        return cls(tuple(map(float, fields["t"])), tuple(map(float, fields["value"])))
+
+
+CONSTANT = Profile((0.0,), (1.0,), logarithmic=True)
+ZERO = Profile((0.0,), (0.0,))
+
+
+def _same(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values
+
+
 class MarkerLaw(Protocol):
     """What draws markers."""
 
@@ -64,6 +139,14 @@ class CardLaw(MarkerLaw, Protocol):
     """What a model card's ``grains.markers`` becomes."""
 
     stage: ClassVar[str]  # of the random marks that it looks at
+
+    @property
+    def intensity_factor(self) -> Profile:
+        """Of the card's intensity, by the relative radius."""
+
+    @property
+    def tilt_deg(self) -> Profile:
+        """Spread of the axes about the radius, degrees, by the relative radius."""
 
     def rounded_markers(
         self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers
@@ -107,6 +190,8 @@ class RadialMarkers:
     """
 
     stage: ClassVar[str] = "markers"
+    intensity_factor: ClassVar[Profile] = CONSTANT
+    tilt_deg: ClassVar[Profile] = ZERO
 
     transverse: Uniform
     aspect_ratio: Uniform

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..errors import ModelCardError
 from ..nearest_points import nearest
 from ..rounding import undecided
-from .marker_law import Markers
+from .marker_law import CONSTANT, ZERO, Markers, Profile
 from .point_process import MarkedPoints
 from .radial_frame import Three, rotated, rotation_rows
 
@@ -58,6 +58,8 @@ class MarkerNet:
     """
 
     stage: ClassVar[str] = "noise"
+    intensity_factor: ClassVar[Profile] = CONSTANT
+    tilt_deg: ClassVar[Profile] = ZERO
 
     weights: tuple[NDArray[np.float64], ...] = field(repr=False)
     biases: tuple[NDArray[np.float64], ...] = field(repr=False)

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from cathodegrain.generator.grains.orientations import (
+from cathodegrain.generator.markers.orientations import (
     c_axes,
     multiply,
     sample_orientations,

@@ -36,14 +36,18 @@ Frame = tuple[Three, Three, Three]
 
 
 class Window(NamedTuple):
-    """Seed points of a particle, and the rows of those whose markers are wanted."""
+    """Seed points of a particle, the rows of those whose markers are wanted, and their axes.
+
+    ``axes`` (n, 3) of these rows are what their frames take to e_1, of any length.
+    """
 
     points: MarkedPoints
     rows: NDArray[np.intp]
+    axes: NDArray[np.float64]
 
 
 class DeviceMarkers(NamedTuple):
-    """Rounded markers of the rows of all windows, and their frames (`rotation_rows`)."""
+    """Rounded markers of the rows of all windows, and the frames of their axes."""
 
     diagonals: Tensor  # (n, 3)
     offsets: Tensor  # (n,)
@@ -54,15 +58,17 @@ def rounded_markers(
     law: CardLaw, windows: Sequence[Window], intensity: float, factors: Markers, device: str
 ) -> DeviceMarkers:
     """Markers of the rows of all windows, one after the other, times ``factors``, rounded."""
-    seeds = _put([w.points.seeds[w.rows] for w in windows], device)
+    axes = _put([w.axes for w in windows], device)
     angles = np.concatenate([w.points.angles[w.rows] for w in windows])
     cosine, sine = (torch.from_numpy(f(angles)).to(device) for f in (np.cos, np.sin))
-    frame = rotation_rows(_columns(seeds), cosine, sine, torch)
+    frame = rotation_rows(_columns(axes), cosine, sine, torch)
     if not isinstance(law, MarkerNet):
         drawn = [law.rounded_markers(w.points, w.rows, factors) for w in windows]
         diagonals = _put([markers.diagonals for markers in drawn], device)
         return DeviceMarkers(diagonals, _put([markers.offsets for markers in drawn], device), frame)
-    output = _net_output(law, windows, intensity, factors, frame, device)
+    seeds = _put([w.points.seeds[w.rows] for w in windows], device)
+    radial = rotation_rows(_columns(seeds), cosine, sine, torch)
+    output = _net_output(law, windows, intensity, factors, radial, device)
     numbers = rounded(_numbers(law, output, factors), torch)
     return DeviceMarkers(numbers[:, 1:].contiguous(), numbers[:, 0].contiguous(), frame)
 

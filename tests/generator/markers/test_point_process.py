@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cathodegrain.generator.grains.point_process import CELL, sample_poisson
+from cathodegrain.generator.markers.point_process import CELL, sample_poisson
 from cathodegrain.generator.streams import STAGES, stream
 
 LAMBDA = 0.0012
@@ -101,7 +101,7 @@ def test_bad_input_names_the_value(intensity, half_width):
 def test_stage_names_keep_their_positions():
     # a change here changes every published particle
     assert STAGES[:6] == ("shell", "points", "noise", "angles", "orientations", "markers")
-    assert STAGES[6:] == ("fit", "section", "phantom", "changes", "crops")
+    assert STAGES[6:] == ("fit", "section", "phantom", "changes", "crops", "tilts", "sizes")
 
 
 def test_streams_reproduce_the_published_numbers():

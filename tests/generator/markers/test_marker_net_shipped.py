@@ -10,7 +10,7 @@ from cathodegrain.exporters.products import particle_folder
 from cathodegrain.generator import generate
 from cathodegrain.generator.errors import ModelCardError
 from cathodegrain.generator.generate import generate_particle, regenerate
-from cathodegrain.generator.grains.marker_net import MarkerNet
+from cathodegrain.generator.markers.marker_net import MarkerNet
 from cathodegrain.generator.model_card import SHIPPED, ModelCard
 from cathodegrain.generator.voxels.grid import Grid
 from cathodegrain.generator.voxels.labelling import label_grid

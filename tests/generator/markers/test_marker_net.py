@@ -6,14 +6,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from cathodegrain.generator.grains.marker_law import Markers
-from cathodegrain.generator.grains.marker_net import (
+from cathodegrain.generator.markers.marker_law import Markers
+from cathodegrain.generator.markers.marker_net import (
     OUTPUT_HIGH,
     OUTPUT_LOW,
     MarkerNet,
     neighbourhoods,
 )
-from cathodegrain.generator.grains.point_process import sample_poisson
+from cathodegrain.generator.markers.point_process import sample_poisson
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
 

@@ -6,10 +6,10 @@ from safetensors.numpy import save_file
 from scipy import stats
 
 from cathodegrain.generator.errors import ModelCardError
-from cathodegrain.generator.grains.marker_law import Markers, RadialMarkers, Uniform
-from cathodegrain.generator.grains.marker_net import NEIGHBOURS, MarkerNet, neighbourhoods
-from cathodegrain.generator.grains.point_process import sample_poisson
-from cathodegrain.generator.grains.radial_frame import marker_matrices, radial_rotations
+from cathodegrain.generator.markers.marker_law import Markers, RadialMarkers, Uniform
+from cathodegrain.generator.markers.marker_net import NEIGHBOURS, MarkerNet, neighbourhoods
+from cathodegrain.generator.markers.point_process import sample_poisson
+from cathodegrain.generator.markers.radial_frame import marker_matrices, radial_rotations
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
 

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rounding import rounded
+from .marker_law import Profile
+from .orientations import normal_quantiles, tangents
+from .point_process import MarkedPoints
 
 Three = tuple[Any, Any, Any]  # components, arrays or tensors of one shape
 UPPER = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a symmetric matrix
@@ -56,6 +59,41 @@ def rotation_rows(seeds: Three, cosine: Any, sine: Any, xp: Any = np) -> tuple[T
     )
 
 
+def tilted(
+    directions: NDArray[np.float64], marks: NDArray[np.float64], tilt_deg: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Unit vectors (n, 3) turned out of ``directions`` by two independent normal angles.
+
+    The turn is along a great circle by the length of (tau z_1, tau z_2), towards the direction
+    of that vector in the tangent plane: for small tau a normal law in both of its directions.
+
+    Parameters
+    ----------
+    directions : (n, 3) float
+        Unit vectors.
+    marks : (n, 2) float
+        Uniform in [0, 1]^2, the quantiles of z_1 and z_2.
+    tilt_deg : (n,) float
+        tau, degrees.
+    """
+    z = np.radians(tilt_deg)[:, None] * normal_quantiles(marks)
+    first, second = tangents(directions)
+    towards = z[:, :1] * first + z[:, 1:] * second
+    angle = np.sqrt(z[:, :1] * z[:, :1] + z[:, 1:] * z[:, 1:])
+    return np.cos(angle) * directions + np.sinc(angle / np.pi) * towards
+
+
+def frame_axes(points: MarkedPoints, tilt_deg: Profile) -> NDArray[np.float64]:
+    """Directions (n, 3), of any length, that belong to the first entries of D: seeds, or `tilted`.
+
+    ``tilt_deg`` is a function of the relative radius, degrees.
+    """
+    if not max(tilt_deg.values) > 0:
+        return points.seeds
+    away = np.linalg.norm(points.seeds, axis=1, keepdims=True)
+    return tilted(points.seeds / away, points.tilt_marks, tilt_deg(points.relative_radii))
+
+
 def _half_turn_axes(seeds: Three, xp: Any) -> Three:
     """Unit vectors half way between the radial directions and e_1."""
     x, y, z = seeds
@@ -91,14 +129,15 @@ def matrix_entries(rows: tuple[Three, Three, Three], diagonals: Three, xp: Any =
 
 
 def marker_matrices(
-    seeds: NDArray[np.float64], angles: NDArray[np.float64], diagonals: NDArray[np.float64]
+    axes: NDArray[np.float64], angles: NDArray[np.float64], diagonals: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """M_i = Q_i^T D_i Q_i, (n, 3, 3) symmetric, rounded to multiples of 2^-20.
 
-    Units are those of ``diagonals`` (n, 3). The rounding absorbs what cosines of different
-    processors disagree on.
+    ``axes`` (n, 3), of any length, are what Q_i takes to e_1: seed points, unless grains are
+    tilted. Units are those of ``diagonals`` (n, 3). The rounding absorbs what cosines of
+    different processors disagree on.
     """
-    x, y, z = seeds.T
+    x, y, z = axes.T
     d1, d2, d3 = diagonals.T
     rows = rotation_rows((x, y, z), np.cos(angles), np.sin(angles))
     return symmetric(np.column_stack(matrix_entries(rows, (d1, d2, d3))))

@@ -8,11 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cathodegrain.generator.grains import device_markers
-from cathodegrain.generator.grains.device_markers import Bins, Window, rounded_markers
-from cathodegrain.generator.grains.marker_law import Markers
-from cathodegrain.generator.grains.marker_net import NEIGHBOURS
-from cathodegrain.generator.grains.point_process import sample_poisson
+from cathodegrain.generator.markers import device_markers
+from cathodegrain.generator.markers.device_markers import Bins, Window, rounded_markers
+from cathodegrain.generator.markers.marker_law import Markers
+from cathodegrain.generator.markers.marker_net import NEIGHBOURS
+from cathodegrain.generator.markers.point_process import sample_poisson
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.nearest_points import nearest
 from cathodegrain.generator.streams import stream
@@ -30,7 +30,8 @@ def windows():
     found = []
     for k, (half, reach) in enumerate([(64, np.inf), (128, 110.0), (64, 50.0)]):
         points = sample_poisson(0.0012, half, partial(stream, 3, k), reach)
-        found.append(Window(points, np.flatnonzero(points.seeds[:, 0] > -20)))
+        rows = np.flatnonzero(points.seeds[:, 0] > -20)
+        found.append(Window(points, rows, points.seeds[rows]))
     return found
 
 
@@ -38,7 +39,7 @@ def windows():
 @pytest.mark.parametrize("name", ["nmc811", "nmc811-radial"])
 def test_markers_are_those_of_the_processor(name, factors, windows, device):
     law = ModelCard.load(name).marker_law
-    expected = [law.rounded_markers(*window, factors) for window in windows]
+    expected = [law.rounded_markers(window.points, window.rows, factors) for window in windows]
     found = rounded_markers(law, windows, 0.0012, factors, device)
     for kind in ("diagonals", "offsets"):
         each = np.concatenate([getattr(markers, kind) for markers in expected])
@@ -71,9 +72,9 @@ def test_neighbours_are_those_of_the_processor(windows, device):
 def test_few_and_unevenly_spread_points_are_decided_by_the_processor(n, windows, device):
     points = windows[0].points.select(np.arange(n))
     points = replace(points, seeds=points.seeds * np.linspace(0.1, 3, n)[:, None])
-    window = Window(points, np.arange(n))
+    window = Window(points, np.arange(n), points.seeds)
     law = ModelCard.load("nmc811").marker_law
-    expected = law.rounded_markers(*window, ONE)
+    expected = law.rounded_markers(window.points, window.rows, ONE)
     found = rounded_markers(law, [window], 0.0012, ONE, device)
     np.testing.assert_array_equal(found.diagonals.cpu().numpy(), expected.diagonals)
     np.testing.assert_array_equal(found.offsets.cpu().numpy(), expected.offsets)
@@ -83,9 +84,9 @@ def test_seeds_of_a_lattice_have_the_neighbours_of_lowest_index(windows, device)
     axis = 8.0 * np.arange(7)
     lattice = np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3)
     points = replace(windows[1].points.select(np.arange(343)), seeds=lattice)
-    window = Window(points, np.arange(343))
+    window = Window(points, np.arange(343), points.seeds[:343])
     law = ModelCard.load("nmc811").marker_law
-    expected = law.rounded_markers(*window, ONE)
+    expected = law.rounded_markers(window.points, window.rows, ONE)
     found = rounded_markers(law, [window], 0.0012, ONE, device)
     assert not Bins.of([window], 0.0012, device).nearest(slice(None))[1].any()
     np.testing.assert_array_equal(found.diagonals.cpu().numpy(), expected.diagonals)

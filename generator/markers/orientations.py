@@ -40,9 +40,7 @@ def sample_orientations(
         return None
     if model == "uniform":
         return _unit(_uniform_quaternions(marks))
-    from scipy.special import ndtri  # slow to import
-
-    tilt = np.radians(spread_deg) * ndtri(np.clip(marks[:, 1], 1e-12, 1 - 1e-12))
+    tilt = np.radians(spread_deg) * normal_quantiles(marks[:, 1])
     azimuth = 2 * np.pi * marks[:, 0]
     first, second = tangents(directions)
     tangential = np.cos(azimuth)[:, None] * first + np.sin(azimuth)[:, None] * second
@@ -79,6 +77,14 @@ def tangents(directions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     first = np.cross(smallest, directions)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     return first, np.cross(directions, first)
+
+
+def normal_quantiles(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard normal numbers of uniform ones in [0, 1), of any shape."""
+    from scipy.special import ndtri  # slow to import
+
+    found: NDArray[np.float64] = ndtri(np.clip(uniform, 1e-12, 1 - 1e-12))
+    return found
 
 
 def _uniform_quaternions(marks: NDArray[np.float64]) -> NDArray[np.float64]:
