@@ -142,7 +142,7 @@ class RadialProfileMarkers:
             msg = f"the core is to end at {radius}, expected 0 to 1 and a law that has a core"
             raise ValueError(msg)
         knots, moved = [0.0, self.core_radius, 1.0], [0.0, radius, 1.0]
-        changed = {
+        changed: dict[str, Any] = {
             name: replace(profile, t=tuple(np.interp(profile.t, knots, moved).tolist()))
             for name, profile in self.profiles.items()
         }
@@ -153,7 +153,7 @@ class RadialProfileMarkers:
 
         0 is the same law everywhere; means are those of logarithms where these are interpolated.
         """
-        changed = {name: p.with_contrast(factor) for name, p in self.profiles.items()}
+        changed: dict[str, Any] = {name: p.with_contrast(factor) for name, p in self.profiles.items()}
         return replace(self, **changed)
 
     def fields(self) -> dict[str, Any]:
