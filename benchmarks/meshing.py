@@ -71,7 +71,7 @@ LABELS = (  # particles whose voxels are meshed, with sizes of three voxels
     Case(4.0, 50778, 0.3, "nmc811"),
 )
 PER_SIZE = 3  # voxels
-PATIENCE_S = 1800.0  # after which another mesher is given up
+PATIENCE_S = 400.0  # after which another mesher is given up
 RING_RADIUS = 12.0  # of the ball of lattice cells whose rings are timed
 MOST_FOR_UNUSED = 3.0  # times as long may a ring take among arrays that it does not use
 COUNTS = {300: 100, 1000: 20, 6000: 1}  # of particles, by number of grains
