@@ -179,7 +179,7 @@ def models() -> list[str]:
     Examples
     --------
     >>> models()
-    ['nmc-electrode-ct', 'nmc811', 'nmc811-radial']
+    ['nmc-electrode-ct', 'nmc811', 'nmc811-radial', 'nmc811-rods']
     """
     from .generator.model_card import shipped_cards
 

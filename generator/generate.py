@@ -199,6 +199,7 @@ def _drawn(
         first_attempt=attempt or 0,
         max_attempts=1000 if attempt is None else 1,
     )
+    require_room_for_grains(card, drawn.shell)
     half = _affordable_half_width(drawn.shell, card)
     most, reach = card.laws.intensities[1], _reach(drawn.shell, card)
     points = sample_poisson(most, half, draws, reach, _marks(card))
@@ -214,6 +215,20 @@ def _drawn(
     )
     near = np.flatnonzero(depth[arrived] >= -MARGIN * _seed_distance_um(card))
     return _Drawn(drawn.shell, points, near, provenance)
+
+
+def require_room_for_grains(card: ModelCard, shell: Shell) -> None:
+    """Raise a GenerationError if a shell is smaller than the size that its grains were set to.
+
+    What the model itself has is never refused: the smallest of its shells hold a grain or two.
+    """
+    size = card.parameter("grains.size_um")
+    if "scale" in card.grains and size is not None and size > shell.diameter_um:
+        msg = (
+            f"grains.size_um {size:g} exceeds the diameter of the shell, {shell.diameter_um:.3g} "
+            "um; choose smaller grains or a larger shell.diameter_um"
+        )
+        raise GenerationError(msg)
 
 
 def _arrived(
@@ -265,9 +280,10 @@ def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
     expected = card.laws.intensities[1] * (2 * half) ** 3
     if expected > MOST_POINTS:
         msg = (
-            f"grains.intensity {card.intensity} with a shell of {shell.diameter_um:.3g} um takes "
-            f"{expected:.2g} seed points, about {expected * POINT_BYTES / 1e9:.0f} GB; expected at "
-            f"most {MOST_POINTS:.2g}: choose a smaller intensity or shell.diameter_um"
+            f"grains.intensity {card.intensity} with pixels of {card.pixel_um:.3g} um and a shell "
+            f"of {shell.diameter_um:.3g} um takes {expected:.2g} seed points, about "
+            f"{expected * POINT_BYTES / 1e9:.0f} GB; expected at most {MOST_POINTS:.2g}: choose a "
+            "larger grains.size_um, a smaller intensity or a smaller shell.diameter_um"
         )
         raise GenerationError(msg)
     return half

@@ -250,7 +250,7 @@ class ModelCard:
         section, field = _known(key).split(".")
         if key == "grains.size_um":
             size = self.grains.get("size")
-            return size and float(f"{size['mean_um'] * self.parameter('grains.scale'):.4g}")
+            return size and float(f"{size['mean_um'] * self.parameter('grains.scale'):.10g}")
         return self.document[section].get(field, self._defaults.get(key))
 
     @property
@@ -316,7 +316,8 @@ def _profile_law(grains: Mapping[str, Any]) -> RadialProfileMarkers:
     law = RadialProfileMarkers.from_fields(grains["markers"])
     if (core := grains.get("core_radius")) is not None:
         law = law.with_core(core)
-    return law.with_gradient(grains.get("gradient", 1.0))
+    gradient = grains.get("gradient")
+    return law.with_gradient(1.0 if gradient is None else gradient)
 
 
 def _known(key: str) -> str:

@@ -86,12 +86,15 @@ def tilted(
 def frame_axes(points: MarkedPoints, tilt_deg: Profile) -> NDArray[np.float64]:
     """Directions (n, 3), of any length, that belong to the first entries of D: seeds, or `tilted`.
 
-    ``tilt_deg`` is a function of the relative radius, degrees.
+    ``tilt_deg`` is a function of the relative radius, degrees. Tilted ones are rounded: sines and
+    cosines of processors differ in their last bits, and recipes hold them.
     """
     if not max(tilt_deg.values) > 0:
         return points.seeds
     away = np.linalg.norm(points.seeds, axis=1, keepdims=True)
-    return tilted(points.seeds / away, points.tilt_marks, tilt_deg(points.relative_radii))
+    turned = tilted(points.seeds / away, points.tilt_marks, tilt_deg(points.relative_radii))
+    axes: NDArray[np.float64] = rounded(turned)
+    return axes
 
 
 def _half_turn_axes(seeds: Three, xp: Any) -> Three:

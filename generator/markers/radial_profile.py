@@ -131,7 +131,7 @@ class RadialProfileMarkers:
     def with_core(self, radius: float) -> RadialProfileMarkers:
         """Copy whose core ends at the relative radius ``radius`` instead of `core_radius`.
 
-        Knots within the core and those outside move in proportion.
+        Knots within the core and those outside move in proportion; beyond the shell they stay.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class RadialProfileMarkers:
         if self.core_radius is None or not 0 < radius < 1:
             msg = f"the core is to end at {radius}, expected 0 to 1 and a law that has a core"
             raise ValueError(msg)
-        knots, moved = [0.0, self.core_radius, 1.0], [0.0, radius, 1.0]
+        knots, moved = [0.0, self.core_radius, 1.0, 2.0], [0.0, radius, 1.0, 2.0]
         changed: dict[str, Any] = {
             name: replace(profile, t=tuple(np.interp(profile.t, knots, moved).tolist()))
             for name, profile in self.profiles.items()
@@ -153,7 +153,9 @@ class RadialProfileMarkers:
 
         0 is the same law everywhere; means are those of logarithms where these are interpolated.
         """
-        changed: dict[str, Any] = {name: p.with_contrast(factor) for name, p in self.profiles.items()}
+        changed: dict[str, Any] = {
+            name: p.with_contrast(factor) for name, p in self.profiles.items()
+        }
         return replace(self, **changed)
 
     def fields(self) -> dict[str, Any]:

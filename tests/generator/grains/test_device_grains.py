@@ -30,7 +30,7 @@ def arrays(particle):
     t = particle.tessellation
     return (
         particle.shell.coefficients, t.seeds, t.matrices, t.offsets, particle.diagonals,
-        particle.angles, particle.origin, particle.orientations,
+        particle.angles, particle.axes, particle.origin, particle.orientations,
     )  # fmt: skip
 
 
@@ -86,3 +86,19 @@ def test_a_device_whose_memory_is_full_is_reported_in_words(card, monkeypatch):
     monkeypatch.setattr("cathodegrain.generator.grains.device_grains.reachable", full)
     with pytest.raises(DeviceError, match=r"its memory is full .*9 GiB.* or take cpu"):
         generate_particles(card.with_parameters(FEW), 7, [0], device="cuda")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"grains.tilt_deg": 0.0, "grains.core_radius": 0.6, "grains.scale": 1.3}],
+    ids=["tilted", "upright"],
+)
+def test_device_particles_of_a_law_with_profiles_are_those_of_the_processor(changes):
+    card = ModelCard.load("nmc811-rods").with_parameters(FEW | changes)
+    assert_device_equal_to_processor(card, [3, 0])
+
+
+@pytest.mark.slow
+def test_device_particles_with_a_net_and_a_tilt_are_those_of_the_processor():
+    card = ModelCard.load("nmc811").with_parameters(FEW | {"grains.tilt_deg": 20.0})
+    assert_device_equal_to_processor(card, [3, 0])
