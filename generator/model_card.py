@@ -358,7 +358,7 @@ def _grain_contradictions(grains: Mapping[str, Any]) -> list[str]:
     for name in ("core_radius", "gradient"):
         if grains.get(name) is not None:
             found.append(
-                f"grains.{name}: the law {markers['law']!r} is the same at every distance from the "
-                "centre, expected a model with profiles, for example nmc811-rods"
+                f"grains.{name}: the law {markers['law']!r} has no profiles from the centre to the "
+                "surface, expected a model with profiles, for example nmc811-rods"
             )
     return found

@@ -18,14 +18,7 @@ from torch import Tensor
 
 from ..rounding import rounded, undecided
 from .marker_law import CardLaw, Markers
-from .marker_net import (
-    NEIGHBOURS,
-    OUTPUT_HIGH,
-    OUTPUT_LOW,
-    MarkerNet,
-    neighbourhoods,
-    net_inputs,
-)
+from .marker_net import NEIGHBOURS, OUTPUT_HIGH, OUTPUT_LOW, MarkerNet, net_inputs
 from .point_process import MarkedPoints
 from .radial_frame import Three, rotation_rows
 
@@ -84,6 +77,8 @@ def _net_output(
     """Network output (n, 4) of all rows, such that its rounding is that of a processor."""
     bins = Bins.of(windows, intensity, device)
     noise = _put([w.points.noise for w in windows], device)
+    radii = [t for w in windows if (t := net.radii(w.points, w.rows)) is not None]
+    seen = _put(radii, device) if radii else None
     layers = [
         (torch.from_numpy(weight).to(device), torch.from_numpy(bias).to(device))
         for weight, bias in zip(net.weights, net.biases, strict=True)
@@ -92,7 +87,7 @@ def _net_output(
     for start in range(0, len(output), BLOCK):
         part = slice(start, start + BLOCK)
         index, certain = bins.nearest(part)
-        found = _layers(_inputs(net, bins, noise, frame, part, index), layers)
+        found = _layers(_inputs(net, bins, noise, seen, frame, part, index), layers)
         output[part] = _squashed(found[-1])
         doubtful = _undecided(net, output[part], found[:-1], factors) | ~certain
         rows = doubtful.nonzero()[:, 0]
@@ -101,14 +96,20 @@ def _net_output(
 
 
 def _inputs(
-    net: MarkerNet, bins: Bins, noise: Tensor, frame: Frame, part: slice, index: Tensor
+    net: MarkerNet,
+    bins: Bins,
+    noise: Tensor,
+    radii: Tensor | None,
+    frame: Frame,
+    part: slice,
+    index: Tensor,
 ) -> Tensor:
-    """Inputs (n, 60) of some of the rows, whose neighbours are ``index`` (n, kappa)."""
+    """Inputs (n, 60 or 61) of some of the rows, whose neighbours are ``index`` (n, kappa)."""
     displacement = bins.seeds[index] - bins.seeds[bins.rows[part], None]
     first, second, third = (_columns(torch.stack(row, 1)[part, None]) for row in frame)
     return net_inputs(
         (first, second, third), _columns(displacement), noise[index],
-        net.displacement_scale, net.noise_centre, torch,
+        net.displacement_scale, net.noise_centre, None if radii is None else radii[part], torch,
     )  # fmt: skip
 
 
@@ -127,8 +128,7 @@ def _decided(net: MarkerNet, windows: Sequence[Window], bins: Bins, places: Tens
     for window, first, end in zip(windows, bins.first, bins.first[1:], strict=False):
         own = (rows >= first) & (rows < end)
         if own.any():
-            scaling = net.displacement_scale, net.noise_centre
-            output[own] = net.decided(neighbourhoods(window.points, *scaling, rows[own] - first))
+            output[own] = net.decided(net.inputs(window.points, rows[own] - first))
     return torch.from_numpy(output).to(places.device)
 
 
@@ -140,7 +140,7 @@ def _numbers(net: MarkerNet, output: Tensor, factors: Markers) -> Tensor:
 
 
 def _layers(inputs: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """Inputs (n, 60) and outputs of each layer, the last one before the sigmoids."""
+    """Inputs (n, 60 or 61) and outputs of each layer, the last one before the sigmoids."""
     found = [inputs]
     for k, (weight, bias) in enumerate(layers):
         output = torch.nn.functional.linear(found[-1], weight, bias)

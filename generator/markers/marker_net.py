@@ -6,6 +6,10 @@ connected layers with ReLU follow; the four outputs pass scaled sigmoids
 sigma_{a,b}(t) = a + (b - a) / (1 + e^-t) onto r_i in [1, 10] and the three entries of
 D_i in [0, 50]. The evaluation is float64.
 
+The paper's net can carry a direction, but no law that changes from the centre to the surface.
+Not in the paper: a net whose first matrix has one column more also sees the relative radius
+t_i of the seed, at most 1: beyond the shell everything stays as on it.
+
 A recipe holds rounded markers, equal on every processor and GPU, although each adds the products
 of a layer in an order of its own: `MarkerNet.evaluation_error` bounds what an order can change,
 and where a number lies so near to a rounding boundary that this could matter,
@@ -15,7 +19,7 @@ and where a number lies so near to a rounding boundary that this could matter,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,7 +48,8 @@ class MarkerNet:
     Parameters
     ----------
     weights : tuple of (n_out, n_in) float
-        One matrix per layer, the first with 60 columns, the last with 4 rows.
+        One matrix per layer, the first with 60 columns, or 61 if the net sees the relative
+        radius, the last with 4 rows.
     biases : tuple of (n_out,) float
         One vector per layer.
     displacement_scale
@@ -53,12 +58,13 @@ class MarkerNet:
         Subtracted from the noise before it enters.
     smallest_diagonal
         Lower bound put on the entries of D: an exact zero would make M_i singular.
+    intensity_factor
+        f, of the intensity of the seed points, by the relative radius.
     source
         File that the weights came from, as the model card names it.
     """
 
     stage: ClassVar[str] = "noise"
-    intensity_factor: ClassVar[Profile] = CONSTANT
     tilt_deg: ClassVar[Profile] = ZERO
 
     weights: tuple[NDArray[np.float64], ...] = field(repr=False)
@@ -66,24 +72,38 @@ class MarkerNet:
     displacement_scale: float = 10.0
     noise_centre: float = 0.5
     smallest_diagonal: float = 2.0**-10
+    intensity_factor: Profile = CONSTANT
     source: str = ""
 
     def __post_init__(self) -> None:
-        widths = [5 * NEIGHBOURS, *(len(b) for b in self.biases)]
+        factor = replace(self.intensity_factor, logarithmic=True)
+        object.__setattr__(self, "intensity_factor", factor)
+        widths = [5 * NEIGHBOURS + self.sees_radius, *(len(b) for b in self.biases)]
         expected = list(zip(widths[1:], widths[:-1], strict=True))
         found = [w.shape for w in self.weights]
         if found != expected or widths[-1] != len(OUTPUT_LOW):
             msg = (
                 f"weight matrices have shapes {found}, expected {expected} "
-                f"from {widths[0]} inputs to {len(OUTPUT_LOW)} outputs"
+                f"from {5 * NEIGHBOURS} inputs, or one more, to {len(OUTPUT_LOW)} outputs"
             )
             raise ValueError(msg)
         if not all(np.isfinite(array).all() for array in (*self.weights, *self.biases)):
             msg = "weights or biases hold a value that is not finite, expected numbers"
             raise ValueError(msg)
 
+    @property
+    def sees_radius(self) -> bool:
+        """Whether the relative radius of a seed is one of the inputs."""
+        return self.weights[0].shape[1:] == (5 * NEIGHBOURS + 1,)
+
     def markers(self, points: MarkedPoints, rows: NDArray[np.intp] | None = None) -> Markers:
-        """One row per point, or per one of ``rows``; needs more than kappa points."""
+        """One row per point, or per one of ``rows``; needs more than kappa points.
+
+        Raises
+        ------
+        ValueError
+            If the net sees relative radii and these are not known.
+        """
         rows = np.arange(len(points)) if rows is None else rows
         outputs = [self.forward(inputs) for inputs in self._blocks_of_inputs(points, rows)]
         return self.as_markers(np.concatenate(outputs))
@@ -100,13 +120,43 @@ class MarkerNet:
     def _blocks_of_inputs(
         self, points: MarkedPoints, rows: NDArray[np.intp]
     ) -> Iterator[NDArray[np.float64]]:
-        """Inputs (n, 60) of at most ``BLOCK`` of the rows at a time."""
+        """Inputs (n, 60 or 61) of at most ``BLOCK`` of the rows at a time."""
         index = nearest(points.seeds, rows, NEIGHBOURS)
         for start in range(0, len(rows), BLOCK):
             own = slice(start, start + BLOCK)
-            yield neighbourhoods(
-                points, self.displacement_scale, self.noise_centre, rows[own], index[own]
-            )
+            yield self.inputs(points, rows[own], index[own])
+
+    def inputs(
+        self,
+        points: MarkedPoints,
+        rows: NDArray[np.intp],
+        index: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.float64]:
+        """Inputs (n, 60 or 61) of some of the points, as `neighbourhoods` has them.
+
+        Raises
+        ------
+        ValueError
+            If the net sees relative radii and these are not known.
+        """
+        scale, centre = self.displacement_scale, self.noise_centre
+        return neighbourhoods(points, scale, centre, rows, index, self.radii(points, rows))
+
+    def radii(self, points: MarkedPoints, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
+        """What the net sees of relative radii, (n,), at most 1; None if it does not see them.
+
+        Raises
+        ------
+        ValueError
+            If they are not known.
+        """
+        if not self.sees_radius:
+            return None
+        t = points.relative_radii[rows]
+        if np.isnan(t).any():
+            msg = "the relative radii of the points are not known, expected t of each"
+            raise ValueError(msg)
+        return np.minimum(t, 1.0)
 
     def _agreed_output(self, inputs: NDArray[np.float64], factors: Markers) -> NDArray[np.float64]:
         """Output (n, 4) whose rounded product with ``factors`` every device agrees on."""
@@ -117,7 +167,7 @@ class MarkerNet:
         return output
 
     def forward(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Network output (n, 4) = (r, d_1, d_2, d_3) for inputs (n, 60)."""
+        """Network output (n, 4) = (r, d_1, d_2, d_3) for inputs (n, 60 or 61)."""
         return squashed(self.outputs(inputs))
 
     def outputs(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -174,6 +224,7 @@ class MarkerNet:
             Largest absolute values of the inputs of each layer, (n_in,) each.
         """
         error = np.full(len(largest[0]), 8 * UNIT * largest[0].max())  # sines and cosines
+        error[5 * NEIGHBOURS :] = 0.0  # relative radii are rounded: every device has the same
         for weight, bias, inputs in zip(self.weights, self.biases, largest, strict=True):
             size = np.abs(weight)
             error = size @ error + (len(inputs) + 2) * UNIT * (size @ inputs + np.abs(bias))
@@ -188,8 +239,10 @@ class MarkerNet:
         return save(tensors)
 
     @classmethod
-    def from_bytes(cls, content: bytes, source: str, **scaling: float) -> MarkerNet:
+    def from_bytes(cls, content: bytes, source: str, **settings: Any) -> MarkerNet:
         """Network with the weights of a safetensors file; ``source`` is its name.
+
+        ``settings`` are those of the model card.
 
         Raises
         ------
@@ -204,18 +257,20 @@ class MarkerNet:
             n = sum(name.startswith("weight.") for name in tensors)
             layers = [(tensors[f"weight.{k}"], tensors[f"bias.{k}"]) for k in range(n)]
             weights, biases = zip(*layers, strict=True)
+            if factor := settings.pop("intensity_factor", None):
+                settings["intensity_factor"] = Profile.from_fields(factor)
             return cls(
                 weights=tuple(w.astype(np.float64) for w in weights),
                 biases=tuple(b.astype(np.float64) for b in biases),
                 source=source,
-                **scaling,
+                **settings,
             )
         except (SafetensorError, KeyError, ValueError) as error:
             msg = f"marker net {source} cannot be used ({error}); expected a safetensors file"
             raise ModelCardError(msg) from error
 
     @classmethod
-    def load(cls, path: str | Path, **scaling: float) -> MarkerNet:
+    def load(cls, path: str | Path, **settings: Any) -> MarkerNet:
         """Network with the weights of a safetensors file.
 
         Raises
@@ -228,12 +283,15 @@ class MarkerNet:
         except OSError as error:
             msg = f"marker net {path} cannot be used ({error}); expected a safetensors file"
             raise ModelCardError(msg) from error
-        return cls.from_bytes(content, Path(path).name, **scaling)
+        return cls.from_bytes(content, Path(path).name, **settings)
 
     def fields(self) -> dict[str, Any]:
         """Its object in the model card."""
         names = ("displacement_scale", "noise_centre", "smallest_diagonal")
-        return {"law": "net", "weights": self.source} | {n: getattr(self, n) for n in names}
+        found = {"law": "net", "weights": self.source} | {n: getattr(self, n) for n in names}
+        if self.intensity_factor == CONSTANT:
+            return found
+        return found | {"intensity_factor": self.intensity_factor.fields()}
 
 
 @njit(cache=True, nogil=True)
@@ -282,8 +340,9 @@ def neighbourhoods(
     centre: float,
     rows: NDArray[np.intp] | None = None,
     index: NDArray[np.intp] | None = None,
+    radii: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Inputs of the net, (n, 60): kappa times (v_x, v_y, v_z, n_1, n_2), nearest first.
+    """Inputs of the net, (n, 60 or 61): kappa times (v_x, v_y, v_z, n_1, n_2), nearest first; t.
 
     Parameters
     ----------
@@ -293,6 +352,8 @@ def neighbourhoods(
         Points whose neighbourhoods are wanted, by default all.
     index : (n, kappa) int
         Their neighbours, nearest first, if they are known.
+    radii : (n,) float
+        t, if the net sees it.
     """
     rows = np.arange(len(points)) if rows is None else rows
     index = nearest(points.seeds, rows, NEIGHBOURS) if index is None else index
@@ -301,7 +362,8 @@ def neighbourhoods(
     displacement = others[..., 0] - x, others[..., 1] - y, others[..., 2] - z
     angles = points.angles[rows, None]
     frame = rotation_rows((x, y, z), np.cos(angles), np.sin(angles))
-    return net_inputs(frame, displacement, points.noise.take(index, axis=0), scale, centre)
+    noise = points.noise.take(index, axis=0)
+    return net_inputs(frame, displacement, noise, scale, centre, radii)
 
 
 def net_inputs(
@@ -310,9 +372,11 @@ def net_inputs(
     noise: Any,
     scale: float,
     centre: float,
+    radii: Any = None,
     xp: Any = np,
 ) -> Any:
-    """Inputs (n, 60) from rotations (n, 1), displacements (n, kappa), noise (n, kappa, 2)."""
+    """Inputs from rotations (n, 1), displacements (n, kappa), noise (n, kappa, 2), and t (n,)."""
     x, y, z = rotated(frame, displacement)
     columns = [x / scale, y / scale, z / scale, noise[..., 0] - centre, noise[..., 1] - centre]
-    return xp.stack(columns, -1).reshape(len(noise), 5 * NEIGHBOURS)
+    inputs = xp.stack(columns, -1).reshape(len(noise), 5 * NEIGHBOURS)
+    return inputs if radii is None else xp.concatenate([inputs, radii[:, None]], 1)

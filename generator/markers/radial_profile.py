@@ -113,7 +113,10 @@ class RadialProfileMarkers:
         if np.isnan(t).any():
             msg = "the relative radii of the points are not known, expected t of each"
             raise ValueError(msg)
-        z = normal_quantiles(marks)
+        return self.markers_of(normal_quantiles(marks), t)
+
+    def markers_of(self, z: NDArray[np.float64], t: NDArray[np.float64]) -> Markers:
+        """One row per point, from its standard normal numbers z (n, 4) and relative radius t."""
         log_d = np.log(self.transverse(t)) + self.transverse_spread(t) * z[:, 0]
         log_rho = np.log(self.aspect_ratio(t)) + self.aspect_spread(t) * z[:, 1]
         half = self.flatness_spread(t) * z[:, 2] / 2

@@ -1,11 +1,13 @@
 import copy
+import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cathodegrain.generator.errors import ExportError, ModelCardError
-from cathodegrain.generator.markers.marker_law import RadialMarkers
+from cathodegrain.generator.markers.marker_law import Profile, RadialMarkers
 from cathodegrain.generator.markers.marker_net import MarkerNet
 from cathodegrain.generator.model_card import PARAMETERS, ModelCard, shipped_cards
 
@@ -136,8 +138,6 @@ def test_marker_law_of_the_shipped_card_is_the_phantom(card):
 
 @pytest.fixture
 def net_card(card, tmp_path):
-    import hashlib
-
     rng = np.random.default_rng(0)
     widths = (60, 8, 4)
     shapes = zip(widths[1:], widths[:-1], strict=True)
@@ -163,6 +163,39 @@ def test_a_card_with_a_net_makes_particles(net_card):
     particle = generate_particle(card, seed=1)
     assert particle.n_grains > 10
     assert np.linalg.eigvalsh(particle.tessellation.matrices).min() > 0
+
+
+def test_a_card_with_a_net_that_sees_the_radius_says_how_seed_points_are_spread(net_card):
+    from cathodegrain.generator.generate import generate_particle
+
+    def seeds_within(radius_um):
+        card = ModelCard.load(net_card).with_parameters({"shell.diameter_um": 3.0})
+        seeds = generate_particle(card, seed=1).tessellation.seeds
+        return np.count_nonzero(np.linalg.norm(seeds, axis=1) < radius_um)
+
+    before = seeds_within(0.75), seeds_within(1.5)
+    document = json.loads(net_card.read_text())
+    plain = ModelCard.load(net_card).marker_law
+    net = replace(
+        plain,
+        weights=(np.hstack([plain.weights[0], np.full((8, 1), 2.0)]), plain.weights[1]),
+        intensity_factor=Profile((0.5, 1.0), (2.0, 0.25)),
+    )
+    (net_card.parent / "net.safetensors").write_bytes(net.to_bytes())
+    digest = hashlib.sha256(net.to_bytes()).hexdigest()
+    document["grains"]["markers"] = net.fields() | {"weights_sha256": digest}
+    net_card.write_text(json.dumps(document))
+    assert ModelCard.load(net_card).marker_law.fields() == net.fields()
+    assert seeds_within(0.75) > 1.4 * before[0]
+    assert seeds_within(1.5) < before[1]
+
+
+def test_knots_of_a_net_that_do_not_rise_are_refused(net_card):
+    document = json.loads(net_card.read_text())
+    document["grains"]["markers"]["intensity_factor"] = {"t": [1, 0], "value": [1, 2]}
+    net_card.write_text(json.dumps(document))
+    with pytest.raises(ModelCardError, match="expected rising ones"):
+        _ = ModelCard.load(net_card).marker_law
 
 
 def test_a_saved_card_is_the_card_with_its_weights_beside_it(net_card, tmp_path):

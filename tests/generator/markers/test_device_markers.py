@@ -15,6 +15,7 @@ from cathodegrain.generator.markers.marker_net import NEIGHBOURS
 from cathodegrain.generator.markers.point_process import sample_poisson
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.nearest_points import nearest
+from cathodegrain.generator.rounding import rounded
 from cathodegrain.generator.streams import stream
 from kernel_device import KERNEL_DEVICE
 
@@ -31,14 +32,24 @@ def windows():
     for k, (half, reach) in enumerate([(64, np.inf), (128, 110.0), (64, 50.0)]):
         points = sample_poisson(0.0012, half, partial(stream, 3, k), reach)
         rows = np.flatnonzero(points.seeds[:, 0] > -20)
+        radii = rounded(np.linalg.norm(points.seeds, axis=1) / 60)
+        points = replace(points, relative_radii=radii)
         found.append(Window(points, rows, points.seeds[rows]))
     return found
 
 
+def law_named(name):
+    if name != "a net with the radius":
+        return ModelCard.load(name).marker_law
+    net = ModelCard.load("nmc811").marker_law
+    column = np.random.default_rng(0).uniform(-3, 3, (len(net.weights[0]), 1))
+    return replace(net, weights=(np.hstack([net.weights[0], column]), *net.weights[1:]))
+
+
 @pytest.mark.parametrize("factors", [ONE, CHANGED], ids=["card", "changed"])
-@pytest.mark.parametrize("name", ["nmc811", "nmc811-radial"])
+@pytest.mark.parametrize("name", ["nmc811", "nmc811-radial", "a net with the radius"])
 def test_markers_are_those_of_the_processor(name, factors, windows, device):
-    law = ModelCard.load(name).marker_law
+    law = law_named(name)
     expected = [law.rounded_markers(window.points, window.rows, factors) for window in windows]
     found = rounded_markers(law, windows, 0.0012, factors, device)
     for kind in ("diagonals", "offsets"):
