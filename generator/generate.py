@@ -290,7 +290,7 @@ def _affordable_half_width(shell: Shell, card: ModelCard) -> int:
 
 
 def _filled(drawn: _Drawn) -> Particle:
-    """Particle with the grains of the seeds that can own a point inside the shell."""
+    """Particle with the grains of the seeds that own a point inside the shell."""
     card = drawn.provenance.card
     markers = card.marker_law.rounded_markers(drawn.points, drawn.near, card.laws.factors)
     points = drawn.points.select(drawn.near)
@@ -340,8 +340,13 @@ def _particle(
     diagonals: NDArray[np.float64],
     tessellation: Tessellation,
 ) -> Particle:
-    """Particle of the grains ``rows`` of the seeds near the shell; diagonals in 1 / pixel^2."""
+    """Particle of those grains that own a point inside the shell, of the seeds ``rows`` near it.
+
+    ``diagonals`` are those of the rows, 1 / pixel^2.
+    """
     card = drawn.provenance.card
+    owning = tessellation.owning(drawn.shell, resolution=_resolution_um(card))
+    rows, diagonals, tessellation = rows[owning], diagonals[owning], tessellation.select(owning)
     kept = drawn.points.select(drawn.near[rows])
     directions = kept.seeds / np.linalg.norm(kept.seeds, axis=1, keepdims=True)
     model, tilt = card.orientations, card.laws.tilt_deg

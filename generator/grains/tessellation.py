@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..markers.radial_frame import UPPER
-from . import candidate_kernels, gbpd_kernels, reach_kernels
+from . import candidate_kernels, gbpd_kernels, owner_kernels, reach_kernels
 from .candidates import CandidateCells
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Metric = Literal["norm", "squared"]
 METRICS = ("norm", "squared")
 BOX_LEVELS = 3  # a cell as large as a grain has 8^3 boxes of a resolution of an eighth
+OWNER_LEVELS = 12  # halvings of such a cell until a grain is left open
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -219,24 +220,68 @@ class Tessellation:
         grain on its list, about a hundred for each grain, and 112 bytes for each grain of
         the longest list, which is all grains.
         """
+        cells = self._cells_within(shell, resolution)
+        marked = self._owners_of_seeds(shell, cells)
+        reach_kernels.mark_reachable(
+            *cells.place, cells.start, cells.members, BOX_LEVELS, self.table, self.squared,
+            cells.slack, shell.table, shell.max_degree, marked,
+        )  # fmt: skip
+        return np.flatnonzero(marked)
+
+    def owning(self, shell: Shell, resolution: float) -> NDArray[np.intp]:
+        """Indices of the grains that own a point inside ``shell``, ascending.
+
+        A grain stays if a point inside the shell is found at which its score is the least, exactly
+        as `labels` compares scores, and is left out if it is proven to own none. Both are facts,
+        and so depend on no order and no processor. Where boxes of 1 / 512 of ``resolution``, or
+        more boxes than memory is set aside for, leave it open, the grain stays: it owns nothing, or
+        less than the sum of such boxes (`owner_kernels`). Without the grains left out no label
+        inside the shell changes.
+
+        Memory: 16 MiB, and 20 bytes for every pair of a grain and a cell of `reachable` whose list
+        has it.
+        """
+        cells = self._cells_within(shell, resolution)
+        found = self._owners_of_seeds(shell, cells).astype(np.int8)
+        order = np.argsort(cells.members, kind="stable")
+        having = np.repeat(np.arange(len(cells.start) - 1), np.diff(cells.start))[order]
+        first = np.searchsorted(cells.members[order], np.arange(len(self) + 1))
+        owner_kernels.settle(
+            np.flatnonzero(found == owner_kernels.NONE), first, having, *cells.place, cells.start,
+            cells.members, OWNER_LEVELS, self.table, self.squared, cells.slack, shell.table,
+            shell.max_degree, shell.bend_bound, found,
+        )  # fmt: skip
+        return np.flatnonzero(found)
+
+    def _cells_within(self, shell: Shell, resolution: float) -> _CellsWithin:
+        """Lists of the grains that matter in the cells of `reachable` that meet the shell."""
         grid = BoxGrid.around(shell, resolution)
         slack = self.slack(farthest(self.seeds, -grid.lower))
-        edge, shape = 2**grid.levels, (shell.table, shell.max_degree)
         start, members = candidate_kernels.candidate_cells(
-            grid.lower, grid.cell, grid.levels, self.table, self.squared, slack, *shape
-        )
+            grid.lower, grid.cell, grid.levels, self.table, self.squared, slack, shell.table,
+            shell.max_degree,
+        )  # fmt: skip
+        return _CellsWithin((grid.lower, grid.cell, 2**grid.levels), start, members, slack)
+
+    def _owners_of_seeds(self, shell: Shell, cells: _CellsWithin) -> NDArray[np.bool_]:
+        """Whether each grain owns a seed point inside the shell: most do."""
         inside = self.seeds[shell.contains(self.seeds)]
         owners = np.empty(len(inside), np.int32)
         candidate_kernels.best_in_cells(
-            inside, grid.lower, grid.cell, edge, start, members, self.table, self.squared, owners
+            inside, *cells.place, cells.start, cells.members, self.table, self.squared, owners
         )
         marked = np.zeros(len(self), np.bool_)
         marked[owners] = True
-        reach_kernels.mark_reachable(
-            grid.lower, grid.cell, edge, start, members, BOX_LEVELS, self.table, self.squared,
-            slack, *shape, marked,
-        )  # fmt: skip
-        return np.flatnonzero(marked)
+        return marked
+
+
+class _CellsWithin(NamedTuple):
+    """Cells of a `BoxGrid`: lowest corner, edge and number along an edge; their lists; slack."""
+
+    place: tuple[float, float, int]
+    start: NDArray[np.int64]
+    members: NDArray[np.int32]
+    slack: float
 
 
 class BoxGrid(NamedTuple):

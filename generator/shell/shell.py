@@ -111,6 +111,16 @@ class Shell:
         """Proven bound of the surface gradient of X, um per radian, within 10 % of it."""
         return steepest(self.coefficients, 0.1)
 
+    @cached_property
+    def bend_bound(self) -> float:
+        r"""K: along a straight line, X(x / \|x\|) bends by no more than K / \|x\|^2, um.
+
+        Its second derivative is X'' phi'^2 + X' phi'', phi the angle on the great circle below
+        the line: phi' = v_t / \|x\| and phi'' = -2 v_r v_t / \|x\|^2, v_r and v_t the radial and
+        tangential part of the unit vector along it. So K = C + G, the bounds of X'' and X'.
+        """
+        return curvature_bound(self.coefficients) + self.gradient_bound
+
     def radius(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
         """X in each direction.
 

@@ -223,6 +223,43 @@ def radius_at(
     return real
 
 
+@njit(cache=True, nogil=True)
+def radius_and_gradient_at(
+    x: float,
+    y: float,
+    z: float,
+    scaled_coefficients: NDArray[np.float64],
+    max_degree: int,
+    gradient: NDArray[np.float64],
+) -> float:
+    """X in the direction of (x, y, z); its surface gradient goes to ``gradient`` (3,).
+
+    For single points: many are evaluated faster, and to the same bits, by ``gradients_at``, which
+    says what the gradient is.
+    """
+    scale = 1.0 / math.sqrt(x * x + y * y + z * z)
+    x, y, z = x * scale, y * scale, z * scale
+    real = imag = real_t = imag_t = real_z = imag_z = 0.0
+    k = 0
+    for n_powers in range(max_degree + 1):
+        cosine, sine = scaled_coefficients[k], scaled_coefficients[k + 1]
+        cosine_z = sine_z = 0.0
+        k += 2
+        for _ in range(n_powers):
+            cosine_z, sine_z = cosine_z * z + cosine, sine_z * z + sine
+            cosine = cosine * z + scaled_coefficients[k]
+            sine = sine * z + scaled_coefficients[k + 1]
+            k += 2
+        real_t, imag_t = real_t * x - imag_t * y + real, real_t * y + imag_t * x + imag
+        real_z, imag_z = real_z * x - imag_z * y + cosine_z, real_z * y + imag_z * x - sine_z
+        real, imag = real * x - imag * y + cosine, real * y + imag * x - sine
+    along = real_t * x - imag_t * y + real_z * z
+    gradient[0] = real_t - along * x
+    gradient[1] = -imag_t - along * y
+    gradient[2] = real_z - along * z
+    return real
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def radii_at(
     points: NDArray[np.float64],
