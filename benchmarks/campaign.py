@@ -73,7 +73,7 @@ def measured(case: Case) -> Row:
     return {
         **asdict(case),
         "code": code_version(),
-        "n_seeds": particle.n_grains,
+        "n_in_recipe": particle.n_grains,
         **seconds,
         "peak_bytes": peak,
         "split_s": time.process_time() - start,

@@ -22,7 +22,7 @@ from timing import Result, alternating, machine, table
 
 HELP_BAR = 0.7  # s
 GENERATE_BAR = 5.0  # s beyond the start of the program
-SEED = 32  # its first particle has 3466 grains
+SEED = 32  # its first particle has 3219 grains
 
 
 def command(*arguments: str) -> list[str]:

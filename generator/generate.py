@@ -61,8 +61,8 @@ def generate_particles(
     """Particles ``indices`` of the series that ``seed`` starts, as `generate_particle` makes them.
 
     On a GPU many of them share every launch: markers, matrices and the search for grains that
-    reach inside run there, shells and seed points are drawn on the processor. The particles are
-    the same to the bit.
+    reach inside run there; shells and seed points are drawn on the processor, which also settles
+    which grains own a point. The particles are the same to the bit.
 
     Parameters
     ----------

@@ -167,7 +167,10 @@ class Particle:
 
     @property
     def n_grains(self) -> int:
-        """Number of grains of the recipe; some may own no point inside the shell."""
+        """Number of grains of the recipe, each of which owns a point inside the shell.
+
+        In recipes of draws before 6, those of version 0.2.0 and older, some own none.
+        """
         return len(self.tessellation)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ Products = Annotated[
     str, Parameter(name="--export", help="Products to write, separated by commas.")
 ]
 DEFAULTS = ProductOptions()
+ONLY_OWNERS = 6  # the first draws of recipes whose grains all own a point
 
 
 def generate(
@@ -136,7 +138,7 @@ def info(
         "particle": fields["id"],
         "model": f"{source['model']} ({source['model_sha256'][:12]})",
         "seed, index": f"{source['entropy']}, {source['index']}",
-        "grains": fields["n_grains"],
+        "grains": _grains(fields),
         **{k: f"{q['value']:.4g} {q['unit']}".removesuffix(" 1") for k, q in shell.items()},
         **file_rows(fields["products"]),
     }
@@ -144,6 +146,13 @@ def info(
         changes = source["wasDerivedFrom"]["changes"].items()
         rows["changed"] = ", ".join(f"{k}: {c['from']} -> {c['to']}" for k, c in changes)
     tell(rows, json_output=False)
+
+
+def _grains(fields: Mapping[str, Any]) -> str:
+    """Number of grains; of older recipes, that some own nothing."""
+    draws = fields["provenance"].get("draws") or 0
+    rest = "" if draws >= ONLY_OWNERS else ", some of them without volume (made before version 0.3)"
+    return f"{fields['n_grains']}{rest}"
 
 
 def validate(

@@ -55,7 +55,7 @@ COLUMNS = {
     "max_radius_um": "proven upper bound of the radius",
     "sphericity": "pi^(1/3) (6 V)^(2/3) / A",
     "a00_um": "first coefficient of the shell",
-    "n_grains": "rows of the grain table",
+    "n_grains": "grains, each of which owns a point inside the shell",
     "n_grains_without_voxel": "grains that hold no voxel of the grain table's spacing",
     "n_grains_at_shell": "grains that touch the shell",
     **{

@@ -1,15 +1,18 @@
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 import xarray
 
+from cathodegrain.exporters.commands.particles import info
 from cathodegrain.exporters.files import provenance as software
 from cathodegrain.exporters.particles import recipe
 from cathodegrain.exporters.products import particle_folder
-from cathodegrain.generator.errors import RecipeError
-from cathodegrain.generator.generate import regenerate
+from cathodegrain.generator.errors import GenerationError, RecipeError
+from cathodegrain.generator.generate import generate_particle, regenerate
+from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.shell import shell as shell_module
 from cathodegrain.generator.streams import DRAWS
 from cathodegrain.generator.voxels.grid import Grid
@@ -83,6 +86,38 @@ def test_a_recipe_of_version_0_1_0_has_no_number_of_draws(oriented, path):
     old = recipe.read(path)
     assert old.provenance.draws is None
     np.testing.assert_array_equal(old.tessellation.seeds, oriented.tessellation.seeds)
+
+
+@pytest.fixture
+def of_version_0_2_0(tiny_particle, monkeypatch):
+    """`tiny_particle` with the rows that 0.2.0 kept: some own no point."""
+    source = tiny_particle.provenance
+    with monkeypatch.context() as patch:
+        patch.setattr(Tessellation, "owning", lambda self, *_, **__: np.arange(len(self)))
+        whole = generate_particle(source.card, source.seed)
+    return replace(whole, provenance=replace(whole.provenance, draws=5))
+
+
+def test_a_recipe_of_version_0_2_0_with_rows_without_volume_is_read(
+    of_version_0_2_0, tiny_particle, tmp_path, capsys
+):
+    old = of_version_0_2_0
+    folder = particle_folder.create(old, tmp_path)
+    again = recipe.read(folder / "recipe.h5")
+    assert again.n_grains == old.n_grains > tiny_particle.n_grains
+    np.testing.assert_array_equal(again.origin, old.origin)
+    grid = Grid.around(old.shell.radius_bounds[1], 0.05)
+    found, expected = label_grid(again, grid), label_grid(tiny_particle, grid)
+    np.testing.assert_array_equal(found > 0, expected > 0)
+    inside = found > 0
+    np.testing.assert_array_equal(
+        again.origin[found[inside] - 1], tiny_particle.origin[expected[inside] - 1]
+    )
+    info(folder)
+    said = f"{old.n_grains}, some of them without volume (made before version 0.3)"
+    assert said in capsys.readouterr().out
+    with pytest.raises(GenerationError, match=rf"is of draws 5, this program has draws {DRAWS}"):
+        regenerate(again, {"grains.elongation": 1.5})
 
 
 @pytest.mark.parametrize("engine", [None, "h5netcdf", "netcdf4"])
