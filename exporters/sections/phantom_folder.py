@@ -18,8 +18,10 @@ from ...generator.errors import ExportError, FitError, suggestion
 from ...generator.fitting.sections.files import read_section
 from ...generator.fitting.sections.grain_model import GrainModel
 from ...generator.fitting.sections.phantom import (
+    HALF_WIDTH,
     PHANTOMS,
     PIXEL_UM,
+    particle_radius,
     phantom_offsets,
     phantom_series,
 )
@@ -138,6 +140,8 @@ def phantom_lines() -> Iterator[tuple[str, str]]:
 def law_line(model: GrainModel) -> str:
     """The law of a phantom in a line."""
     fields: dict[str, Any] = dict(model.law.fields())
+    if fields["law"] == "radial_profile":
+        return _profile_line(model, fields)
     kinds = {
         "radial": "independent markers",
         "crowded": "markers follow the distance to the third nearest seed, from crowded to lone",
@@ -152,6 +156,24 @@ def law_line(model: GrainModel) -> str:
     )
 
 
+def _profile_line(model: GrainModel, fields: dict[str, Any]) -> str:
+    """The law of a phantom whose markers may change from the centre to the surface."""
+    ratio, factors, tilt = (
+        fields[key]["value"] for key in ("aspect_ratio", "intensity_factor", "tilt_deg")
+    )
+    tilted = f", axes tilted by {_span(tilt)} degrees" if max(tilt) > 0 else ""
+    return (
+        f"markers from the centre to the surface; radial over transverse length {_span(ratio)}, "
+        f"{_span([model.intensity * factor for factor in factors])} seeds per cubic pixel of "
+        f"{PIXEL_UM:g} um{tilted}"
+    )
+
+
+def _span(values: list[float]) -> str:
+    """First and last value at the knots of a profile, once if they are equal."""
+    return " to ".join(dict.fromkeys(f"{value:g}" for value in (values[0], values[-1])))
+
+
 def _write_section(path: Path, section: Section, offset: float) -> dict[str, Any]:
     """Write one image; its entry in the document."""
     write_tif(path, section.labels, section.pixel_um)
@@ -160,6 +182,7 @@ def _write_section(path: Path, section: Section, offset: float) -> dict[str, Any
         "sha256": sha256(path),
         "offset_px": offset,
         "offset_um": round(offset * section.pixel_um, 9),
+        "radius_px": round(particle_radius(HALF_WIDTH, offset), 6),
         "shape": list(section.labels.shape),
         "centre": list(section.centre),
         "n_grains": section.n_grains,

@@ -134,19 +134,19 @@ class MarkerLaw(Protocol):
     def fields(self) -> dict[str, Any]:
         """Its object in the model card."""
 
+    @property
+    def intensity_factor(self) -> Profile:
+        """Of the intensity, by the relative radius."""
+
+    @property
+    def tilt_deg(self) -> Profile:
+        """Spread of the axes about the radius, degrees, by the relative radius."""
+
 
 class CardLaw(MarkerLaw, Protocol):
     """What a model card's ``grains.markers`` becomes."""
 
     stage: ClassVar[str]  # of the random marks that it looks at
-
-    @property
-    def intensity_factor(self) -> Profile:
-        """Of the card's intensity, by the relative radius."""
-
-    @property
-    def tilt_deg(self) -> Profile:
-        """Spread of the axes about the radius, degrees, by the relative radius."""
 
     def rounded_markers(
         self, points: MarkedPoints, rows: NDArray[np.intp], factors: Markers

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ....generator.fitting.grains.comparison import Samples, pooled
+from ....generator.fitting.grains.comparison import BinComparison, Samples, pooled
 from ....generator.fitting.grains.evaluation import Evaluation
 from ....generator.fitting.grains.fit import GrainFit
 from ....generator.fitting.grains.run import GrainRun
@@ -26,7 +26,15 @@ from ...pictures.canvas import DPI, INK, STYLE, axes_at, new_figure
 from ...sections import picture as section_report
 from ...sections.drawing import draw_picture, grain_rgb
 from ..page_figures import BLUE, GREEN, LAYOUT, ORANGE, page_figure, save
-from .page import PAIRS, PLANAR_PICTURE, SECTIONS, SPATIAL_PICTURE, TRAINING
+from .page import (
+    PAIRS,
+    PLANAR_PICTURE,
+    PLANAR_RADIUS,
+    SECTIONS,
+    SPATIAL_PICTURE,
+    SPATIAL_RADIUS,
+    TRAINING,
+)
 from .words import DESCRIPTORS
 
 if TYPE_CHECKING:
@@ -46,6 +54,8 @@ TAILS = (0.2, 99.5)  # per cent of the values of a sample that a figure reaches 
 LOGARITHMIC = ("area", "volume")
 WIDE = 60.0  # from end to end of a logarithmic axis, beyond which powers of ten do
 ANGLES = ("theta", "radial_angle")
+BY_RADIUS = ("area", "aspect_ratio", "theta", "volume", "elongation", "radial_angle", "sphericity")
+APART = 0.12  # of medians of one bin, bins
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,8 +105,10 @@ def write_figures(
     with style.context(["default", STYLE, LAYOUT]):
         save(draw_training(fit.runs, fit.chosen), folder / TRAINING)
         save(draw_descriptors(evaluation.sections, reference), folder / PLANAR_PICTURE)
+        save(draw_by_radius(evaluation.planar_bins, reference), folder / PLANAR_RADIUS)
         if evaluation.blocks:
             save(draw_descriptors(evaluation.blocks, reference), folder / SPATIAL_PICTURE)
+            save(draw_by_radius(evaluation.spatial_bins, reference), folder / SPATIAL_RADIUS)
 
 
 def draw_pairs(pairs: Sequence[Pair]) -> Figure:
@@ -188,11 +200,7 @@ def _name_runs(figure: Figure, runs: Sequence[GrainRun], chosen: int) -> None:
 
 def draw_descriptors(samples: Samples, reference: str) -> Figure:
     """Distribution of each descriptor of the reference, the model and an untrained net."""
-    kinds = (
-        Kind(reference, pooled(samples.reference), BLUE, "-"),
-        Kind("generated", pooled(samples.generated), ORANGE, "--"),
-        Kind("untrained", pooled(samples.untrained), GREEN, ":"),
-    )
+    kinds = _kinds(samples, reference)
     names = list(kinds[0].sample)
     rows = -(-len(names) // COLUMNS)
     figure = page_figure(2.6 * rows + 0.4)
@@ -208,6 +216,66 @@ def draw_descriptors(samples: Samples, reference: str) -> Figure:
     return figure
 
 
+def _kinds(samples: Samples, reference: str) -> tuple[Kind, ...]:
+    return (
+        Kind(reference, pooled(samples.reference), BLUE, "-"),
+        Kind("generated", pooled(samples.generated), ORANGE, "--"),
+        Kind("untrained", pooled(samples.untrained), GREEN, ":"),
+    )
+
+
+def draw_by_radius(bins: Sequence[BinComparison], reference: str) -> Figure:
+    """Medians of each radial bin, and the distributions in each, of the descriptors `BY_RADIUS`."""
+    kinds = [_kinds(one.samples, reference) for one in bins]
+    names = [name for name in BY_RADIUS if name in kinds[0][0].sample]
+    figure = page_figure(2.3 * (1 + len(bins)) + 0.4)
+    panels = figure.subplots(1 + len(bins), len(names), squeeze=False)
+    for name, column in zip(names, panels.T, strict=True):
+        _draw_medians(column[0], name, bins, kinds)
+        for own, one, axes in zip(kinds, bins, column[1:], strict=True):
+            for kind in own:
+                _draw_distribution(axes, name, kind)
+            _finish(axes, name, [kind.sample[name] for every in kinds for kind in every])
+            axes.set_title(_bin_title(one, name))
+    handles = [
+        figure.axes[0].plot([], [], color=kind.colour, ls=kind.line, lw=2, label=kind.name)[0]
+        for kind in kinds[0]
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    return figure
+
+
+def _draw_medians(
+    axes: Axes, name: str, bins: Sequence[BinComparison], kinds: Sequence[Sequence[Kind]]
+) -> None:
+    for k, same in enumerate(zip(*kinds, strict=True)):
+        values = [np.percentile(_shown(name, kind.sample[name]), (25, 50, 75)) for kind in same]
+        low, middle, high = np.array(values).T
+        x = np.arange(len(bins)) + (k - 1) * APART
+        axes.vlines(x, low, high, color=same[0].colour, lw=1.5)
+        axes.plot(x, middle, "o", color=same[0].colour, ls=same[0].line, ms=4, lw=1.5)
+    axes.set_xticks(range(len(bins)), [one.bin.name for one in bins])
+    axes.set_xlim(-0.5, len(bins) - 0.5)
+    axes.set_ylabel(_axis_label(name))
+    axes.grid(alpha=0.3)
+    axes.set_title("medians")
+
+
+def _bin_title(one: BinComparison, name: str) -> str:
+    (found,) = [two for two in one.comparisons if two.descriptor == name]
+    return f"{one.bin.name}: KS {found.generated.ks:.2f} ({found.floor.ks:.2f})"
+
+
+def _shown(name: str, values: Floats) -> Floats:
+    """Values as they are drawn: angles in degrees."""
+    return np.degrees(values) if name in ANGLES else values
+
+
+def _axis_label(name: str) -> str:
+    label, unit = DESCRIPTORS[name]
+    return f"{label} ({unit})" if unit else label
+
+
 def _handle(figure: Figure, kind: Kind, name: str) -> Line2D:
     label = f"{kind.name} ({len(kind.sample[name])} grains)"
     return figure.axes[0].plot([], [], color=kind.colour, ls=kind.line, lw=2, label=label)[0]
@@ -217,8 +285,7 @@ def _draw_distribution(axes: Axes, name: str, kind: Kind) -> None:
     """Density of theta, distribution function of others; angles in degrees."""
     values = kind.sample[name]
     if name != "theta":
-        shown = np.degrees(values) if name in ANGLES else values
-        axes.ecdf(shown, color=kind.colour, ls=kind.line, lw=2)
+        axes.ecdf(_shown(name, values), color=kind.colour, ls=kind.line, lw=2)
     elif np.ptp(values) > 0:  # angles that are all the same have no density
         degrees = np.linspace(0, 90, 181)
         density = theta_density(values, np.radians(degrees)) * np.pi / 180
@@ -227,8 +294,7 @@ def _draw_distribution(axes: Axes, name: str, kind: Kind) -> None:
 
 def _finish(axes: Axes, name: str, values: Sequence[Floats]) -> None:
     """Labels and limits."""
-    label, unit = DESCRIPTORS[name]
-    axes.set_xlabel(f"{label} ({unit})" if unit else label)
+    axes.set_xlabel(_axis_label(name))
     axes.grid(alpha=0.3)
     if name == "theta":
         axes.axhline(1 / 90, color=INK, lw=1, ls=(0, (1, 3)))

@@ -10,20 +10,25 @@ from typing import Any
 
 from ..html_page import figure, framed, paragraph, table, warning
 from .tables import (
+    bin_table,
     config_table,
     distance_tables,
     planar_table,
+    radius_table,
     ratio_table,
     run_table,
+    score_table,
     section_table,
     step_table,
     tuning_table,
     verdict_table,
 )
 from .words import (
+    bins_sentence,
     compared_sentence,
     count_sentence,
     course_sentence,
+    far_by_radius_sentence,
     far_sentence,
     floor_sentence,
     limits,
@@ -31,6 +36,7 @@ from .words import (
 
 SECTIONS, TRAINING, PAIRS = "sections.png", "training.png", "real-and-generated.png"
 PLANAR_PICTURE, SPATIAL_PICTURE = "descriptors-2d.png", "descriptors-3d.png"
+PLANAR_RADIUS, SPATIAL_RADIUS = "radius-2d.png", "radius-3d.png"
 
 Numbers = Mapping[str, Any]
 
@@ -49,6 +55,7 @@ def page(numbers: Numbers) -> str:
         ("Real next to generated", _pairs),
         ("Distances in sections", _planar),
         ("Distances in space", _spatial),
+        ("By radius", _by_radius),
         ("Intensity", _intensity),
         ("Runs", _runs),
         ("Limits", limits),
@@ -123,9 +130,10 @@ def _pairs(numbers: Numbers) -> Iterator[str]:
     yield figure(
         PAIRS,
         f"Left measured, right generated: {names}. A twin is a section through the centre of new "
-        "grains of the fitted model, on the same pixels, with the same ones missing (dark) and as "
-        "small grains lost. Colours only tell grains apart: no grain of one picture is one of "
-        "the other.",
+        "grains of the fitted model, on the same pixels. Before anything is compared missing "
+        "pixels of the measured one (dark) are given to the nearest grain; as many went missing "
+        "in the twin, at its own boundaries, and were given back in the same way. Colours only "
+        "tell grains apart: no grain of one picture is one of the other.",
     )
 
 
@@ -166,6 +174,40 @@ def _spatial(numbers: Numbers) -> Iterator[str]:
     yield paragraph(far_sentence(numbers, "spatial"))
     yield ratio_table("Means over the reference's", distances["spatial"], "mean")
     yield ratio_table("Standard deviations over the reference's", distances["spatial"], "spread")
+
+
+def _by_radius(numbers: Numbers) -> Iterator[str]:
+    by_radius = numbers["fit"]["distances"]["by_radius"]
+    yield paragraph(
+        "A law that is right on average may be wrong everywhere: grains that are too long in the "
+        "core make up for grains that are too short outside. So the same distances once more for "
+        "the grains of each radial bin, by t, the distance from the centre of the particle over "
+        "its radius: in sections that of the centres of grains over the radius of the disc with "
+        "the section's area, in space that of the seed points."
+    )
+    yield from _radial("planar", PLANAR_RADIUS, "Grains in sections", numbers)
+    yield score_table(numbers["fit"]["distances"])
+    if by_radius["spatial"]:
+        yield paragraph(
+            "In space blocks in the core, in the middle and outside are looked at, as many of "
+            "each: the core has a larger part in the numbers of all grains than in a particle."
+        )
+        yield from _radial("spatial", SPATIAL_RADIUS, "Grains in space", numbers)
+
+
+def _radial(space: str, picture: str, title: str, numbers: Numbers) -> Iterator[str]:
+    yield figure(
+        picture,
+        f"{title}. Above, medians of each bin, with lines over the middle half of its grains; "
+        "below, the distributions in each bin, with the KS distance of generated grains and its "
+        "floor.",
+    )
+    yield bin_table(numbers["fit"]["distances"]["by_radius"][space])
+    if merged := bins_sentence(numbers, space):
+        yield warning(merged.removesuffix("."))
+    for measure, name in (("ks", "KS distance"), ("mean", "Mean over the reference's")):
+        yield radius_table(f"{title}: {name}, all and by radius", numbers, space, measure)
+    yield paragraph(far_by_radius_sentence(numbers, space))
 
 
 def _intensity(numbers: Numbers) -> Iterator[str]:

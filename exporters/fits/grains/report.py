@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from ....generator.fitting.grains.comparison import Comparison, Samples, Unit
+from ....generator.fitting.grains.comparison import BinComparison, Comparison, Samples, Unit
 from ....generator.fitting.grains.evaluation import Evaluation
 from ....generator.fitting.grains.fit import GrainFit, fit_document, warnings
 from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.score import twin
 from ....generator.fitting.grains.training import INTENSITIES, PAPER
+from ....generator.fitting.sections.radial_bins import LEAST_GRAINS
 from ....generator.fitting.sections.section import MISSING
 from ....generator.progress import Progress, quiet
 from ....generator.streams import stream
@@ -130,6 +131,11 @@ def document(
             *_far("planar", evaluation.planar),
             *_far("spatial", evaluation.spatial),
         ],
+        "far_by_radius": [
+            *_far_in_bins("planar", evaluation.planar_bins),
+            *_far_in_bins("spatial", evaluation.spatial_bins),
+        ],
+        "least_grains_of_a_bin": LEAST_GRAINS,
         "shown": [
             {
                 "section": pair.number,
@@ -193,7 +199,7 @@ def _size(units: Sequence[Unit]) -> dict[str, int]:
     return {
         "units": len(units),
         "grains": sum(unit.n_grains for unit in units),
-        "described": sum(len(next(iter(unit.values.values()))) for unit in units),
+        "described": sum(unit.n_described for unit in units),
     }
 
 
@@ -209,3 +215,10 @@ def _far(space: str, comparisons: Sequence[Comparison]) -> Iterator[dict[str, An
                     "measure": measure,
                     "ratio": distance / floor if floor else None,
                 }
+
+
+def _far_in_bins(space: str, bins: Sequence[BinComparison]) -> Iterator[dict[str, Any]]:
+    """`_far` of the distances in radial bins."""
+    for one in bins:
+        for found in _far(space, one.comparisons):
+            yield {**found, "bin": one.bin.name}

@@ -122,6 +122,62 @@ def ratio_table(
     return table(caption, HEAD, rows, numeric=(1, 2, 3, 4))
 
 
+def radius_table(caption: str, numbers: Numbers, space: str, measure: str) -> str:
+    """A measure of all grains and of those in each radial bin, with floors; far ones are bold."""
+    distances = numbers["fit"]["distances"]
+    bins = distances["by_radius"][space]
+    columns = [distances[space], *(one["comparisons"] for one in bins)]
+    found = [one for one in numbers["far_by_radius"] if one["space"] == space]
+    far = {one["descriptor"] for one in found if one["measure"] == measure}
+    rows = [
+        (DESCRIPTORS[same[0]["descriptor"]][0], *_with_floors([_kinds(o, measure) for o in same]))
+        for same in zip(*columns, strict=True)
+    ]
+    head = _radius_head(bins)
+    bold = [one["descriptor"] in far for one in columns[0]]
+    return table(caption, head, rows, numeric=range(1, len(head)), bold=bold)
+
+
+def _kinds(one: Numbers, measure: str) -> Numbers:
+    return {kind: one[kind][measure] for kind in ("generated", "floor")}
+
+
+def score_table(distances: Numbers) -> str:
+    """Scores and grains per area of all sections and in each radial bin."""
+    bins = distances["by_radius"]["planar"]
+    names = {"scores": "score", "grains_per_area": "grains per area"}
+    rows = [
+        (name, *_with_floors([distances[key], *(one[key] for one in bins)]))
+        for key, name in names.items()
+    ]
+    head = _radius_head(bins)
+    caption = "Scores, and grains per area over the reference's, all and by radius"
+    return table(caption, head, rows, numeric=range(1, len(head)))
+
+
+def _radius_head(bins: Sequence[Numbers]) -> list[str]:
+    names = ("all", *(one["bin"] for one in bins))
+    return ["", *(text for name in names for text in (name, "floor"))]
+
+
+def _with_floors(columns: Sequence[Numbers]) -> list[str]:
+    return [f"{one[kind]:.3f}" for one in columns for kind in ("generated", "floor")]
+
+
+def bin_table(bins: Sequence[Numbers]) -> str:
+    """Where the radial bins lie, and how many grains they have."""
+    sizes = ("n_generated", "n_reference")
+    return table(
+        "Radial bins",
+        ["", "t from", "to", "grains, generated", "reference"],
+        [
+            (one["bin"], *(f"{t:g}" for t in one["t"]), *(str(one[n]) for n in sizes))
+            for one in bins
+        ],
+        numeric=(1, 2, 3, 4),
+    )
+
+
 def _interval(bounds: Sequence[float]) -> str:
     low, high = bounds
     return f"{low:.3f} to {high:.3f}"

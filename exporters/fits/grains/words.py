@@ -117,6 +117,42 @@ def far_sentence(numbers: Mapping[str, Any], space: str) -> str:
     )
 
 
+def bins_sentence(numbers: Mapping[str, Any], space: str) -> str:
+    """What t is, and which bins had too few grains; empty if none had."""
+    bins = numbers["fit"]["distances"]["by_radius"][space]
+    merged = [one for one in bins if len(one["parts"]) > 1]
+    if not merged:
+        return ""
+    return (
+        f"A sample has fewer than {numbers['least_grains_of_a_bin']} grains in one of the bins "
+        f"{', '.join(part for one in merged for part in one['parts'])}, which are looked at "
+        "together: nothing is known of a gradient within them. More or larger sections show it."
+    )
+
+
+def far_by_radius_sentence(numbers: Mapping[str, Any], space: str) -> str:
+    """Which distances are far above their floor in which bin, and whether pooled ones hide it."""
+    factor = numbers["far_factor"]
+    bins = numbers["fit"]["distances"]["by_radius"][space]
+    found = [one for one in numbers["far_by_radius"] if one["space"] == space]
+    words = [
+        f"{one['bin']}: {_grouped(own)}"
+        for one in bins
+        if (own := [(f["descriptor"], _far_words(f)) for f in found if f["bin"] == one["bin"]])
+    ]
+    if not words:
+        return f"In no bin a distance is above {factor:g} times its floor."
+    pooled = {one["descriptor"] for one in numbers["far"] if one["space"] == space}
+    hidden = dict.fromkeys(
+        DESCRIPTORS[one["descriptor"]][0] for one in found if one["descriptor"] not in pooled
+    )
+    return f"Above {factor:g} times its floor, in the {'; in the '.join(words)}. " + (
+        f"The numbers of all grains hide this for {', '.join(hidden)}."
+        if hidden
+        else "The numbers of all grains show it for these descriptors as well."
+    )
+
+
 def _grouped(found: Sequence[tuple[str, str]]) -> str:
     """Descriptors, and behind each what is said of it.
 
@@ -173,7 +209,8 @@ def limits(numbers: Mapping[str, Any]) -> Iterator[str]:
         "sections, and the fit ends at one of them; how flat grains are across the radius is the "
         "least certain.",
         "The law is one for all places: markers follow the direction to the centre and the "
-        "nearest seeds, not the distance from the centre. Cutouts reach "
+        "nearest seeds, not the distance from the centre; the distances by radius say what that "
+        "costs. Cutouts reach "
         f"{numbers['reach_um']:.3g} µm from it; beyond, the law is continued unseen.",
         f"Grains of fewer than {numbers['fit']['config']['least_pixels']} pixels are not counted, "
         "and grains that the rim cuts are in no distribution.",

@@ -3,7 +3,8 @@ r"""How alike the grains of two models are, in sections and in space, with what 
 A sample is made of units, sections or blocks: grains of one unit depend on each other, so that
 the bootstrap draws units, not grains. Beside every distance stand that of two samples of the
 truth (the floor: no model is nearer than that) and that of a net with random weights at the same
-intensity (what is no achievement).
+intensity (what is no achievement). A unit has parts, its grains by radial bins: what holds for all
+grains together may hold for none of the bins.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sections.descriptors import section_descriptors
+from ..sections.descriptors import SectionDescriptors, pixel_radii, section_descriptors
 from ..sections.grain_model import Block
+from ..sections.radial_bins import NAMES, RadialBin, bin_numbers
 from ..sections.section import Section
-from .score import LEAST_PIXELS
-from .statistics import Difference, Sample, block_values, differences
+from .score import COMPARED, LEAST_PIXELS, PlanarSample, score
+from .statistics import Difference, Sample, block_grains, differences
 
 PLANAR = {
     "area": "area (um^2)",
@@ -34,7 +36,7 @@ INTERVAL = (2.5, 97.5)  # per cent
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """One section or block of a sample.
+    """One section of a sample, or blocks at several distances from the centre.
 
     Parameters
     ----------
@@ -44,17 +46,34 @@ class Unit:
         Grains that are counted.
     size
         In what: pixels, or seed points expected by the intensity.
+    parts
+        The unit by radial bins, one for each of `radial_bins.NAMES`.
     """
 
     values: Sample
     n_grains: int
     size: float
+    parts: tuple[Unit, ...] = ()
+
+    @property
+    def n_described(self) -> int:
+        """Grains that have values."""
+        return len(next(iter(self.values.values())))
 
 
 def section_unit(section: Section) -> Unit:
     """Values of `PLANAR` of whole grains; counted are grains of `LEAST_PIXELS` and more."""
     found = section_descriptors(section)
-    whole = found.oriented
+    number = bin_numbers(found.relative_radius)
+    pixels = bin_numbers(pixel_radii(section)[section.labels > 0])
+    parts = [
+        _section_part(found, number == k, float((pixels == k).sum())) for k in range(len(NAMES))
+    ]
+    return united(parts, parts)
+
+
+def _section_part(found: SectionDescriptors, own: NDArray[np.bool_], size: float) -> Unit:
+    whole = found.oriented & own
     values = {
         "area": found.area_um2[whole],
         "aspect_ratio": found.aspect_ratio[whole],
@@ -62,14 +81,34 @@ def section_unit(section: Section) -> Unit:
         "perimeter": found.perimeter_um[whole],
         "neighbours": found.n_neighbours[whole].astype(float),
     }
-    n_grains = int((found.pixel_count >= LEAST_PIXELS).sum())
-    return Unit(values, n_grains, float(found.pixel_count.sum()))
+    return Unit(values, int((found.pixel_count[own] >= LEAST_PIXELS).sum()), size)
 
 
-def block_unit(block: Block) -> Unit:
-    """Values of `grain_statistics.SPATIAL` of the measured grains of a block."""
-    values = block_values(block)
-    return Unit(values, len(values["volume"]), float(block.measured.sum()))
+def block_unit(blocks: Sequence[Block]) -> Unit:
+    """Values of `grain_statistics.SPATIAL` of the measured grains of some blocks."""
+    found = [_block_parts(block) for block in blocks]
+    parts = [united([one[k] for one in found]) for k in range(len(NAMES))]
+    return united(parts, parts)
+
+
+def _block_parts(block: Block) -> list[Unit]:
+    grains = block_grains(block)
+    number = bin_numbers(grains.relative_radii)
+    seeds = bin_numbers(block.relative_radii[block.measured])
+    return [
+        Unit(
+            {name: values[number == k] for name, values in grains.values.items()},
+            int((number == k).sum()),
+            float((seeds == k).sum()),
+        )
+        for k in range(len(NAMES))
+    ]
+
+
+def united(units: Sequence[Unit], parts: Sequence[Unit] = ()) -> Unit:
+    """All grains of some units as one unit, with ``parts``."""
+    n_grains, size = sum(one.n_grains for one in units), sum(one.size for one in units)
+    return Unit(pooled(units), n_grains, size, tuple(parts))
 
 
 def pooled(units: Sequence[Unit]) -> Sample:
@@ -118,6 +157,15 @@ class CountComparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scores:
+    """`score.score` of samples of sections against the reference; names as in `Comparison`."""
+
+    generated: float
+    floor: float
+    untrained: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Samples:
     """What is compared: units of the fitted model, of the reference and of what is beside.
 
@@ -132,19 +180,66 @@ class Samples:
     floor: tuple[Sequence[Unit], Sequence[Unit]]
     untrained: Sequence[Unit]
 
+    @property
+    def every(self) -> tuple[Sequence[Unit], ...]:
+        """Every sample."""
+        return self.generated, self.reference, *self.floor, self.untrained
+
+    def within(self, chosen: RadialBin) -> Samples:
+        """Samples of the grains of a radial bin."""
+
+        def own(units: Sequence[Unit]) -> list[Unit]:
+            return [united([unit.parts[k] for k in chosen.numbers]) for unit in units]
+
+        first, second = self.floor
+        return Samples(
+            generated=own(self.generated),
+            reference=own(self.reference),
+            floor=(own(first), own(second)),
+            untrained=own(self.untrained),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinComparison:
+    """The grains of a radial bin against those of the reference there.
+
+    Parameters
+    ----------
+    bin
+        Which grains.
+    samples
+        What is compared.
+    comparisons
+        One for each descriptor.
+    count, scores
+        Of sections; None in space.
+    """
+
+    bin: RadialBin
+    samples: Samples
+    comparisons: tuple[Comparison, ...]
+    count: CountComparison | None = None
+    scores: Scores | None = None
+
 
 def comparisons(
     samples: Samples, rng: np.random.Generator, n_bootstrap: int = N_BOOTSTRAP
 ) -> list[Comparison]:
-    """One for each descriptor of the units."""
+    """One for each descriptor of the units.
+
+    Intervals leave out bootstrap samples in which a descriptor does not vary: nothing can be
+    measured by its standard deviation.
+    """
     reference = pooled(samples.reference)
     found = differences(pooled(samples.generated), reference)
     untrained = differences(pooled(samples.untrained), reference)
     floor = differences(*map(pooled, samples.floor))
-    drawn = [
-        differences(_resampled(samples.generated, rng), _resampled(samples.reference, rng))
+    pairs = [
+        (_resampled(samples.generated, rng), _resampled(samples.reference, rng))
         for _ in range(n_bootstrap)
     ]
+    drawn = [differences(*pair) for pair in pairs if all(map(_varies, pair))]
     return [
         Comparison(
             descriptor=one.descriptor,
@@ -172,6 +267,26 @@ def count_comparison(
         floor=density(samples.floor[0]) / density(samples.floor[1]),
         untrained=density(samples.untrained) / expected,
     )
+
+
+def scores(samples: Samples) -> Scores:
+    """Scores of the units, which are sections."""
+    first, second = map(_planar, samples.floor)
+    reference = _planar(samples.reference)
+    return Scores(
+        generated=score(_planar(samples.generated), reference),
+        floor=score(first, second),
+        untrained=score(_planar(samples.untrained), reference),
+    )
+
+
+def _planar(units: Sequence[Unit]) -> PlanarSample:
+    one = united(units)
+    return PlanarSample({name: one.values[name] for name in COMPARED}, one.n_grains, int(one.size))
+
+
+def _varies(sample: Sample) -> bool:
+    return all(len(values) and np.ptp(values) > 0 for values in sample.values())
 
 
 def _drawn(units: Sequence[Unit], rng: np.random.Generator) -> list[Unit]:

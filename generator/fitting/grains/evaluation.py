@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,23 +17,29 @@ from ...progress import Progress
 from ...streams import stream
 from ..sections.grain_model import GrainModel, block
 from ..sections.phantom import phantom_section
+from ..sections.radial_bins import NAMES, merged_bins
 from ..sections.section import Section
 from .comparison import (
+    BinComparison,
     Comparison,
     CountComparison,
     Samples,
+    Scores,
     Unit,
     block_unit,
     comparisons,
     count_comparison,
+    scores,
     section_unit,
+    united,
 )
-from .score import twin
+from .score import closed, twin
 
 LEAST_GRAINS = 4000  # in the sections that are generated
 MOST_REPEATS = 12  # twins of each measured section
 N_SECTIONS, N_REFERENCE_SECTIONS = 8, 20  # of phantoms: of each model, of the reference
-N_BLOCKS, N_REFERENCE_BLOCKS = 6, 12
+N_BLOCKS, N_REFERENCE_BLOCKS = 6, 12  # at each of these distances from the centre
+CENTRES = (0.0, 50.0, 91.0)  # pixels: in the core, in the middle, outside
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,17 +52,24 @@ class Evaluation:
         In sections, for each of `grain_comparison.PLANAR`.
     count
         Grains per area.
+    scores
+        What training compares sections by.
     sections
-        The samples of both.
-    spatial, blocks
+        The samples of all three.
+    planar_bins
+        The same by radial bins.
+    spatial, spatial_bins, blocks
         In space, for each of `grain_statistics.SPATIAL`; empty and None if the truth is not
         known.
     """
 
     planar: tuple[Comparison, ...]
     count: CountComparison
+    scores: Scores
     sections: Samples
+    planar_bins: tuple[BinComparison, ...]
     spatial: tuple[Comparison, ...] = ()
+    spatial_bins: tuple[BinComparison, ...] = ()
     blocks: Samples | None = None
 
 
@@ -68,7 +81,7 @@ def against_sections(
     progress: Progress,
 ) -> Evaluation:
     """Against measured sections, by twins; the floor is that of two samples of the model."""
-    measured = [section_unit(section) for section in sections]
+    measured = [section_unit(closed(section)) for section in sections]
     n_grains = sum(unit.n_grains for unit in measured)
     repeats = min(MOST_REPEATS, max(1, math.ceil(LEAST_GRAINS / n_grains)))
 
@@ -95,15 +108,18 @@ def against_truth(
     seed: int,
     progress: Progress,
 ) -> Evaluation:
-    """Against sections and blocks of a known law."""
+    """Against sections and blocks of a known law, in particles of its size."""
+    model, untrained = (replace(law, radius=truth.radius) for law in (model, untrained))
 
     def sections(law: GrainModel, n: int, name: str, part: float) -> list[Unit]:
         progress(f"{name} sections", part)
-        return [section_unit(phantom_section(law, rng)) for rng in _streams(seed, name, n)]
+        rngs = _streams(seed, name, n)
+        return [section_unit(closed(phantom_section(law, rng))) for rng in rngs]
 
     def blocks(law: GrainModel, n: int, name: str, part: float) -> list[Unit]:
         progress(f"{name} blocks", part)
-        return [block_unit(block(law, rng)) for rng in _streams(seed, f"{name} blocks", n)]
+        rngs = _streams(seed, f"{name} blocks", n)
+        return [block_unit([block(law, rng, (x, 0.0, 0.0)) for x in CENTRES]) for rng in rngs]
 
     reference = sections(truth, N_REFERENCE_SECTIONS, "reference", 0.0)
     planar = Samples(
@@ -140,7 +156,27 @@ def _evaluation(
     return Evaluation(
         planar=tuple(comparisons(planar, rng)),
         count=count_comparison(planar, rng),
+        scores=scores(planar),
         sections=planar,
         spatial=tuple(comparisons(spatial, rng)) if spatial else (),
         blocks=spatial,
+        planar_bins=tuple(_section_bins(planar, rng)),
+        spatial_bins=tuple(_bins(spatial, rng)) if spatial else (),
     )
+
+
+def _section_bins(samples: Samples, rng: np.random.Generator) -> Iterator[BinComparison]:
+    for own in _bins(samples, rng):
+        count = count_comparison(own.samples, rng)
+        yield replace(own, count=count, scores=scores(own.samples))
+
+
+def _bins(samples: Samples, rng: np.random.Generator) -> Iterator[BinComparison]:
+    """Comparison of each radial bin that has grains enough in every sample."""
+    counts = [
+        [united([unit.parts[k] for unit in units]).n_described for k in range(len(NAMES))]
+        for units in samples.every
+    ]
+    for one in merged_bins(counts):
+        own = samples.within(one)
+        yield BinComparison(bin=one, samples=own, comparisons=tuple(comparisons(own, rng)))

@@ -23,7 +23,7 @@ from .. import card_provenance
 from ..sections.descriptors import Alignment
 from ..sections.grain_model import GrainModel
 from ..sections.section import Section
-from .comparison import Comparison, CountComparison
+from .comparison import BinComparison, Comparison, CountComparison
 from .cutouts import FARTHEST, SIZE
 from .evaluation import Evaluation
 from .planar_fit import PlanarFitSettings
@@ -395,6 +395,25 @@ def distances_document(evaluation: Evaluation) -> dict[str, Any]:
         "grains_per_area": _count(evaluation.count),
         "planar": [_comparison(one) for one in evaluation.planar],
         "spatial": [_comparison(one) for one in evaluation.spatial],
+        "scores": asdict(evaluation.scores),
+        "by_radius": {
+            "planar": [_bin(one) for one in evaluation.planar_bins],
+            "spatial": [_bin(one) for one in evaluation.spatial_bins],
+        },
+    }
+
+
+def _bin(one: BinComparison) -> dict[str, Any]:
+    samples = one.samples
+    return {
+        "bin": one.bin.name,
+        "parts": list(one.bin.parts),
+        "t": list(one.bin.bounds),
+        "n_generated": sum(unit.n_described for unit in samples.generated),
+        "n_reference": sum(unit.n_described for unit in samples.reference),
+        "grains_per_area": _count(one.count) if one.count else None,
+        "scores": asdict(one.scores) if one.scores else None,
+        "comparisons": [_comparison(two) for two in one.comparisons],
     }
 
 

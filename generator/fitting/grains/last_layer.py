@@ -25,7 +25,7 @@ from ...streams import stream
 from ..sections.grain_model import GrainModel
 from ..sections.section import Section
 from .cutouts import neighbourhoods
-from .score import planar_sample, score, twin
+from .score import closed, planar_sample, score, twin
 
 TWINS = 6  # generated sections for each score
 SAMPLE = 32  # cutouts whose grains give the means m
@@ -77,7 +77,8 @@ def tuned(
     told
         Called with the number of each evaluation and its score; what it raises ends the search.
     """
-    measured, mean = planar_sample(sections), _mean_outputs(net, intensity)
+    measured = planar_sample([closed(section) for section in sections])
+    mean = _mean_outputs(net, intensity)
     chosen = [sections[k * len(sections) // TWINS] for k in range(TWINS)]
     scores: list[float] = []
 

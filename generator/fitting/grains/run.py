@@ -22,7 +22,7 @@ from . import checkpoints, last_layer
 from .checkpoints import Checkpoint
 from .last_layer import Told, Tuning
 from .planar_tessellation import SectionTessellation
-from .score import PlanarSample, planar_sample, score, twin
+from .score import PlanarSample, closed, planar_sample, score, twin
 from .training import (
     DISPLACEMENT_SCALE,
     TrainingConfig,
@@ -105,7 +105,7 @@ def runs(
     From ``score_from`` on, and at the end, the state has a score. A loss that is no number,
     and ``patience`` scores without a better one, end it; the best state stays.
     """
-    measured = planar_sample(sections)
+    measured = planar_sample([closed(section) for section in sections])
     config, last = run.config, run.config.epochs * run.config.steps
     if run.state.step == last:
         yield run
@@ -141,7 +141,8 @@ def final_score(best: Best, sections: Sequence[Section], seed: int) -> float:
     """Score of a state by twins of all sections that no choice has seen."""
     model, rng = GrainModel(best.net, best.intensity), stream(seed, 2, "fit")
     twins = [twin(model, section, rng) for _ in range(FINAL_REPEATS) for section in sections]
-    return score(planar_sample(twins), planar_sample(sections))
+    measured = planar_sample([closed(section) for section in sections])
+    return score(planar_sample(twins), measured)
 
 
 def _scored(

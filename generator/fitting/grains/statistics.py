@@ -7,6 +7,7 @@ ellipsoid of equal second moments.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,20 +30,27 @@ Values = NDArray[np.float64]
 Sample = dict[str, Values]
 
 
+class BlockGrains(NamedTuple):
+    """The measured grains of a block."""
+
+    values: Sample  # (n,) of each of `SPATIAL`
+    relative_radii: Values  # (n,) t of their seed points
+
+
 def spatial_sample(blocks: list[Block]) -> Sample:
     """Values of each of `SPATIAL`, of all measured grains of some blocks."""
-    parts = [block_values(block) for block in blocks]
+    parts = [block_grains(block).values for block in blocks]
     return {name: np.concatenate([part[name] for part in parts]) for name in SPATIAL}
 
 
-def block_values(block: Block) -> Sample:
-    """Values of each of `SPATIAL`, of the measured grains of one block."""
+def block_grains(block: Block) -> BlockGrains:
+    """The measured grains of one block that have `LEAST_VOXELS` or more."""
     grid = Grid(block.origin, 1.0, block.labels.shape)
     n = len(block.measured)
     shape = grain_morphology(block.labels, grid, n)
     kept = block.measured & (shape.voxel_count >= LEAST_VOXELS)
     lengths = shape.principal_lengths_um[kept]
-    return {
+    values = {
         "volume": shape.volume_um3[kept],
         "elongation": lengths[:, 0] / lengths[:, 1],
         "flatness": lengths[:, 1] / lengths[:, 2],
@@ -50,6 +58,7 @@ def block_values(block: Block) -> Sample:
         "sphericity": _sphericities(block.labels, np.flatnonzero(kept) + 1),
         "neighbours": _neighbours(block.labels, n)[kept].astype(float),
     }
+    return BlockGrains(values, block.relative_radii[kept])
 
 
 def _sphericities(labels: NDArray[np.int32], chosen: NDArray[np.int64]) -> Values:

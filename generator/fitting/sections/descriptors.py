@@ -58,6 +58,9 @@ class SectionDescriptors:
     cut
         (n,) bool, whether the rim of the particle or the image cuts the grain: it touches
         what is outside, or the border of the image.
+    relative_radius
+        (n,) float, t: distance of the centre of the grain's pixels from the particle's over
+        `disc_radius`.
     """
 
     pixel_count: NDArray[np.int64]
@@ -67,6 +70,7 @@ class SectionDescriptors:
     perimeter_um: Floats
     n_neighbours: NDArray[np.int64]
     cut: NDArray[np.bool_]
+    relative_radius: Floats
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -98,15 +102,29 @@ def section_descriptors(section: Section) -> SectionDescriptors:
     mean, covariance = _moments(section.labels, counts)
     angle, ratio = _axes(covariance)
     across = section.without_gaps(REACH_PX)
+    offset = mean - np.array(section.centre)
     return SectionDescriptors(
         pixel_count=counts,
         area_um2=counts.astype(np.float64) * section.pixel_um**2,
-        theta=_theta(angle, mean - np.array(section.centre)),
+        theta=_theta(angle, offset),
         aspect_ratio=ratio,
         perimeter_um=crofton_perimeters(across) * section.pixel_um,
         n_neighbours=_neighbour_counts(across),
         cut=_cut(across),
+        relative_radius=np.hypot(*offset.T) / disc_radius(section),
     )
+
+
+def disc_radius(section: Section) -> float:
+    """Radius of the disc with the section's area, missing pixels included, pixels."""
+    return math.sqrt(np.count_nonzero(section.inside) / math.pi)
+
+
+def pixel_radii(section: Section) -> Floats:
+    """(ny, nx) distance of each pixel from the particle's centre over `disc_radius`."""
+    y, x = np.indices(section.labels.shape)
+    away: Floats = np.hypot(y - section.centre[0], x - section.centre[1])
+    return away / disc_radius(section)
 
 
 def _moments(labels: NDArray[np.int32], counts: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -7,21 +7,24 @@ grains of a few pixels are lost, as the cleaning of a map loses them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ...markers.marker_law import Markers, RadialMarkers, Uniform
+from ...markers.marker_law import CONSTANT, ZERO, Markers, Profile, RadialMarkers, Uniform
 from ...markers.point_process import MarkedPoints
+from ...markers.radial_profile import RadialProfileMarkers
 from ...progress import Step
 from ...streams import stream
-from .grain_model import GrainModel
+from .grain_model import RADIUS, GrainModel
 from .section import Section
 
-HALF_WIDTH = 113  # pixels: the farthest corner of a cutout lies 112.5 pixels from the centre
+HALF_WIDTH = int(RADIUS)  # of central sections, pixels
 MISSING = 0.03  # part of the pixels
 AT_BOUNDARIES = 6.0  # times as likely missing there
 LEAST_PIXELS = 4  # smaller grains are lost
@@ -48,6 +51,9 @@ class CrowdedMarkers:
     offset
         Least and largest r: of crowded and of lone grains.
     """
+
+    intensity_factor: ClassVar[Profile] = CONSTANT
+    tilt_deg: ClassVar[Profile] = ZERO
 
     law: RadialMarkers
     intensity: float
@@ -89,12 +95,40 @@ def _radial(
     )
 
 
+def _constant(value: float) -> Profile:
+    return Profile((0.0,), (value,))
+
+
+RODS = RadialProfileMarkers(
+    intensity_factor=Profile((0.2, 1.0), (1.6, 0.8)),
+    aspect_ratio=Profile((0.2, 0.7), (1.0, 3.0)),
+    transverse=_constant(14.0),
+    offset=_constant(6.0),
+    aspect_spread=_constant(0.15),
+    transverse_spread=_constant(0.3),
+    flatness_spread=_constant(0.3),
+    offset_spread=_constant(2.5),
+    correlation=_constant(0.6),
+)
+TILTED = RadialProfileMarkers(
+    aspect_ratio=_constant(2.5),
+    transverse=_constant(18.0),
+    offset=_constant(5.0),
+    aspect_spread=_constant(0.15),
+    transverse_spread=_constant(0.25),
+    flatness_spread=_constant(0.3),
+    offset_spread=_constant(2.0),
+    tilt_deg=_constant(25.0),
+)
+
 PHANTOMS: dict[str, GrainModel] = {
     "elongated": GrainModel(_radial((12, 28), (1.6, 2.8), (2, 9)), 0.0012),
     "compact": GrainModel(_radial((10, 30), (1.1, 1.7), (1, 10)), 0.0008),
     "crowded": GrainModel(
         CrowdedMarkers(law=_radial((10, 24), (1.0, 1.0), (5, 5)), intensity=0.001), 0.001
     ),
+    "rods": GrainModel(RODS, 0.001),
+    "tilted": GrainModel(TILTED, 0.0012),
 }
 
 
@@ -107,6 +141,8 @@ def phantom_section(
 ) -> Section:
     """A section, round, as it would be measured.
 
+    The particle is a ball, and the disk all that the plane shows of it.
+
     Parameters
     ----------
     offset
@@ -117,6 +153,7 @@ def phantom_section(
         Name of the section.
     """
     edge = half_width + FRAME
+    model = replace(model, radius=particle_radius(half_width, offset))
     labels = model.section(edge, rng, offset) + np.int32(1)
     axis = np.arange(-edge, edge + 1)
     inside = axis[:, None] ** 2 + axis**2 <= half_width**2
@@ -125,6 +162,11 @@ def phantom_section(
     step = Step("phantom", 0, f"plane at {offset:g} pixels from the centre")
     centre = (float(edge), float(edge))
     return Section(_without_small(labels), PIXEL_UM, centre, source, (step,))
+
+
+def particle_radius(half_width: int, offset: float) -> float:
+    """Radius of the ball that a plane at ``offset`` cuts in a disk of ``half_width``, pixels."""
+    return math.hypot(half_width, offset)
 
 
 def phantom_offsets(n_sections: int, n_off_centre: int, seed: int) -> tuple[float, ...]:
@@ -155,11 +197,16 @@ def phantom_series(model: GrainModel, offsets: Sequence[float], seed: int) -> It
 
 
 def boundary_weights(labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """How likely pixels are to be missing: 1, and `AT_BOUNDARIES` where a neighbour differs."""
+    """How likely pixels are to be missing: 1, and `AT_BOUNDARIES` at `boundaries`."""
+    return np.where(boundaries(labels), AT_BOUNDARIES, 1.0)
+
+
+def boundaries(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """(ny, nx) pixels whose label differs from that of the pixel before, in row or column."""
     border = np.zeros(labels.shape, bool)
     border[1:] |= labels[1:] != labels[:-1]
     border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    return np.where(border, AT_BOUNDARIES, 1.0)
+    return border
 
 
 def _missing(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.bool_]:
