@@ -22,6 +22,7 @@ from cathodegrain.generator.fitting.sections.phantom import (
 from cathodegrain.generator.fitting.sections.reconstruction import pieces, renumbered
 from cathodegrain.generator.fitting.sections.section import MISSING, Section
 from cathodegrain.generator.markers.marker_law import RadialMarkers, Uniform
+from cathodegrain.generator.markers.radial_profile import RadialProfileMarkers
 
 pytest.importorskip("matplotlib")
 PLAN = PhantomPlan(name="elongated", n_sections=3, n_off_centre=1, seed=5)
@@ -88,6 +89,9 @@ def test_every_law_can_be_built_from_its_document(name):
     fields = json.loads(json.dumps(model.law.fields()))
     if fields["law"] == "radial":
         assert RadialMarkers.from_fields(fields) == model.law
+        return
+    if fields["law"] == "radial_profile":
+        assert RadialProfileMarkers.from_fields(fields) == model.law
         return
     one, offset = Uniform(1.0, 1.0), Uniform(5, 5)
     transverse = Uniform(fields["transverse"]["low"], fields["transverse"]["high"])

@@ -6,10 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cathodegrain.generator.fitting.grains import run as grain_fit, score as section_score, training
+from cathodegrain.generator.fitting.grains import run as grain_fit, training
 from cathodegrain.generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
 from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
-from cathodegrain.generator.fitting.sections.section import Section
 
 CONFIG = replace(
     training.DEFAULT, batch=4, epochs=2, steps=6, score_every=3, score_from=3, averaging=0.5
@@ -81,36 +80,3 @@ def test_patience_ends_a_run_that_gets_no_better(sections, fits, monkeypatch):
     assert run.best.step == 3
     assert [step for step, _ in run.scores] == [3, 6, 9]
     assert run.stopped == "no better score in 2 of them"
-
-
-def test_twins_have_the_pixels_of_the_section(sections):
-    section = sections[0]
-    twin = section_score.twin(PHANTOMS["elongated"], section, np.random.default_rng(0))
-    assert ((twin.labels == 0) == (section.labels == 0)).all()
-    assert (twin.labels[section.labels == -1] == -1).all()
-    assert twin.pixel_counts.min() >= section_score.LEAST_PIXELS
-    assert twin.centre == section.centre
-
-
-def test_the_score_tells_laws_apart():
-    rng = np.random.default_rng(2)
-    sections = [phantom_section(PHANTOMS["elongated"], rng) for _ in range(3)]
-    measured = section_score.planar_sample(sections)
-    scores = {}
-    for name in ("elongated", "compact"):
-        twins = [section_score.twin(PHANTOMS[name], section, rng) for section in sections]
-        scores[name] = section_score.score(section_score.planar_sample(twins), measured)
-    assert scores["elongated"] < 0.3
-    assert scores["compact"] > 5 * scores["elongated"]
-
-
-def test_the_same_sections_have_the_score_0(sections):
-    sample = section_score.planar_sample(sections)
-    assert section_score.score(sample, sample) == 0
-
-
-def test_without_a_whole_grain_the_score_is_infinite(sections):
-    labels = np.zeros((30, 30), np.int32)
-    labels[5:25, 5:15], labels[5:25, 15:25] = 1, 2
-    cut = section_score.planar_sample([Section(labels, 0.05, (15.0, 15.0), "cut")])
-    assert section_score.score(cut, section_score.planar_sample(sections)) == math.inf

@@ -7,7 +7,7 @@ from cathodegrain.generator.fitting.sections.descriptors import alignment, secti
 from cathodegrain.generator.fitting.sections.grain_model import GrainModel, block
 from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
 from cathodegrain.generator.grains.tessellation import Tessellation
-from cathodegrain.generator.markers.marker_law import Markers
+from cathodegrain.generator.markers.marker_law import CONSTANT, ZERO, Markers
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,8 @@ def test_a_section_shows_as_many_grains_as_a_voronoi_tessellation_has():
     """Poisson-Voronoi: 1.4573 lambda^(2/3) cells for each unit area of a plane (Okabe et al.)."""
 
     class Equal:
+        intensity_factor, tilt_deg = CONSTANT, ZERO
+
         def markers(self, points):
             n = len(points)
             return Markers(np.ones((n, 3)), np.full(n, 5.0))
@@ -75,9 +77,7 @@ def test_the_margin_holds_every_seed_that_owns_a_pixel(name):
     model = PHANTOMS[name]
     middle = np.array([60.0, 0.0, 0.0])
     gbpd = model.tessellation(middle - 50, middle + 50, np.random.default_rng(4))
-    inner = np.abs(gbpd.seeds - middle).max(axis=1) < 10 + (
-        virtual_sections.SEEN * model.intensity ** (-1 / 3)
-    )
+    inner = np.abs(gbpd.seeds - middle).max(axis=1) < 10 + (virtual_sections.SEEN * model.spacing)
     near = Tessellation(gbpd.seeds[inner], gbpd.matrices[inner], gbpd.offsets[inner])
     points = middle + np.random.default_rng(5).uniform(-10, 10, (20_000, 3))
     own = np.flatnonzero(inner)[near.labels(points)]
