@@ -299,7 +299,7 @@ def phantom(
     Examples
     --------
     >>> list(phantom())
-    ['elongated', 'compact', 'crowded']
+    ['elongated', 'compact', 'crowded', 'rods', 'tilted']
     """
     from .exporters.sections import phantom_folder
 

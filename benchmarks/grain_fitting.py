@@ -5,9 +5,12 @@ Needs ``pip install 'cathodegrain[fit,view,torch]'``. Run ``python benchmarks/gr
 * ``--phantom elongated --seeds 0,1,2``: for each seed six new sections of the phantom, fitted by
   ``cathodegrain fit grains`` as it is called from the shell, and compared with other sections
   and blocks of its law. ``--off-centre 2``: two sections more that miss the centre.
+  Grains in space count pooled and by radial bins, in each within twice its floor or 0.1.
 * ``--config paper``: the configuration as published, in full (hours).
 * ``--planar``: fits of single sections of about 40,000 pixels, of each phantom, by the norm and
   by its square.
+* ``--gaps``: what gaps in maps do to sections of each phantom and to twins of the same grains:
+  gaps laid over the twins, closed in both, or made in both and closed.
 * ``--small``: time to the first file of training, and memory, for three sections of 200 x 200.
 
 Folders are kept in ``--out``; what is there is not fitted again.
@@ -38,6 +41,10 @@ BARS = {  # of the first phantom
     "flatness": 0.15,
 }
 COUNT, RATIO = 0.06, 0.15
+BY_RADIUS = ("volume", "elongation", "radial_angle", "sphericity")
+FLOORS, LEAST = 2.0, 0.1  # bar of a bin: times its floor, and what is always allowed
+GAPS = 0.03  # of the pixels
+N_GAPS = 12  # sections
 MINUTES = 60
 CPU_SECONDS = 20  # of the fit of a section
 TRAINING_SEEDS = 100  # seeds of training between those of two phantoms
@@ -90,6 +97,9 @@ def results(name: str, seed: int, options: argparse.Namespace) -> Iterator[Resul
     )
     for one in (*found["planar"], *found["spatial"]):
         yield distance(head, one)
+    for part in (*found["by_radius"]["planar"], *found["by_radius"]["spatial"]):
+        for one in part["comparisons"]:
+            yield by_radius(head, part, one)
     count = found["grains_per_area"]
     yield ratio(head, "grains per area", count["generated"], COUNT, f"floor {count['floor']:.3f}")
     volume = next(one for one in found["spatial"] if one["descriptor"] == "volume")
@@ -111,6 +121,19 @@ def distance(head: str, one: dict[str, Any]) -> Result:
     bar = BARS.get(one["descriptor"])
     name, value = f"{head}: KS {one['descriptor']}", one["generated"]["ks"]
     return Result(name=name, value=value, high=bar, details=details)
+
+
+def by_radius(head: str, part: dict[str, Any], one: dict[str, Any]) -> Result:
+    """Kolmogorov-Smirnov distance of a descriptor in a radial bin."""
+    floor = one["floor"]["ks"]
+    barred = one["descriptor"] in BY_RADIUS and part["grains_per_area"] is None
+    return Result(
+        name=f"{head}: KS {one['descriptor']}, {part['bin']}",
+        value=one["generated"]["ks"],
+        high=max(FLOORS * floor, LEAST) if barred else None,
+        details=f"floor {floor:.3f}, untrained {one['untrained']['ks']:.3f}, "
+        f"{part['n_generated']} grains, mean {one['generated']['mean']:.3f} of the truth",
+    )
 
 
 def ratio(head: str, name: str, value: float, bar: float, details: str) -> Result:
@@ -149,6 +172,48 @@ def planar(seed: int, out: Path) -> Iterator[Result]:
                 details=pixels,
             )
             yield Result(name=f"{head}: CPU time", value=seconds, unit=" s", high=CPU_SECONDS)
+
+
+def gaps() -> Iterator[Result]:
+    """Score of the same grains on both sides, with gaps in a section and in its twin."""
+    import numpy as np
+    from cathodegrain.generator.fitting.grains.score import closed, planar_sample, score, twin
+    from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, boundary_weights
+    from cathodegrain.generator.fitting.sections.reconstruction import pieces, renumbered
+    from cathodegrain.generator.fitting.sections.section import Section
+
+    def section(labels: Any) -> Section:
+        """As read from an image: pieces are grains of their own, small ones are lost."""
+        found = pieces(labels)
+        found = renumbered(found, np.bincount(found.ravel())[1:] >= 4)
+        found[(labels != 0) & (found == 0)] = -1
+        return Section(found, 0.05, (115.0, 115.0), "")
+
+    y, x = np.indices((231, 231)) - 115
+    disc = section((np.hypot(y, x) <= 113).astype(np.int32))
+    for name, model in PHANTOMS.items():
+        rng = np.random.default_rng(0)
+        measured, laid_over, whole, twins = [], [], [], []
+        for k in range(N_GAPS):
+            grains = twin(model, disc, np.random.default_rng([1, k])).labels.copy()
+            weights = boundary_weights(grains)
+            lost = rng.random(grains.shape) < GAPS * weights / weights.mean()
+            measured.append(section(np.where(disc.inside & lost, -1, grains)))
+            mask = measured[k - 1].labels if k else np.fliplr(measured[0].labels)
+            laid_over.append(section(np.where(mask == -1, -1, grains)))
+            whole.append(section(grains))
+            twins.append(twin(model, measured[-1], np.random.default_rng([1, k])))
+        filled = planar_sample([closed(one) for one in measured])
+        rules = {
+            "laid over": (planar_sample(laid_over), planar_sample(measured)),
+            "closed in the section": (planar_sample(whole), filled),
+            "made in both and closed": (planar_sample(twins), filled),
+        }
+        for rule, (found, expected) in rules.items():
+            ratio = found.values["aspect_ratio"].mean() / expected.values["aspect_ratio"].mean()
+            details = f"{found.n_grains} grains; mean aspect ratio {ratio:.3f} of the section's"
+            yield Result(name=f"{name}, gaps {rule}: score", value=score(found, expected),
+                         details=details)  # fmt: skip
 
 
 def small(out: Path) -> Iterator[Result]:
@@ -199,12 +264,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nets", type=int, default=3)
     parser.add_argument("--config", default="default")
     parser.add_argument("--planar", action="store_true")
+    parser.add_argument("--gaps", action="store_true")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("grain-fits"))
     options = parser.parse_args(argv)
     print(machine())
     if options.small:
         rows = list(small(options.out))
+    elif options.gaps:
+        rows = list(gaps())
     elif options.planar:
         rows = [row for seed in options.seeds for row in planar(seed, options.out)]
     else:

@@ -52,9 +52,10 @@ PAIR_WIDTH, PAIR_ROW, PAIR_VIEW = 1600, 800, 720  # pixels: of the page, of a ro
 COLUMNS = 3  # descriptors side by side
 TAILS = (0.2, 99.5)  # per cent of the values of a sample that a figure reaches from and to
 LOGARITHMIC = ("area", "volume")
-WIDE = 60.0  # from end to end of a logarithmic axis, beyond which powers of ten do
+WIDE = 60.0  # end over end of a logarithmic axis, beyond which powers of ten do
 ANGLES = ("theta", "radial_angle")
 BY_RADIUS = ("area", "aspect_ratio", "theta", "volume", "elongation", "radial_angle", "sphericity")
+SHORT = {"radial_angle": "axis to radius", "elongation": "longest / middle"}
 APART = 0.12  # of medians of one bin, bins
 
 
@@ -178,12 +179,15 @@ def _draw_run(panels: Mapping[str, Axes], run: GrainRun, colour: str, width: flo
         panels["s"].plot(*best, "o", color=colour, ms=9, mfc="white", mew=2)
 
 
-def _logarithmic(axis: Axis) -> None:
-    """Numbers of a logarithmic axis as they are read, and few enough of them."""
+def _logarithmic(axis: Axis, wide: float = WIDE) -> None:
+    """Numbers of a logarithmic axis as they are read, and few enough of them.
+
+    From ``wide`` on, end over end, they are powers of ten.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < WIDE * low else (1,)))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < wide * low else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
@@ -225,18 +229,24 @@ def _kinds(samples: Samples, reference: str) -> tuple[Kind, ...]:
 
 
 def draw_by_radius(bins: Sequence[BinComparison], reference: str) -> Figure:
-    """Medians of each radial bin, and the distributions in each, of the descriptors `BY_RADIUS`."""
+    """Medians by radial bin, and the distributions in each, of the descriptors `BY_RADIUS`."""
     kinds = [_kinds(one.samples, reference) for one in bins]
     names = [name for name in BY_RADIUS if name in kinds[0][0].sample]
-    figure = page_figure(2.3 * (1 + len(bins)) + 0.4)
+    figure = page_figure(2.1 * (1 + len(bins)) + 0.4)
     panels = figure.subplots(1 + len(bins), len(names), squeeze=False)
     for name, column in zip(names, panels.T, strict=True):
         _draw_medians(column[0], name, bins, kinds)
         for own, one, axes in zip(kinds, bins, column[1:], strict=True):
             for kind in own:
                 _draw_distribution(axes, name, kind)
-            _finish(axes, name, [kind.sample[name] for every in kinds for kind in every])
-            axes.set_title(_bin_title(one, name))
+            _finish(
+                axes, name, [kind.sample[name] for every in kinds for kind in every], narrow=True
+            )
+            axes.set_title(_distance_title(one, name))
+            first = f"{one.bin.name}\n" if name == names[0] else ""
+            axes.set_ylabel(
+                first + ("1/degree" if name == "theta" else "fraction" if first else "")
+            )
     handles = [
         figure.axes[0].plot([], [], color=kind.colour, ls=kind.line, lw=2, label=kind.name)[0]
         for kind in kinds[0]
@@ -248,22 +258,22 @@ def draw_by_radius(bins: Sequence[BinComparison], reference: str) -> Figure:
 def _draw_medians(
     axes: Axes, name: str, bins: Sequence[BinComparison], kinds: Sequence[Sequence[Kind]]
 ) -> None:
+    """Median and middle half of each sample in each bin."""
     for k, same in enumerate(zip(*kinds, strict=True)):
         values = [np.percentile(_shown(name, kind.sample[name]), (25, 50, 75)) for kind in same]
         low, middle, high = np.array(values).T
         x = np.arange(len(bins)) + (k - 1) * APART
         axes.vlines(x, low, high, color=same[0].colour, lw=1.5)
         axes.plot(x, middle, "o", color=same[0].colour, ls=same[0].line, ms=4, lw=1.5)
-    axes.set_xticks(range(len(bins)), [one.bin.name for one in bins])
+    axes.set_xticks(range(len(bins)), [one.bin.name.replace(" and ", "\n+ ") for one in bins])
     axes.set_xlim(-0.5, len(bins) - 0.5)
-    axes.set_ylabel(_axis_label(name))
+    axes.set_title(_axis_label(name, short=True))
     axes.grid(alpha=0.3)
-    axes.set_title("medians")
 
 
-def _bin_title(one: BinComparison, name: str) -> str:
+def _distance_title(one: BinComparison, name: str) -> str:
     (found,) = [two for two in one.comparisons if two.descriptor == name]
-    return f"{one.bin.name}: KS {found.generated.ks:.2f} ({found.floor.ks:.2f})"
+    return f"KS {found.generated.ks:.2f}, floor {found.floor.ks:.2f}"
 
 
 def _shown(name: str, values: Floats) -> Floats:
@@ -271,8 +281,9 @@ def _shown(name: str, values: Floats) -> Floats:
     return np.degrees(values) if name in ANGLES else values
 
 
-def _axis_label(name: str) -> str:
+def _axis_label(name: str, short: bool = False) -> str:
     label, unit = DESCRIPTORS[name]
+    label = SHORT.get(name, label) if short else label
     return f"{label} ({unit})" if unit else label
 
 
@@ -292,9 +303,9 @@ def _draw_distribution(axes: Axes, name: str, kind: Kind) -> None:
         axes.plot(degrees, density, color=kind.colour, ls=kind.line, lw=2)
 
 
-def _finish(axes: Axes, name: str, values: Sequence[Floats]) -> None:
+def _finish(axes: Axes, name: str, values: Sequence[Floats], narrow: bool = False) -> None:
     """Labels and limits."""
-    axes.set_xlabel(_axis_label(name))
+    axes.set_xlabel(_axis_label(name, narrow))
     axes.grid(alpha=0.3)
     if name == "theta":
         axes.axhline(1 / 90, color=INK, lw=1, ls=(0, (1, 3)))
@@ -305,11 +316,11 @@ def _finish(axes: Axes, name: str, values: Sequence[Floats]) -> None:
         axes.set_ylim(-0.02, 1.02)
     if name in ANGLES:
         axes.set_xlim(0, 90)
-        axes.set_xticks(range(0, 91, 15))
+        axes.set_xticks(range(0, 91, 30 if narrow else 15))
         return
     ends = np.array([np.percentile(one, TAILS) for one in values])
     if name in LOGARITHMIC:
         axes.set_xscale("log")
     axes.set_xlim(ends[:, 0].min(), ends[:, 1].max())
     if name in LOGARITHMIC:
-        _logarithmic(axes.xaxis)
+        _logarithmic(axes.xaxis, 1.0 if narrow else WIDE)

@@ -119,6 +119,31 @@ def test_planes_that_miss_the_centre_show_less_alignment(folder):
     assert values[2] < min(values[:2]) - 0.1
 
 
+def test_planes_pass_through_the_centre_unless_others_are_asked_for(capsys):
+    code, printed, _ = run(capsys, "phantom", "rods", "--dry-run", "--json")
+    assert code == 0
+    rows = json.loads(printed)
+    planes = [rows[f"section-{k:03d}.tif"] for k in range(6)]
+    assert planes == ["plane through the centre"] * 6
+
+
+def test_a_law_from_centre_to_surface_is_told_with_the_radius_that_it_refers_to(tmp_path, capsys):
+    out = tmp_path / "rods"
+    flags = ["--sections", 2, "--off-centre", 1, "--out", out]
+    code, printed, _ = run(capsys, "phantom", "rods", *flags)
+    assert code == 0
+    assert "radial over transverse length 1 to 3, 0.0016 to 0.0008 seeds" in " ".join(
+        printed.split()
+    )
+    fields = json.loads((out / "phantom.json").read_text("utf-8"))
+    assert schemas.problems(fields, "phantom") == []
+    assert RadialProfileMarkers.from_fields(fields["law"]) == PHANTOMS["rods"].law
+    for one in fields["sections"]:
+        radius = np.hypot(phantom.HALF_WIDTH, one["offset_px"])
+        assert one["radius_px"] == pytest.approx(radius, abs=1e-6)
+    assert fields["sections"][0]["radius_px"] == phantom.HALF_WIDTH
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(folder, tmp_path, capsys):
     again, other = tmp_path / "again", tmp_path / "other"
     assert run(capsys, "phantom", "elongated", *FLAGS, "--out", again)[0] == 0

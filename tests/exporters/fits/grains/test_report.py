@@ -21,8 +21,10 @@ from cathodegrain.exporters.fits.grains.report import document, twins, write_rep
 from cathodegrain.exporters.fits.grains.words import (
     PLANAR_SETTINGS,
     SETTINGS,
+    bins_sentence,
     count_sentence,
     course_sentence,
+    far_by_radius_sentence,
 )
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.fitting.grains import (
@@ -47,7 +49,9 @@ PLANAR = PlanarFitSettings(steps=20)
 TRUTH = PHANTOMS["elongated"]
 NAME = "<script>x</script>.tif"
 SPITEFUL = '"><img src=x onerror=y>&amp;$\\frac$\udcff.tif'
-FIGURES = {"sections.png", "training.png", "real-and-generated.png", "descriptors-2d.png"}
+FIGURES = {
+    "sections.png", "training.png", "real-and-generated.png", "descriptors-2d.png", "radius-2d.png"
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,8 +112,8 @@ def measured(fit):
 def phantom(fit):
     """The evaluation of a phantom."""
 
-    def small_block(law, rng):
-        return block(law, rng, inner=14.0, margin=16.0)
+    def small_block(law, rng, centre):
+        return block(law, rng, centre, inner=14.0, margin=16.0)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grain_evaluation, "phantom_section", small_section)
@@ -175,6 +179,10 @@ def parsed(folder):
     return Parsed((folder / "index.html").read_text("utf-8"))
 
 
+def parsed_text(numbers):
+    return Parsed(page(numbers)).text
+
+
 def leaves(value):
     """All numbers and texts of JSON values."""
     if isinstance(value, dict):
@@ -191,7 +199,7 @@ def leaves(value):
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # of what is explained, not of the fit: 95 % intervals, Eq. (13), bounds of distances, heads
-PROSE = {"95", "13", "0", "1", "2", "3", "4", "5", "6", "7", "8"}
+PROSE = {"95", "13", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
 
 class Known:
@@ -324,6 +332,62 @@ def test_distances_above_twice_their_floor_are_named_with_their_ratio(numbers):
     assert "No distance is above 2 times its floor." in page({**numbers, "far": []})
 
 
+def test_every_distance_by_radius_is_shown_and_far_ones_are_named(numbers):
+    text = parsed_text(numbers)
+    by_radius = numbers["fit"]["distances"]["by_radius"]
+    for space in ("planar", "spatial"):
+        for one in by_radius[space]:
+            assert one["bin"] in text
+            assert str(one["n_reference"]) in text
+            for two in one["comparisons"]:
+                for measure in ("ks", "mean"):
+                    for kind in ("generated", "floor"):
+                        assert f"{two[kind][measure]:.3f}" in text
+    for one in by_radius["planar"]:
+        assert f"{one['scores']['generated']:.3f}" in text
+        assert f"{one['grains_per_area']['generated']:.3f}" in text
+    expected = {
+        (space, one["bin"], two["descriptor"], measure)
+        for space in ("planar", "spatial")
+        for one in by_radius[space]
+        for two in one["comparisons"]
+        for measure in ("ks", "wasserstein")
+        if two["generated"][measure] > 2 * two["floor"][measure]
+    }
+    keys = ("space", "bin", "descriptor", "measure")
+    assert {tuple(one[key] for key in keys) for one in numbers["far_by_radius"]} == expected
+    assert "in the outside: " in text
+
+
+def test_bins_are_all_grains_and_merged_ones_are_said(numbers, folder):
+    samples, by_radius = numbers["samples"], numbers["fit"]["distances"]["by_radius"]
+    for space in ("planar", "spatial"):
+        for kind in ("generated", "reference"):
+            total = sum(one[f"n_{kind}"] for one in by_radius[space])
+            assert total == samples[space][kind]["described"]
+    merged = [one["bin"] for one in by_radius["planar"] if len(one["parts"]) > 1]
+    assert merged == ["core and middle"]
+    assert "fewer than 30 grains in one of the bins core, middle" in parsed(folder).text
+    (whole,) = [one for one in by_radius["planar"] if one["bin"] == "outside"]
+    apart = {**numbers["fit"]["distances"], "by_radius": {"planar": [whole], "spatial": []}}
+    assert bins_sentence({**numbers, "fit": {"distances": apart}}, "planar") == ""
+
+
+def test_what_numbers_of_all_grains_hide_is_said(numbers):
+    theta = {"descriptor": "theta", "measure": "ks", "ratio": 3.0}
+    found = {
+        **numbers,
+        "far": [],
+        "far_by_radius": [{**theta, "space": "planar", "bin": "outside"}],
+    }
+    said = "in the outside: θ (KS 3.0 times). The numbers of all grains hide this for θ."
+    assert said in far_by_radius_sentence(found, "planar")
+    found["far"] = [{**theta, "space": "planar"}]
+    assert "show it for these descriptors as well" in far_by_radius_sentence(found, "planar")
+    found["far_by_radius"] = []
+    assert "In no bin" in far_by_radius_sentence(found, "planar")
+
+
 def test_a_number_of_grains_that_chance_does_not_explain_is_said():
     count = {"generated": 1.2, "interval_95": [1.1, 1.3], "floor": 1.0, "untrained": 1.4}
     assert "show more grains" in count_sentence(count)
@@ -382,7 +446,10 @@ def test_a_measured_series_says_that_space_is_not_known_and_what_its_floor_is(
 
 
 def test_every_figure_is_there_and_shown_and_nothing_else_is(folder, measured_folder):
-    for path, figures in ((folder, FIGURES | {"descriptors-3d.png"}), (measured_folder, FIGURES)):
+    for path, figures in (
+        (folder, FIGURES | {"descriptors-3d.png", "radius-3d.png"}),
+        (measured_folder, FIGURES),
+    ):
         assert {file.name for file in path.iterdir()} == {"index.html", "fit.json", *figures}
         assert sorted(parsed(path).sources) == sorted(figures)
 
@@ -394,6 +461,8 @@ def test_figures_have_the_pixels_of_the_page_and_hold_something(folder):
         "training.png": (1920, 1680),
         "descriptors-2d.png": (1920, 1120),
         "descriptors-3d.png": (1920, 1120),
+        "radius-2d.png": (1920, 1340),  # two bins are left
+        "radius-3d.png": (1920, 1760),
     }
     for name, size in sizes.items():
         picture = Image.open(folder / name)
