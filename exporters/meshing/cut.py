@@ -82,7 +82,10 @@ def cut(
         sets = np.concatenate([sets, new_sets])
         own = np.concatenate([own, before])
     tets = np.concatenate([*finished, tets])
-    return points, tets, _tet_labels(points, tets, sets, grain_at)
+    labels = in_parts(
+        lambda part: _tet_labels(points, tets[part], sets, grain_at), len(tets), threads
+    )
+    return points, tets, np.concatenate(labels)
 
 
 def _unsnapped_crossings(

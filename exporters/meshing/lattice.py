@@ -122,12 +122,30 @@ def _bisected(
         near[edges[split]] = True
     middles = edge_middles(points, edges[split])
     points, children, parents = split_edges(points, some, tet_edges, length, split, middles)
-    n_children = np.ones(len(tets), np.int64)
-    n_children[looked_at] = np.bincount(parents)
-    replaced = np.repeat(looked_at, n_children)
-    result = np.empty((len(replaced), 4), np.int64)
-    result[replaced], result[~replaced] = children, tets[~looked_at]
-    return points, result, np.repeat(n_children > 1, n_children)
+    return points, *_replaced(tets, looked_at, children, parents)
+
+
+@njit(cache=True, nogil=True)
+def _replaced(tets, looked_at, children, parents):  # type: ignore[no-untyped-def]
+    """Tetrahedra with the children of those looked at in their places, and which are new."""
+    n = tets.shape[0] - looked_at.sum() + children.shape[0]
+    result, fresh = np.empty((n, 4), np.int64), np.zeros(n, np.bool_)
+    row, child, parent = 0, 0, 0
+    for t in range(tets.shape[0]):
+        if not looked_at[t]:
+            for k in range(4):
+                result[row, k] = tets[t, k]
+            row += 1
+            continue
+        first = row
+        while child < parents.size and parents[child] == parent:
+            for k in range(4):
+                result[row, k] = children[child, k]
+            child, row = child + 1, row + 1
+        if row - first > 1:
+            fresh[first:row] = True
+        parent += 1
+    return result, fresh
 
 
 @njit(cache=True, nogil=True)

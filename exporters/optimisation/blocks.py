@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.machine import in_threads
-from .tet_complex import VACANT, TetComplex, complex_of, tet_volume
+from .tet_complex import VACANT, VOLUME_MARGIN, TetComplex, complex_of, tet_volume
 
 BITS = 21  # of each coordinate: 63 in all
 SPREADING = (  # shift, and the bits that stay: each step moves them twice as far apart
@@ -94,14 +94,24 @@ def worked_in_blocks(
     threads
         By default as many as cores that the process may use.
     """
-    volumes = _volumes(mesh.points, mesh.tets, mesh.labels, len(targets))
+    volumes = np.sum(
+        in_parts(
+            lambda part: _volumes(mesh.points, mesh.tets[part], mesh.labels[part], len(targets)),
+            len(mesh.tets),
+            threads,
+        ),
+        axis=0,
+    )
     points, changed = mesh.points.copy(), mesh.changed.copy()
     block, n = _blocks(mesh, done, threads), n_blocks(len(mesh.tets))
+    sharing = np.zeros((len(targets), n), bool)
+    sharing[mesh.labels, block] = True
+    volumes = _as_each_sees(volumes, targets, sharing.sum(axis=1))
     fixed = mesh.fixed | _shared(mesh.tets, block, len(points))
 
     def worked(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         nodes, c = mesh.complex(rows, fixed, targets, sizes, done)
-        c.volumes[:] = volumes  # of the whole, as if the other blocks stayed as they are
+        c.volumes[:] = volumes
         work(c)
         inner, alive = ~c.fixed, c.labels != VACANT
         points[nodes[inner]] = c.points[inner]
@@ -113,6 +123,18 @@ def worked_in_blocks(
     found = in_threads(worked, [np.flatnonzero(block == k) for k in range(n)], threads)
     tets, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Worked(points, tets, labels, mesh.fixed, changed, mesh.limits)
+
+
+def _as_each_sees(
+    volumes: NDArray[np.float64], targets: NDArray[np.float64], n_sharing: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Volumes of whole grains, as much too far off that all blocks keep the margin together.
+
+    Each of those that share a grain may use its part of what is left of the margin on that side.
+    """
+    off = volumes - targets
+    left = np.maximum(0.0, VOLUME_MARGIN * targets - np.abs(off))
+    return volumes + np.sign(off) * left * (1 - 1 / np.maximum(n_sharing, 1))
 
 
 def _blocks(mesh: Worked, done: int, threads: int | None) -> NDArray[np.int64]:
@@ -128,7 +150,9 @@ def _blocks(mesh: Worked, done: int, threads: int | None) -> NDArray[np.int64]:
     codes = np.concatenate(found)
     n, m = n_blocks(len(codes)), len(codes)
     ends = [m * k // n for k in range(1, n)]
-    return np.searchsorted(np.partition(codes, ends)[ends], codes, side="right")
+    ends = np.partition(codes, ends)[ends]
+    found = in_parts(lambda rows: np.searchsorted(ends, codes[rows], side="right"), m, threads)
+    return np.concatenate(found)
 
 
 @njit(cache=True, nogil=True)

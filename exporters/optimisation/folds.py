@@ -41,7 +41,7 @@ from .topology import keeps_topology
 LEAN = math.cos(math.radians(20.0))  # facets that lean farther are worked on
 FLOOR = 0.53**3  # quality above which an element may become worse,
 LAST_FLOOR = 0.5**3  # and in the later passes, which also try more tetrahedra
-PASSES = 6
+PASSES = 4
 EASY = 2  # of them with the first floor, and with the two tetrahedra at a facet only
 TRIES = 60  # places for each vertex
 SWEEPS = 3  # over the vertices of a tetrahedron that has changed sides
@@ -55,18 +55,19 @@ MAX_LABELS = 64  # around one tetrahedron
 
 
 @njit(cache=True, nogil=True)
-def unfold(c, field, offsets):  # type: ignore[no-untyped-def]
+def unfold(c, field, offsets, first=0, stop=PASSES):  # type: ignore[no-untyped-def]
     """Unfold what can be unfolded; returns how many facets the last pass saw lean too far.
 
-    If it is 0 none is left: a facet that is mended may fold its neighbours.
+    If it is 0 none is left: a facet that is mended may fold its neighbours. Of the `PASSES` only
+    those from ``first`` on and before ``stop``.
     """
     tets, labels = c.tets, c.labels
     seen = 0
-    for k in range(PASSES):
+    for k in range(first, stop):
         c.round[0] += 1
         seen = 0
         for t in range(tets.shape[0]):
-            if OUTSIDE < labels[t] <= field.n_grains and not (k > 0 and is_settled(c, t)):
+            if OUTSIDE < labels[t] <= field.n_grains and not (k > first and is_settled(c, t)):
                 seen += _unfold_tet(c, field, offsets, t, FLOOR if k < EASY else LAST_FLOOR)
         if seen == 0:
             break

@@ -5,8 +5,8 @@ Rounds of collapsing, smoothing, swapping and handing over (`collapse`, `smoothi
 of these elements will be collapsed; then those of poor elements may leave them by a tolerance,
 and very short edges are collapsed whatever meets at their ends; then the worst get more of both.
 While an element is too flat after that, it gets still more. In the end each vertex goes back to
-its boundaries as far as the elements around it allow, which slide along theirs to make room, necks
-of grains are mended (`necks`), and the surface is unfolded (`folds`).
+its boundaries as far as the elements around it allow, which slide along theirs to make room, the
+surface is unfolded (`folds`), and necks of grains are mended (`necks`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from ..mesh.material_field import MaterialField
 from ..mesh.tetrahedra import dihedral_angles
 from .blocks import Worked, n_blocks, worked_in_blocks
 from .collapse import Collapsing, collapse
-from .folds import unfold
+from .folds import EASY, PASSES, unfold
 from .necks import mend_necks
 from .slivers import hand_over
 from .smoothing import Smoothing, smooth, trial_offsets
@@ -118,7 +120,23 @@ FOR_COARSE = Schedule(
     ),
     Smoothing(0.5**3, 0.46**3, 0.0, 0.0, 2.0, 10),
 )
-BACK_ROUNDS = 3
+
+
+class Ending(NamedTuple):
+    """What is done to a mesh when all rounds are done; large meshes take it in several steps."""
+
+    n_back: int  # rounds in which vertices go back, after what is flat was worked on to the last
+    first: int  # pass over the folds of the surface,
+    stop: int  # and the one before which it ends
+
+    @property
+    def n_rounds(self) -> int:
+        """Number of rounds, without those for what is flat."""
+        return self.n_back + self.stop - self.first
+
+
+ENDING = Ending(3, 0, PASSES)
+IN_BLOCKS = (Ending(2, 0, 0), Ending(2, 0, EASY), Ending(0, EASY, 3), Ending(0, 3, PASSES))
 
 
 def optimised(
@@ -150,38 +168,57 @@ def optimised(
     """
     offsets = trial_offsets()
     rounds = [phase for phase in schedule.phases for _ in range(phase.rounds)]
+    total = len(rounds) + sum(ending.n_rounds for ending in IN_BLOCKS)
     hull, unchanged = hull_of(tets, len(points)), np.zeros(len(points), np.int32)
     limits = np.full(len(points), np.inf) if limits is None else limits
     mesh, done = Worked(points, tets, labels, hull, unchanged, limits), 0
-    for stop in (*STEPS, len(rounds)):
+    end = partial(_end, field=field, offsets=offsets, back=schedule.back)
+    steps = [
+        (stop, partial(_rounds, phases=rounds[start:stop], field=field, offsets=offsets))
+        for start, stop in pairwise((0, *(k for k in STEPS if k < len(rounds)), len(rounds)))
+    ]
+    for ending in IN_BLOCKS:
+        steps.append((steps[-1][0] + ending.n_rounds, partial(end, ending=ending)))
+    for stop, work in steps:
         if n_blocks(len(mesh.tets)) == 1:
             break
-        work = partial(_rounds, phases=rounds[done:stop], field=field, offsets=offsets)
         mesh = worked_in_blocks(mesh, targets, sizes, done, work, threads)
-        progress(stop / len(rounds))
+        progress(stop / total)
         done = stop
     _, c = mesh.complex(np.arange(len(mesh.tets)), hull, targets, sizes, done)
     del mesh
     for k, phase in enumerate(rounds[done:], done):
         _rounds(c, (phase,), field, offsets)
-        progress((k + 1) / len(rounds))
-    for _ in range(LAST_ROUNDS):
-        if _flattest_deg(c) >= FLAT_DEG:
-            break
-        _rounds(c, (LAST,), field, offsets)
-    for _ in range(BACK_ROUNDS):
-        next_round(c)
-        smooth(c, field, schedule.back, offsets)
+        progress((k + 1) / total)
+    if done < total or _flattest_deg(c) < FLAT_DEG:
+        end(c, ENDING)
     mend_necks(c, field.n_grains)
-    if field.voxels.size == 0:  # labelled voxels may have sharp edges, which are no folds
-        unfold(c, field, offsets)
     alive = c.labels != VACANT
     return c.points, c.tets[alive], c.labels[alive]
 
 
+def _end(
+    c: TetComplex,
+    ending: Ending,
+    field: MaterialField,
+    offsets: NDArray[np.float64],
+    back: Smoothing,
+) -> None:
+    for _ in range(LAST_ROUNDS if ending.n_back else 0):
+        if _flattest_deg(c) >= FLAT_DEG:
+            break
+        _rounds(c, (LAST,), field, offsets)
+    for _ in range(ending.n_back):
+        next_round(c)
+        smooth(c, field, back, offsets)
+    if field.voxels.size == 0:  # labelled voxels may have sharp edges, which are no folds
+        unfold(c, field, offsets, ending.first, ending.stop)
+
+
 def _flattest_deg(c: TetComplex) -> float:
-    """Smallest dihedral angle inside the grains, degrees."""
-    angles = dihedral_angles(c.points, c.tets[c.labels > OUTSIDE])
+    """Smallest dihedral angle inside the grains, degrees, but at vertices that stay."""
+    rows = (c.labels > OUTSIDE) & ~c.fixed[c.tets].any(axis=1)
+    angles = dihedral_angles(c.points, c.tets[rows])
     return float(angles.min(initial=180.0))
 
 

@@ -18,7 +18,7 @@ SIZE_UM = 0.45
 GOLDEN = [  # points, tetrahedra and grain ids of a ball of three grains
     "57c36b471863aa3d9358b9bd4ab0aa7306f51478d9e66fb685abd5f61bc77510",
     "02033e0ce6ff8277ee0a6d0d1dba5fadda13cb83dc303251b1dec7c6a87d572c",
-    "fe8392b9c8546480900ac73a8719deb4cee2133d373623b52a7335719b3deeb1",
+    "5510db4b9d63779a00e2f0dff36818896ae2cc33afac81ed9a8847bfbf1e642d",
 ]
 
 

@@ -9,7 +9,7 @@ from cathodegrain.exporters.mesh.tetrahedra import signed_volumes
 from cathodegrain.exporters.meshing import mesher
 from cathodegrain.exporters.optimisation import blocks
 from cathodegrain.exporters.optimisation.blocks import Worked, worked_in_blocks
-from cathodegrain.exporters.optimisation.tet_complex import VACANT, hull_of
+from cathodegrain.exporters.optimisation.tet_complex import VACANT, VOLUME_MARGIN, hull_of
 from cathodegrain.generator.errors import ExportError
 from complexes import lattice, random_labels
 
@@ -65,6 +65,20 @@ def test_blocks_know_the_volumes_of_whole_grains(mesh):
     worked_in_blocks(mesh, volumes(mesh), SIZES, 0, lambda c: found.append(c.volumes), 1)
     for each in found:
         np.testing.assert_allclose(each, volumes(mesh))
+
+
+def test_blocks_that_share_a_grain_keep_its_margin_together(mesh):
+    own = volumes(mesh)
+    targets, left = own / 1.02, np.zeros(len(SIZES))  # all are 2 % too large
+
+    def work(c):
+        there = np.unique(c.labels[c.labels > 0])
+        allowed = ((1 + VOLUME_MARGIN) * targets - c.volumes)[there]
+        assert (allowed > 0).all()
+        left[there] += allowed
+
+    worked_in_blocks(mesh, targets, SIZES, 0, work, 1)
+    np.testing.assert_allclose(left[1:], ((1 + VOLUME_MARGIN) * targets - own)[1:])
 
 
 def test_what_has_changed_is_known_to_the_next_blocks_and_hulls_are_looked_at_again(mesh):

@@ -52,7 +52,7 @@ def before_unfolding(card, monkeypatch):
         seen = []
 
         def stop(*arguments):
-            seen.extend(arguments)
+            seen.extend(arguments[:3])
             raise NotUnfolded
 
         monkeypatch.setattr(optimiser, "unfold", stop)
