@@ -314,6 +314,8 @@ def _cut_lattice(
         lambda x: body.reaches(size * x, size), body.radius_um / size + REACH
     )
     points, tets = refined(points, tets, lambda x, t: sizes.too_coarse(size * x, t, edges, threads))
+    if sizes.is_lean:
+        points, tets = refined(points, tets, lambda x, t: sizes.hides_a_grain(size * x, t, threads))
     report("cutting along the grain boundaries", 0.1)
     return cut(size * points, tets, body.grain_at, SHORTEST * edges.min(), threads)
 

@@ -20,7 +20,7 @@ from ...generator.particle import OUTSIDE
 from ..certificate.certificate import SMALL_PIXELS
 from ..mesh.body import Body
 from ..mesh.tetrahedra import EDGES, edge_middles, edge_table
-from ..optimisation.blocks import PART, in_parts
+from ..optimisation.blocks import PART, centroids, in_parts
 from .cut_body import n_kept
 from .detail import DETAILS
 
@@ -28,6 +28,7 @@ DEFAULT_SIZE_UM = 0.15
 ACROSS = 3.0  # edges per mean radius of a body that its grains alone give their edges
 LEAN = 0.6  # detail below which edges are not bisected for every grain that is absent
 OWNED = 10  # but only while the grain has fewer lattice points than this
+FEW = 4  # points of a grain that is looked for by itself in such a mesh
 GROWTH = 0.5  # edges may be longer by this part of the depth below a surface with its own size
 FLOOR_PIXELS = 1.5  # edges are not made shorter than this only because a grain is thin
 # fitted: tetrahedra of a grain, and for each square of an edge in the square of the cube root of
@@ -58,6 +59,7 @@ class _Measures(NamedTuple):
 
     radii_um: NDArray[np.float64]  # (n_grains + 1,) of the largest ball in each
     volumes_um3: NDArray[np.float64]  # (n_grains + 1,)
+    middles_um: NDArray[np.float64]  # (n_grains + 1, 3) of these balls
     n_bytes: float  # that finding them took
 
 
@@ -147,17 +149,21 @@ class MeshSizes:
         """
         labels = self.body.voxel_labels(self.body.pixel_um)
         (radii, volumes), largest = np.zeros((2, self.body.n_grains + 1)), 0
+        middles = np.zeros((self.body.n_grains + 1, 3))
         for grain, box in enumerate(ndimage.find_objects(labels), start=1):
             if box is not None:
                 around = tuple(slice(max(0, axis.start - 1), axis.stop + 1) for axis in box)
                 own = labels[around] == grain
                 inner = ndimage.binary_erosion(own, border_value=1)
-                radii[grain] = ndimage.distance_transform_edt(inner).max() + 0.5
-                volumes[grain] = own.sum()
+                depths = ndimage.distance_transform_edt(inner) + 0.5 * own
+                place = np.unravel_index(depths.argmax(), own.shape)
+                radii[grain], volumes[grain] = depths[place], own.sum()
+                middles[grain] = [axis.start + k for axis, k in zip(around, place, strict=True)]
                 largest = max(largest, own.size)
         pixel = self.body.pixel_um
         taken = BYTES_PER_VOXEL * labels.size + BYTES_PER_DISTANCE * largest
-        return _Measures(pixel * radii, pixel**3 * volumes, taken)
+        middles += 0.5 * (1 - np.array(labels.shape))  # the origin is in the middle of all
+        return _Measures(pixel * radii, pixel**3 * volumes, pixel * middles[:, ::-1], taken)
 
     @cached_property
     def grain_sizes(self) -> NDArray[np.float64]:
@@ -265,6 +271,36 @@ class MeshSizes:
         limit = ROUNDING * np.append(sizes[grains], np.inf)[row]  # the last row: none so near
         missed: NDArray[np.bool_] = (distance < NEAR * lengths) & (lengths > limit)
         return missed
+
+    def hides_a_grain(
+        self, points: NDArray[np.float64], tets: NDArray[np.int64], threads: int | None = None
+    ) -> NDArray[np.bool_]:
+        """Whether tetrahedra lie about the middle of a grain that owns too few points: (m,) bool.
+
+        Samples miss some grains that the mesh has to have, or see them where one vertex is theirs,
+        which the cut may take from them. They get up to `FEW`, if the floor allows.
+
+        Parameters
+        ----------
+        points : (n, 3) float
+            um.
+        """
+        found = in_parts(lambda rows: self.body.grain_at(points[rows]), len(points), threads)
+        owned = np.bincount(np.concatenate(found), minlength=self.body.n_grains + 1)
+        scarce = self._needed[owned[self._needed] < FEW]
+        hidden = np.zeros(len(tets), bool)
+        if len(scarce):
+            lengths = longest_edges(points, tets)
+            tree = cKDTree(self._measures.middles_um[scarce])
+            distance, _ = tree.query(centroids(points, tets))
+            hidden = (distance < NEAR * lengths) & (lengths > ROUNDING * self.floor_um)
+        return hidden
+
+    @cached_property
+    def _needed(self) -> NDArray[np.int64]:
+        """Grains without which the mesh is refused."""
+        volumes = self.body.grain_volumes[: n_kept(self.body) + 1]
+        return np.flatnonzero(volumes >= SMALL_PIXELS * self.body.pixel_um**3)
 
     @cached_property
     def _sizeable(self) -> NDArray[np.int64]:
