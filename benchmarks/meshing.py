@@ -9,11 +9,13 @@ the shipped card with consecutive seeds, none picked, at the default size of 3 p
   nets of voxels and by themselves, all judged by our certificate and by a plain function.
 * ``--labels``: the voxels of other particles by the same.
 * ``--large``: a mesh of 20,000 grains on two threads, and what one of 118,000 is expected to take.
+* ``--threads``: wall time of particles of about 1000 grains on one thread and on two; needs two
+  cores that nothing else uses.
 * ``--kernels``: whether a kernel pays for arrays of the mesh that it does not use.
 * ``--particles``: many particles, hours; ``--out`` keeps the results, a JSON object for
   each line, and a later run goes on from there.
 
-Without any of them, all but ``--large`` and ``--particles``.
+Without any of them, all but ``--large``, ``--threads`` and ``--particles``.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ from cathodegrain.exporters.optimisation.tet_complex import (
 )
 from cathodegrain.generator.model_card import shipped_cards
 from cathodegrain.generator.particle import Particle
-from large_meshes import large
+from large_meshes import large, second_thread
 from meshers import Rival, of_recipe, of_voxels, our_labels, ours
 from nets import voxels
 from timing import Result, alternating, in_one_thread, machine, peak_bytes, ratio, table
@@ -431,6 +433,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--labels", action="store_true", help="the same, of labelled voxels")
     parser.add_argument("--kernels", action="store_true", help="cost of arrays that are not used")
     parser.add_argument("--large", action="store_true", help="20,000 grains, on two threads")
+    parser.add_argument("--threads", action="store_true", help="1000 grains, one thread and two")
     parser.add_argument("--particles", action="store_true", help="many particles, hours")
     for n_grains, count in COUNTS.items():
         text = f"particles of about {n_grains} grains, {count} by default"
@@ -447,7 +450,9 @@ def main() -> None:
     """Print what is measured, then the table."""
     chosen = parsed()
     print(machine(), end="\n\n", flush=True)
-    some = (chosen.cost, chosen.against, chosen.labels, chosen.kernels, chosen.large)
+    some = (
+        chosen.cost, chosen.against, chosen.labels, chosen.kernels, chosen.large, chosen.threads
+    )  # fmt: skip
     everything = not (any(some) or chosen.particles)
     found: list[Result] = []
     if chosen.particles:
@@ -466,6 +471,8 @@ def main() -> None:
         found += kernels(chosen.quick)
     if chosen.large:
         found += large(chosen.quick)
+    if chosen.threads:
+        found += second_thread(chosen.quick)
     print(f"\n{table(found)}")
 
 
