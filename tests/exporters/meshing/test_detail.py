@@ -6,7 +6,9 @@ import pytest
 from cathodegrain.exporters.certificate.certificate import SMALL_PIXELS
 from cathodegrain.exporters.mesh.body import ParticleBody
 from cathodegrain.exporters.meshing.detail import DETAILS, FINEST, detail_for, detail_of
+from cathodegrain.exporters.meshing.lattice import body_centred_lattice, refined
 from cathodegrain.exporters.meshing.mesher import WITHIN, planned, volume_mesh
+from cathodegrain.exporters.meshing.sizes import FEW
 from cathodegrain.generator.errors import ExportError
 from cathodegrain.generator.generate import generate_particle
 
@@ -48,6 +50,24 @@ def test_a_coarse_mesh_keeps_every_grain_of_ten_pixels_and_its_volume(meshes, pa
     rows = np.array(mesh.facts["certificate"]["grain_volumes_um3"])
     after, own = rows[sizeable[rows[:, 0].astype(int) - 1]][:, 2:].T
     assert np.abs(own / after - 1).max() < 0.081  # the margin of an operation, and rounding
+
+
+def test_every_grain_that_a_coarse_mesh_must_have_gets_points_of_the_lattice(particle):
+    body = ParticleBody(particle)
+    needed = body.grain_volumes >= SMALL_PIXELS * body.pixel_um**3
+    sizes = planned(body, None, None, "coarse")
+    step = sizes.size_um
+
+    def least(points):
+        owned = np.bincount(body.grain_at(step * points), minlength=body.n_grains + 1)
+        return owned[needed].min()
+
+    points, tets = body_centred_lattice(
+        lambda x: body.reaches(step * x, step), body.radius_um / step + 2
+    )
+    assert least(points) == 0
+    points, _ = refined(points, tets, lambda x, t: sizes.hides_a_grain(step * x, t))
+    assert least(points) >= FEW
 
 
 def test_a_number_of_tetrahedra_is_met_within_a_tenth(particle):
