@@ -57,6 +57,9 @@ def settle(  # type: ignore[no-untyped-def]
     planes = np.empty((longest + 1, 4))
     for t in range(doubtful.size):
         i = doubtful[t]
+        if first[i + 1] - first[i] > MOST_BOXES:
+            found[i] = OPEN
+            continue
         n = 0
         for q in range(first[i], first[i + 1]):
             c = cells[q]

@@ -233,23 +233,25 @@ class Tessellation:
 
         A grain stays if a point inside the shell is found at which its score is the least, exactly
         as `labels` compares scores, and is left out if it is proven to own none. Both are facts,
-        and so depend on no order and no processor. Where boxes of 1 / 512 of ``resolution``, or
-        more boxes than memory is set aside for, leave it open, the grain stays: it owns nothing, or
-        less than the sum of such boxes (`owner_kernels`). Without the grains left out no label
-        inside the shell changes.
+        and so depend on no order and no processor. A grain stays as well if neither is found
+        down to boxes of 1 / 512 of ``resolution``, where it owns nothing or less than the boxes
+        left, or with `owner_kernels.MOST_BOXES` left on the way. Without the grains left out no
+        label inside the shell changes.
 
-        Memory: 16 MiB, and 20 bytes for every pair of a grain and a cell of `reachable` whose list
-        has it.
+        Memory: 16 MiB, and about 30 bytes for every pair of a grain and a cell of `reachable` whose
+        list has it.
         """
         cells = self._cells_within(shell, resolution)
         found = self._owners_of_seeds(shell, cells).astype(np.int8)
-        order = np.argsort(cells.members, kind="stable")
-        having = np.repeat(np.arange(len(cells.start) - 1), np.diff(cells.start))[order]
-        first = np.searchsorted(cells.members[order], np.arange(len(self) + 1))
+        doubtful = found[cells.members] == owner_kernels.NONE
+        members = cells.members[doubtful]
+        having = np.repeat(np.arange(len(cells.start) - 1), np.diff(cells.start))[doubtful]
+        order = np.argsort(members, kind="stable")
+        first = np.searchsorted(members[order], np.arange(len(self) + 1))
         owner_kernels.settle(
-            np.flatnonzero(found == owner_kernels.NONE), first, having, *cells.place, cells.start,
-            cells.members, OWNER_LEVELS, self.table, self.squared, cells.slack, shell.table,
-            shell.max_degree, shell.bend_bound, found,
+            np.flatnonzero(found == owner_kernels.NONE), first, having[order], *cells.place,
+            cells.start, cells.members, OWNER_LEVELS, self.table, self.squared, cells.slack,
+            shell.table, shell.max_degree, shell.bend_bound, found,
         )  # fmt: skip
         return np.flatnonzero(found)
 
