@@ -43,10 +43,11 @@ MOST_BOXES = 2**15  # of a grain at once
 @njit(cache=True, nogil=True)
 def settle(  # type: ignore[no-untyped-def]
     doubtful, first, cells, lower, cell, n_edge, start, members, levels,
-    grains, squared, slack, shell, degree, bend, found,
+    grains, squared, slack, shell, degree, bend, found, witnesses,
 ):  # fmt: skip
     """Write OWNS, NONE or, where the smallest boxes leave it open, OPEN to ``found`` (n,) int8.
 
+    Where it is OWNS, ``witnesses`` (n, 3) get a point that the grain owns.
     Grain i of ``doubtful`` is on the lists of ``cells[first[i] : first[i + 1]]``, lists of
     `candidate_kernels.candidate_cells`. The smallest boxes are cells halved ``levels`` times.
     """
@@ -68,17 +69,20 @@ def settle(  # type: ignore[no-untyped-def]
             n += 1
         found[i] = _settled(
             i, boxes, parts, n, lower, cell, n_edge, start, members, levels,
-            grains, squared, slack, shell, degree, bend, planes,
+            grains, squared, slack, shell, degree, bend, planes, witnesses[i],
         )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def _settled(  # type: ignore[no-untyped-def]
     i, boxes, parts, n, lower, cell, n_edge, start, members, levels,
-    grains, squared, slack, shell, degree, bend, planes,
+    grains, squared, slack, shell, degree, bend, planes, centre,
 ):  # fmt: skip
-    """State of grain i, looked for in ``boxes[:n]``: a cell, and the place among its level."""
-    centre, gradient, h = np.empty(3), np.empty(3), cell / 2
+    """State of grain i, looked for in ``boxes[:n]``: a cell, and the place among its level.
+
+    ``centre`` (3,) is where it is looked for, and in the end its witness.
+    """
+    gradient, h = np.empty(3), cell / 2
     for b in range(-1, n):  # most grains that own a point own one near the seed
         for a in range(3):
             centre[a] = grains[i, a] if b < 0 else lower + (2 * boxes[b, 1 + a] + 1) * h
@@ -257,6 +261,7 @@ def _leads_to_witness(  # type: ignore[no-untyped-def]
             x, y, z = x * (most / r), y * (most / r), z * (most / r)
         j = _owner(x, y, z, lower, cell, n_edge, start, members, grains, squared)
         if j == i:
+            point[0], point[1], point[2] = x, y, z
             return True
         if j < 0:
             return False

@@ -221,7 +221,7 @@ class Tessellation:
         the longest list, which is all grains.
         """
         cells = self._cells_within(shell, resolution)
-        marked = self._owners_of_seeds(shell, cells)
+        marked = np.isfinite(self._owned_seeds(shell, cells)).all(axis=1)
         reach_kernels.mark_reachable(
             *cells.place, cells.start, cells.members, BOX_LEVELS, self.table, self.squared,
             cells.slack, shell.table, shell.max_degree, marked,
@@ -229,8 +229,15 @@ class Tessellation:
         return np.flatnonzero(marked)
 
     def owning(self, shell: Shell, resolution: float) -> NDArray[np.intp]:
-        """Indices of the grains that own a point inside ``shell``, ascending.
+        """Indices of the grains that `ownership` does not prove to own nothing, ascending."""
+        return np.flatnonzero(self.ownership(shell, resolution)[0])
 
+    def ownership(
+        self, shell: Shell, resolution: float
+    ) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+        """Whether each grain owns a point inside ``shell``, and such a point.
+
+        The first is (n,) int8: `owner_kernels.OWNS`, NONE or OPEN; the second (n, 3), NaN without.
         A grain stays if a point inside the shell is found at which its score is the least, exactly
         as `labels` compares scores, and is left out if it is proven to own none. Both are facts,
         and so depend on no order and no processor. A grain stays as well if neither is found
@@ -242,7 +249,8 @@ class Tessellation:
         list has it.
         """
         cells = self._cells_within(shell, resolution)
-        found = self._owners_of_seeds(shell, cells).astype(np.int8)
+        witnesses = self._owned_seeds(shell, cells)
+        found = np.isfinite(witnesses).all(axis=1).astype(np.int8)  # OWNS or, as yet, NONE
         doubtful = found[cells.members] == owner_kernels.NONE
         members = cells.members[doubtful]
         having = np.repeat(np.arange(len(cells.start) - 1), np.diff(cells.start))[doubtful]
@@ -251,9 +259,10 @@ class Tessellation:
         owner_kernels.settle(
             np.flatnonzero(found == owner_kernels.NONE), first, having[order], *cells.place,
             cells.start, cells.members, OWNER_LEVELS, self.table, self.squared, cells.slack,
-            shell.table, shell.max_degree, shell.bend_bound, found,
+            shell.table, shell.max_degree, shell.bend_bound, found, witnesses,
         )  # fmt: skip
-        return np.flatnonzero(found)
+        witnesses[found != owner_kernels.OWNS] = np.nan
+        return found, witnesses
 
     def _cells_within(self, shell: Shell, resolution: float) -> _CellsWithin:
         """Lists of the grains that matter in the cells of `reachable` that meet the shell."""
@@ -265,16 +274,16 @@ class Tessellation:
         )  # fmt: skip
         return _CellsWithin((grid.lower, grid.cell, 2**grid.levels), start, members, slack)
 
-    def _owners_of_seeds(self, shell: Shell, cells: _CellsWithin) -> NDArray[np.bool_]:
-        """Whether each grain owns a seed point inside the shell: most do."""
+    def _owned_seeds(self, shell: Shell, cells: _CellsWithin) -> NDArray[np.float64]:
+        """A seed point inside the shell that each grain owns, (n, 3): most do; NaN without one."""
         inside = self.seeds[shell.contains(self.seeds)]
         owners = np.empty(len(inside), np.int32)
         candidate_kernels.best_in_cells(
             inside, *cells.place, cells.start, cells.members, self.table, self.squared, owners
         )
-        marked = np.zeros(len(self), np.bool_)
-        marked[owners] = True
-        return marked
+        owned = np.full((len(self), 3), np.nan)
+        owned[owners] = inside
+        return owned
 
 
 class _CellsWithin(NamedTuple):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.grains.owner_kernels import NONE, OWNS
 from cathodegrain.generator.grains.tessellation import Tessellation
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.shell.shell import Shell
@@ -73,6 +74,9 @@ def test_every_grain_owns_a_point_and_no_owner_is_dropped(
     some = x[:: len(x) // 2000]
     gbpd, shell = particle.tessellation, particle.shell
     assert all(least_gap(gbpd, shell, row, some) < 0 for row in unseen - 1)
+    state, points = gbpd.ownership(shell, 0.1)
+    assert (state == OWNS).all()
+    np.testing.assert_array_equal(particle.grain_at(points), np.arange(1, particle.n_grains + 1))
 
 
 @pytest.mark.parametrize("metric", ["norm", "squared"])
@@ -85,6 +89,18 @@ def test_owning_grains_are_the_owners_of_points_and_few_more(family, metric, rng
     assert np.isin(owners, found).all()
     assert np.isin(found, gbpd.reachable(shell, resolution=0.0625)).all()
     assert len(found) < 1.2 * len(owners)  # slivers that the sample missed among them
+
+
+@pytest.mark.parametrize("metric", ["norm", "squared"])
+@pytest.mark.parametrize("family", ["mild", "long", "wild"])
+def test_what_is_said_to_own_a_point_owns_the_one_that_is_shown(family, metric):
+    gbpd, shell = random_tessellation(1500, family, metric), lobed_shell()
+    state, points = gbpd.ownership(shell, resolution=0.5)
+    assert set(state.tolist()) == {NONE, OWNS}  # nothing is left open
+    rows = np.flatnonzero(state == OWNS)
+    assert shell.contains(points[rows]).all()
+    np.testing.assert_array_equal(gbpd.labels(points[rows]), rows)
+    assert np.isnan(points[state == NONE]).all()
 
 
 @pytest.mark.parametrize("metric", ["norm", "squared"])
