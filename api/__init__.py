@@ -52,6 +52,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Pyt
         parameters,
         regenerate,
         save,
+        sweep,
         validate,
     )
     from .measuring import draw_sections, read_section
@@ -95,6 +96,7 @@ _HOME = {
     "parameters": "making",
     "regenerate": "making",
     "save": "making",
+    "sweep": "making",
     "validate": "making",
 }
 
@@ -132,6 +134,7 @@ __all__ = [
     "save",
     "section",
     "surfaces",
+    "sweep",
     "validate",
     "verify_dataset",
     "voxels",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .generator.model_card import ModelCard
 from .generator.particle import Particle
+from .generator.progress import Progress
+
+if TYPE_CHECKING:
+    from .exporters.sweeps.table import Sweep
 
 
 def generate(
@@ -105,6 +109,80 @@ def regenerate(particle: Particle | str | Path, parameters: Mapping[str, Any]) -
     from .generator.generate import regenerate as again
 
     return again(particle if isinstance(particle, Particle) else load(particle), parameters)
+
+
+def sweep(
+    source: str | Path | None = None,
+    parameters: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    out: str | Path,
+    model: str | Path | ModelCard | Sequence[str | Path | ModelCard] | None = None,
+    seeds: Sequence[int] | None = None,
+    products: str | Iterable[str] = (),
+    jobs: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Sweep:
+    """Vary parameters of a particle, draws kept, and compare; as ``cathodegrain sweep``.
+
+    Parameters
+    ----------
+    source
+        Folder of the particle to vary. Without it, particles of each ``model`` and seed are drawn
+        and varied.
+    parameters
+        Values of each parameter; several parameters make all combinations. One with a single
+        value is set in all particles.
+    out
+        Folder of the sweep: a folder for each particle, ``sweep.csv``, ``sweep.json``,
+        ``sweep.png``. The same call resumes what was interrupted.
+    model, seeds
+        Models to draw from, "nmc811" if left out, and the seeds, 0 if left out.
+    products
+        Names of products of every particle; recipes are always written.
+    jobs
+        Processes; as many as cores if left out.
+    overwrite
+        Whether what is there is replaced.
+    progress
+        Called with a message and the part of the particles that is done.
+    **options
+        Options of the products, as of `export`.
+
+    Returns
+    -------
+    Sweep
+        ``path``, ``frame()`` for pandas, and ``failed``: why variants could not be made.
+
+    Raises
+    ------
+    ModelCardError
+        For an unknown parameter, a value that is not allowed, or more than 1000 variants.
+    GenerationError
+        If nothing is varied, or both a particle and models are given.
+    RecipeError
+        If there is no such particle.
+    ExportError
+        If something else is in the way and ``overwrite`` is not set, or it cannot be written.
+    """
+    from .exporters.datasets.making.engines import engine_for
+    from .exporters.products.registry import product_named
+    from .exporters.sweeps.plan import planned
+    from .exporters.sweeps.run import run
+
+    models = [model] if isinstance(model, str | Path | ModelCard) else model
+    names = [products] if isinstance(products, str) else products
+    plan = planned(source, parameters or {}, models, seeds)
+    return run(
+        plan,
+        Path(out),
+        engine_for(jobs),
+        products=[product_named(name) for name in names],
+        options=options,
+        overwrite=overwrite,
+        show=progress,
+    )
 
 
 def load(path: str | Path) -> Particle:

@@ -119,7 +119,7 @@ def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
     """
     source = particle.provenance
     card = source.card.with_parameters(changes)
-    _require_same_draws(particle)
+    require_same_draws(particle)
     pairs = {key: (source.card.parameter(key), card.parameter(key)) for key in changes}
     derivation = Derivation(
         parent=source.id,
@@ -136,7 +136,7 @@ def regenerate(particle: Particle, changes: Mapping[str, Any]) -> Particle:
         raise GenerationError(msg) from error
 
 
-def _require_same_draws(particle: Particle) -> None:
+def require_same_draws(particle: Particle) -> None:
     """Raise a GenerationError unless this program draws a particle as it was drawn."""
     source = particle.provenance
     if source.draws == DRAWS or (source.draws is None and _is_drawn_alike(particle)):

@@ -24,6 +24,7 @@ SCHEMAS = {
     "shards": "shards-1.0.0.schema.json",
     "shell_fit_report": "shell_fit_report-1.0.0.schema.json",
     "solver": "solver-1.0.0.schema.json",
+    "sweep": "sweep-1.0.0.schema.json",
 }
 
 

@@ -47,6 +47,7 @@ ROOMS = [
     "exporters/datasets/checking",
     "exporters/datasets/sharing",
     "exporters/datasets/streaming",
+    "exporters/sweeps",
     "exporters/commands",
     "api",
 ]
@@ -75,7 +76,7 @@ HEAVY = {
     "vtkmodules": ["exporters/surfaces/preview.py"],
     "matplotlib": [
         "generator/pictures/plotting.py", "exporters/pictures", "exporters/products/report.py",
-        "exporters/sections", "exporters/fits",
+        "exporters/sections", "exporters/sweeps", "exporters/fits",
     ],
     "requests": ["exporters/datasets/reading/http_files.py"],
     "pyarrow": ["exporters/datasets"],

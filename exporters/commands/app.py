@@ -8,7 +8,17 @@ from __future__ import annotations
 import cyclopts
 
 from ..files.provenance import version
-from . import dataset, dataset_delivery, fit_grains, fit_shell, listings, mesh, particles, sections
+from . import (
+    dataset,
+    dataset_delivery,
+    fit_grains,
+    fit_shell,
+    listings,
+    mesh,
+    particles,
+    sections,
+    sweep,
+)
 
 app = cyclopts.App(
     name="cathodegrain",
@@ -18,6 +28,7 @@ app = cyclopts.App(
 )
 app.command(particles.generate)
 app.command(particles.regenerate)
+app.command(sweep.sweep)
 app.command(particles.export)
 app.command(mesh.mesh)
 app.command(particles.report)

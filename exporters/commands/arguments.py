@@ -41,6 +41,30 @@ def assignments(settings: list[str] | None) -> dict[str, Any]:
     return changes
 
 
+def value_lists(settings: list[str] | None) -> dict[str, list[Any]]:
+    """Values of --set NAME=VALUE,VALUE,...; each is JSON if it can be, else text.
+
+    Examples
+    --------
+    >>> value_lists(["grains.size_um=0.2,0.5", "grains.metric=norm,squared"])
+    {'grains.size_um': [0.2, 0.5], 'grains.metric': ['norm', 'squared']}
+    """
+    from ...generator.errors import ModelCardError
+
+    found: dict[str, list[Any]] = {}
+    for setting in settings or []:
+        name, sign, text = setting.partition("=")
+        parts = [part.strip() for part in text.split(",")]
+        if not sign or not all(parts):
+            msg = f"--set {setting!r}: expected NAME=VALUE,VALUE,..., as grains.size_um=0.2,0.5"
+            raise ModelCardError(msg)
+        if name.strip() in found:
+            msg = f"--set {name.strip()} is given twice; give all of its values at once"
+            raise ModelCardError(msg)
+        found[name.strip()] = [assignments([f"{name}={part}"])[name.strip()] for part in parts]
+    return found
+
+
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is there.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Say what would be written; write nothing.")]

@@ -156,6 +156,11 @@ def product_names(text: str) -> list[str]:
     return [product.name for product in found]
 
 
+def options_of(names: list[str], options: ProductOptions) -> dict[str, Any]:
+    """Options of all of the products together."""
+    return {name: value for product in names for name, value in options.of(product).items()}
+
+
 def write_products(
     folder: Path, names: list[str], options: ProductOptions, overwrite: bool
 ) -> dict[str, Any]:
@@ -165,7 +170,7 @@ def write_products(
 
     rows: dict[str, Any] = {}
     shown: list[str] = []
-    names = _meshed_as_asked(names, options)
+    names = meshed_as_asked(names, options)
     place = usable(options.device)
     if options.device != "cpu":
         rows["device"] = str(place)
@@ -195,7 +200,7 @@ def _told(name: str, made: Written, started: float, shown: list[str]) -> Iterato
         yield f"{name} cost", cost(started)
 
 
-def _meshed_as_asked(names: list[str], options: ProductOptions) -> list[str]:
+def meshed_as_asked(names: list[str], options: ProductOptions) -> list[str]:
     """The products, with the ladder of meshes for ``mesh`` where several sizes are asked for."""
     from ...generator.errors import ExportError
     from ..products.registry import PRODUCTS, require_elements
@@ -239,7 +244,7 @@ def plan_rows(
         "grains": particle.n_grains,
         "diameter_um": round(particle.shell.diameter_um, 3),
     }
-    for name in _meshed_as_asked(names, options):
+    for name in meshed_as_asked(names, options):
         rows |= PRODUCTS[name].plan(particle, options.of(name))
     return rows
 

@@ -54,7 +54,11 @@ def create(particle: Particle, out: str | Path, *, overwrite: bool = False) -> P
         If the folder holds something else and ``overwrite`` is not set, or cannot be
         written.
     """
-    folder = Path(out) / particle.id
+    return create_at(particle, Path(out) / particle.id, overwrite=overwrite)
+
+
+def create_at(particle: Particle, folder: Path, *, overwrite: bool = False) -> Path:
+    """As `create`, a folder of any name."""
     if holds(folder, particle):
         return folder
     if overwrite and folder.exists():
