@@ -137,7 +137,10 @@ def _draw(sweep: Sweep, plan: SweepPlan, pictures: Mapping[str, Picture]) -> Fig
 def _title(plan: SweepPlan) -> str:
     base = plan.variants[0]
     names = " and ".join(plan.grid) or "models and seeds"
-    return f"Sweep over {names}, {base.model}, seed {base.seed}"
+    shown = f"{base.model}, seed {base.seed}"
+    if not plan.grid:
+        return f"Comparison of {names}"
+    return f"Sweep over {names}; {'pictures: ' if len(plan.sources) > 1 else ''}{shown}"
 
 
 def _label(plan: SweepPlan, variant: Variant) -> str:
@@ -225,17 +228,24 @@ def _lines(
     A base that is off the grid in other parameters stands in no line.
     """
     first, *others = plan.grid
-    found: dict[str, dict[Any, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[Any, ...], dict[Any, list[tuple[float, float]]]] = {}
     for row in rows:
         v, measures = row.variant, row.measures
         off = any(v.values[name] not in plan.grid[name] for name in others)
         if measures is None or measures[column] is None or off or v.values[first] is None:
             continue
-        parts = [v.model] if len(plan.cards) > 1 else []
-        parts += [f"{name.partition('.')[2]} {_text(v.values[name])}" for name in others]
+        line = found.setdefault((v.model, *(v.values[name] for name in others)), {})
         bar = (measures[spread] or 0.0) if spread else 0.0
-        found[", ".join(parts)][v.values[first]].append((measures[column], bar))
-    return found
+        line.setdefault(v.values[first], []).append((measures[column], bar))
+    several = len(plan.cards) > 1
+    ordered = sorted(found, key=lambda line: (line[0], [_key(value) for value in line[1:]]))
+    return {_line_label(line, others, several): found[line] for line in ordered}
+
+
+def _line_label(line: tuple[Any, ...], names: Sequence[str], several: bool) -> str:
+    model, *values = line
+    parts = [f"{n.partition('.')[2]} {_text(v)}" for n, v in zip(names, values, strict=True)]
+    return ", ".join([model, *parts] if several else parts)
 
 
 def _series(

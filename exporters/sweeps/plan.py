@@ -17,7 +17,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from itertools import product
@@ -272,19 +271,17 @@ def _require_allowed(card: ModelCard, grid: Mapping[str, tuple[Any, ...]]) -> No
 
 def _require_room(plan: SweepPlan) -> None:
     """Refuse grains larger than a base's shell, unless shells are varied as well."""
-    sizes = [v for v in plan.variants if not v.is_base and SIZES & v.values.keys()]
-    if any(key.startswith("shell.") for key in plan.grid):
+    largest = {key: max(plan.grid[key]) for key in SIZES & plan.grid.keys()}
+    if not largest or any(key.startswith("shell.") for key in plan.grid):
         return
-    shells: dict[int, Shell | None] = {}
-    for variant in sizes:
-        if variant.source not in shells:
-            with suppress(GenerationError):  # said when the base is made
-                shells[variant.source] = plan.shell(variant)
-        shell = shells.get(variant.source)
-        changes = {key: variant.values[key] for key in SIZES & variant.values.keys()}
-        card = plan.cards[variant.model]
-        if shell is not None and "size" in card.grains:
-            require_room_for_grains(card.with_parameters(changes), shell)
+    for base in (variant for variant in plan.variants if variant.is_base):
+        card = plan.cards[base.model]
+        try:
+            shell = plan.shell(base)
+        except GenerationError:  # said when the base is made
+            continue
+        if "size" in card.grains:
+            require_room_for_grains(card.with_parameters(largest), shell)
 
 
 def _id(base: str, values: Mapping[str, Any]) -> str:

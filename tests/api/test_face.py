@@ -31,6 +31,7 @@ ELSEWHERE = {
         "overwrite": "save",
     },
     "regenerate": {"set": "parameters", "out": "save", "overwrite": "save"},
+    "sweep": {"set": "parameters"},
     "export": {"to": "products", "for": "products"},
     "mesh": {"out": "save of the mesh", "overwrite": "save of the mesh"},
     "section": dict.fromkeys(("out", "format", "overwrite"), "save of the cut"),
@@ -72,7 +73,7 @@ def all_names(command):
 
 
 def test_every_command_has_a_function_that_the_readme_names():
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 20
     for command in COMMANDS:
         assert function_of(command) in cg.__all__, command
         assert f"cg.{function_of(command)}" in README, command

@@ -440,6 +440,47 @@ def test_for_names_solvers(ran):
     assert Path("meshed/p000000/calculix/expansion.inp").is_file()
 
 
+# sweep
+
+SWEEP = "sweep particles/p000000 --set grains.elongation=1.2 --out made --jobs 1"
+
+
+def variant():
+    return Path("made/p000000-elongation-1.2")
+
+
+@line(f"{SWEEP} --export voxels,surfaces,fenicsx --pitch 0.25 --size 0.3 --boundary-size 0.25 "
+      "--unit m --surface-format stl --device cpu --json")  # fmt: skip
+def test_a_sweep_makes_products_as_asked(ran):
+    assert ran.json["made"] == 2
+    assert product("voxels", variant())["options"] == {"pitch_um": 0.25}
+    mesh = product("fenicsx", variant())["options"]
+    assert (mesh["size_um"], mesh["boundary_size_um"], mesh["unit"]) == (0.3, 0.25, "m")
+    assert list((variant() / "surfaces").glob("*.stl"))
+
+
+@line(f"{SWEEP} --export mesh-vtkhdf --size 0.12 --elements hex --cut x")
+def test_a_sweep_makes_cut_cubes(ran):
+    made = product("mesh-vtkhdf", variant())["options"]
+    assert (made["elements"], made["cut"], made["size_um"]) == ("hex", "x", 0.12)
+
+
+@line(f"{SWEEP} --export mesh-vtkhdf --detail coarse --surface-size 0.25 "
+      "--boundaries discontinuous --force",
+      f"{SWEEP} --export mesh-vtkhdf --tets 3000 --order 2 --overwrite")  # fmt: skip
+def test_a_sweep_makes_meshes_as_coarse_as_asked_and_replaces_them_if_it_may(ran):
+    made = product("mesh-vtkhdf", variant())["options"]
+    assert (made["tets"], made["order"], made["boundaries"]) == (3000, 2, "bonded")
+    assert "fail" not in ran[0].err
+
+
+@line("sweep --model nmc811-radial,nmc811-rods --seeds 1,2 --set shell.diameter_um=1 "
+      "--set grains.size_um=0.3,0.6 --out made --dry-run --json")  # fmt: skip
+def test_a_sweep_is_planned(ran):
+    assert ran.json["particles"] == len(ran.json["variants"]) == 12
+    assert ran.json["seconds_estimate"] > 0
+
+
 # mesh, report, info, validate, formats, parameters
 
 
