@@ -127,7 +127,7 @@ SHORT_FIT = ["--steps", "6", "--planar-steps", "20", "--seeds", "1", "--jobs", "
 TOYS = {
     "README.md": Toy(
         replaced=(("diameter_um=2", "diameter_um=1.2"), SMALL_PYTHON[0], SMALL_PYTHON[2]),
-        added={"generate": SMALL},
+        added={"generate": SMALL, "sweep": ["--jobs", "1"]},
         left=(
             "small/p000000/mesh.msh",
             "small/p000000/fenicsx/expansion.py",
@@ -206,6 +206,17 @@ TOYS = {
             "particles/p000000/mesh-2.2.msh",
         ),
         printed=("certified: ", "minSICN ", "particles/p000000: sound"),
+    ),
+    "docs/particles.md": Toy(
+        replaced=(
+            ("diameter_um=8", "diameter_um=1.6"),
+            ("0.3,0.55,1.2", "0.4"),
+            ("0.35,0.5,1.0", "0.35"),
+            ("[0.35, 0.5, 1.0]", "[0.35]"),
+        ),
+        added={"generate": SMALL, "sweep": ["--jobs", "1"]},
+        left=("study/sweep.png", "study/p000000-size_um-0.35/recipe.h5", "sizes/sweep.csv"),
+        printed=("time  ", "paired_diameter_difference_um"),
     ),
     "docs/solvers.md": Toy(
         replaced=(('"radial"}', '"radial", "shell.diameter_um": 1.2}'),),

@@ -1,7 +1,8 @@
 """What the table of a sweep says of a particle: measures of its grains, taken from voxels.
 
-Voxels are a tenth of a mean grain, as those of the report, so that grains of every size are
-measured alike. Grains that touch the surface, which cuts them, are told apart from those inside.
+Voxels are a tenth of a mean seed distance, so that grains of every size are measured alike: aspect
+ratios depend on the resolution. Only where that takes more than `MOST_VOXELS` are they larger. Grains
+that touch the surface, which cuts them, are told apart from those inside.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from ...generator.particle import OUTSIDE, Particle
 from ...generator.voxels.grid import Grid
 from ...generator.voxels.morphology import GrainMorphology, GrainSums
 from ...generator.voxels.slabs import Slab, for_each_slab
-from ..products.report import MIN_VOXELS, default_pitch_um
+from ..products.report import MIN_VOXELS
 
+PER_DISTANCE, LEAST_ACROSS = 10, 60  # voxels along a mean seed distance, and across the particle
+MOST_VOXELS = 64_000_000  # layers are forgotten one after the other; this bounds the time
 INSIDE = "of grains that do not touch the surface"
 
 # column: (unit, meaning); the unit stands in the name as well
@@ -82,6 +85,13 @@ class Measured:
     grains: Grains
 
 
+def pitch_um(particle: Particle) -> float:
+    """Edge of the voxels that a particle is measured on, um."""
+    card, edge = particle.provenance.card, 2 * particle.shell.radius_bounds[1]
+    wanted = min(card.pixel_um * card.intensity ** (-1 / 3) / PER_DISTANCE, edge / LEAST_ACROSS)
+    return float(f"{max(wanted, edge * MOST_VOXELS ** (-1 / 3)):.4g}")
+
+
 def measured(particle: Particle) -> Measured:
     """Measures of a particle.
 
@@ -90,7 +100,7 @@ def measured(particle: Particle) -> Measured:
     ExportError
         If no voxel lies inside.
     """
-    pitch = default_pitch_um(particle)
+    pitch = pitch_um(particle)
     grid = Grid.around(particle.shell.radius_bounds[1], pitch)
     sums, faces = GrainSums.zero(particle.n_grains), [0]
 

@@ -118,7 +118,7 @@ class _Making:
         self._take(engine(task, bases), show)
         for k in others:
             base = self.outcomes[variants[k].base]
-            if base.state == "failed":
+            if not base.recipe_sha256:
                 self.outcomes[variants[k].id] = task.failed(k, f"its base failed: {base.error}")
         left = [k for k in others if variants[k].id not in self.outcomes]
         if left:
@@ -130,7 +130,7 @@ class _Making:
             self.outcomes[variant.id] = outcome
             if outcome.picture is not None:
                 self.pictures[variant.id] = outcome.picture
-            if outcome.state != "failed":
+            if outcome.recipe_sha256:
                 self.measures[variant.id] = self._compared(variant, outcome.measured)
             done, n = len(self.outcomes), len(self.plan.variants)
             show(f"particle {done} of {n}", done / n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,9 +35,9 @@ class Outcome:
     state
         "made" now, "present" before, or "failed".
     error
-        Why it failed.
+        Why it, or a product of it, could not be made.
     recipe_sha256
-        Of its recipe, "" if it failed.
+        Of its recipe, "" if it could not be made.
     measured, picture
         Where they were asked for.
     """
@@ -96,24 +96,31 @@ class VariantTask:
         except (CathodegrainError, MemoryError) as error:
             return self.failed(number, _words(error))
         particle_folder.create_at(particle, folder, overwrite=self.overwrite)
+        error = self._products_error(folder)
+        try:
+            return self._looked_at(variant, particle, Outcome(number, state, error))
+        except (CathodegrainError, MemoryError) as other:
+            return self.failed(number, _words(other))
+
+    def _products_error(self, folder: Path) -> str:
+        """Why products could not be written; "" if they are there."""
         try:
             if self.products:
                 particle_folder.write_all(
                     folder, self.products, self.options, overwrite=self.overwrite
                 )
-            return self._looked_at(number, variant, particle, state)
         except (CathodegrainError, MemoryError) as error:
-            return self.failed(number, _words(error))
+            return _words(error)
+        return ""
 
-    def _looked_at(
-        self, number: int, variant: Variant, particle: Particle, state: State
-    ) -> Outcome:
+    def _looked_at(self, variant: Variant, particle: Particle, outcome: Outcome) -> Outcome:
         recipe = recipe_sha256(Path(self.folder, variant.id))
-        return Outcome(
-            number,
-            state,
+        known = self.known.get(variant.id) == recipe
+        return replace(
+            outcome,
+            state="failed" if outcome.error else outcome.state,
             recipe_sha256=recipe,
-            measured=None if self.known.get(variant.id) == recipe else measured(particle),
+            measured=None if known else measured(particle),
             picture=render_cut(particle, PIXELS) if variant.id in self.drawn else None,
         )
 

@@ -158,19 +158,49 @@ def test_a_whole_similar_particle_has_the_same_grains(rods):
     assert same.mean() > 0.999  # the others lie on a boundary, which rounding moves
 
 
-def test_a_size_comes_out_in_the_bulk(card):
-    """Mean equivalent diameter of the grains whose seeds lie deep inside, against what is asked."""
-    asked = 0.25
-    sized = card.with_parameters({"shell.diameter_um": 16 * asked, "grains.size_um": asked})
-    p = generate_particle(sized, seed=5)
-    grid = Grid.around(p.shell.radius_bounds[1], asked / 10)
+def bulk(card, size_um, seed, n_across=16):
+    """Diameters over the size asked for, aspect ratios and alignments of grains deep inside.
+
+    Deep inside lie those whose seed points do: large ones are neither preferred nor left out.
+    """
+    sized = {"shell.diameter_um": n_across * size_um, "grains.size_um": size_um}
+    p = generate_particle(card.with_parameters(sized), seed)
+    grid = Grid.around(p.shell.radius_bounds[1], size_um / 10)
     grains = grain_morphology(label_grid(p, grid), grid, p.n_grains)
     deep = (relative_radii(p) < 0.65) & (grains.voxel_count > 0)
-    assert not grains.touches_shell[deep].any()
-    found = grains.equivalent_diameter_um[deep]
-    error = found.std() / np.sqrt(len(found))
-    assert error < 0.01 * asked
-    assert abs(found.mean() - asked) < 4 * error
+    assert grains.touches_shell[deep].mean() < 0.002
+    cosines = np.cos(np.radians(grains.radial_angle_deg[deep]))
+    return (
+        grains.equivalent_diameter_um[deep] / size_um,
+        grains.aspect_ratio[deep],
+        (3 * cosines**2 - 1) / 2,
+    )
+
+
+def error_of(*samples):
+    """Standard error of the difference of the means of two samples, or of one mean."""
+    return np.sqrt(sum(np.nanvar(sample) / len(sample) for sample in samples))
+
+
+def test_a_size_comes_out_in_the_bulk(card):
+    diameters, *_ = bulk(card, 0.25, seed=5)
+    assert error_of(diameters) < 0.01
+    assert abs(diameters.mean() - 1) < 4 * error_of(diameters)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["nmc811", "nmc811-radial"])
+def test_shapes_of_the_bulk_are_the_same_at_every_size(model):
+    """Of other seeds each: means agree within their errors, and sizes with what was asked."""
+    card = ModelCard.load(model)
+    own = card.parameter("grains.size_um")
+    samples = [bulk(card, f * own, seed, 20) for seed, f in enumerate([1.0, 0.4, 0.63, 1.6, 2.5])]
+    for diameters, aspect, alignment in samples:
+        assert abs(diameters.mean() - 1) < 0.02
+        for one, other in ((aspect, samples[0][1]), (alignment, samples[0][2])):
+            assert abs(np.nanmean(one) - np.nanmean(other)) < 4 * error_of(one, other)
+        spread = diameters.std() / samples[0][0].std()
+        assert abs(spread - 1) < 4 / np.sqrt(len(diameters))  # 1 / (2 n) each, tails included
 
 
 def test_axes_are_turned_out_of_the_radius_by_the_spread(rods):

@@ -449,23 +449,23 @@ def variant():
     return Path("made/p000000-elongation-1.2")
 
 
-@line(f"{SWEEP} --export voxels,surfaces,fenicsx --pitch 0.25 --size 0.3 --boundary-size 0.25 "
+@line(f"{SWEEP} --export voxels,surfaces,fenicsx --pitch 0.25 --size 0.24 --boundary-size 0.2 "
       "--unit m --surface-format stl --device cpu --json")  # fmt: skip
 def test_a_sweep_makes_products_as_asked(ran):
     assert ran.json["made"] == 2
     assert product("voxels", variant())["options"] == {"pitch_um": 0.25}
     mesh = product("fenicsx", variant())["options"]
-    assert (mesh["size_um"], mesh["boundary_size_um"], mesh["unit"]) == (0.3, 0.25, "m")
+    assert (mesh["size_um"], mesh["boundary_size_um"], mesh["unit"]) == (0.24, 0.2, "m")
     assert list((variant() / "surfaces").glob("*.stl"))
 
 
-@line(f"{SWEEP} --export mesh-vtkhdf --size 0.12 --elements hex --cut x")
+@line(f"{SWEEP} --export mesh-vtkhdf --size 0.1 --elements hex --cut x")
 def test_a_sweep_makes_cut_cubes(ran):
     made = product("mesh-vtkhdf", variant())["options"]
-    assert (made["elements"], made["cut"], made["size_um"]) == ("hex", "x", 0.12)
+    assert (made["elements"], made["cut"], made["size_um"]) == ("hex", "x", 0.1)
 
 
-@line(f"{SWEEP} --export mesh-vtkhdf --detail coarse --surface-size 0.25 "
+@line(f"{SWEEP} --export mesh-vtkhdf --detail coarse --surface-size 0.15 "
       "--boundaries discontinuous --force",
       f"{SWEEP} --export mesh-vtkhdf --tets 3000 --order 2 --overwrite")  # fmt: skip
 def test_a_sweep_makes_meshes_as_coarse_as_asked_and_replaces_them_if_it_may(ran):

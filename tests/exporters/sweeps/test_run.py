@@ -178,6 +178,15 @@ def test_variants_of_a_base_that_fails_are_not_made(tmp_path, card):
     assert "its base failed" in made.failed[IDS[1]]
 
 
+def test_a_product_that_fails_is_told_and_its_particle_is_compared(parent, tmp_path):
+    made = cg.sweep(
+        parent, GRID, out=tmp_path / "study", products="mesh-vtkhdf", size_um=3.0, jobs=1
+    )
+    assert set(made.failed) == set(IDS)
+    assert all("size_um is 3.0, expected" in why for why in made.failed.values())
+    assert all(row["n_grains"] and row["error"] for row in rows(tmp_path / "study"))
+
+
 def test_models_with_the_same_seeds_are_compared(tmp_path):
     made = cg.sweep(
         parameters={"shell.diameter_um": [1.0], "grains.size_um": [0.4, 0.8]},
