@@ -1,8 +1,8 @@
 """What the table of a sweep says of a particle: measures of its grains, taken from voxels.
 
 Voxels are a tenth of a mean seed distance, so that grains of every size are measured alike: aspect
-ratios depend on the resolution. Only where that takes more than `MOST_VOXELS` are they larger. Grains
-that touch the surface, which cuts them, are told apart from those inside.
+ratios depend on the resolution. Only where that takes more than `MOST_VOXELS` are they larger.
+Grains that touch the surface, which cuts them, are told apart from those inside.
 """
 
 from __future__ import annotations

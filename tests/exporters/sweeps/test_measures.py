@@ -62,7 +62,8 @@ def test_the_boundary_area_is_that_of_the_mesh(crystals):
     area = interfaces(grain_surfaces(mesh), particle).area_um2.sum()
     found = measured(particle).measures
     expected = area / particle.shell.volume_um3
-    assert found["boundary_area_per_volume_per_um"] == pytest.approx(expected, rel=0.05)
+    # lines in three directions cross the boundaries of few grains, none of them random
+    assert found["boundary_area_per_volume_per_um"] == pytest.approx(expected, rel=0.1)
 
 
 def test_a_particle_differs_in_nothing_from_itself(base):
