@@ -74,8 +74,7 @@ def _loss(section: Section, known: Section, seen: NDArray[np.bool_], labels: Lab
     """(ny, nx) chance that a generated pixel has no grain: the measured part of such pixels."""
     gaps, border = seen & (section.labels == MISSING), boundaries(known.labels)
     at_border, elsewhere = (
-        np.count_nonzero(gaps & own) / max(1, np.count_nonzero(seen & own))
-        for own in (border, ~border)
+        float((gaps & own).sum()) / max(1, int((seen & own).sum())) for own in (border, ~border)
     )
     return np.where(boundaries(labels), at_border, elsewhere)
 

@@ -67,7 +67,7 @@ def merged_bins(counts: Sequence[Sequence[int]], least: int = LEAST_GRAINS) -> l
     >>> [one.name for one in merged_bins([[40, 50, 60], [12, 50, 60]])]
     ['core and middle', 'outside']
     """
-    found = [(k,) for k in range(len(NAMES))]
+    found: list[tuple[int, ...]] = [(k,) for k in range(len(NAMES))]
     numbers = np.array(counts)
     while len(found) > 1:
         poor = [k for k, own in enumerate(found) if numbers[:, own].sum(axis=1).min() < least]
