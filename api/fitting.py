@@ -136,6 +136,7 @@ def fit_grains(
     gap: float = SECTIONS.gap,
     phase: str | None = SECTIONS.phase,
     dataset: str | None = SECTIONS.dataset,
+    frame: str = SECTIONS.frame,
     level: float = SECTIONS.level,
     least_alignment: float = SECTIONS.least_alignment,
     relative_alignment: float = SECTIONS.relative_alignment,
@@ -177,6 +178,9 @@ def fit_grains(
         Gaps of up to twice this are closed, pixels.
     phase, dataset
         Of a map, or an HDF5 file, that has several.
+    frame
+        Axes that Euler angles refer to: "map", or these turned by 180 degrees about "x", "y",
+        "x+y" or "x-y".
     level, least_alignment, relative_alignment, all_sections
         Test that keeps sections with radial grains, the least mean of cos(2 theta), the least
         part of the best section's; or all are kept.
@@ -236,6 +240,7 @@ def fit_grains(
         gap=gap,
         phase=phase,
         dataset=dataset,
+        frame=frame,
         level=level,
         least_alignment=least_alignment,
         relative_alignment=relative_alignment,

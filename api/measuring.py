@@ -26,7 +26,8 @@ def read_section(
     centre
         (y, x) of the particle's centre, pixels; by default the centroid of the section.
     options
-        Others of `generator.fitting.sections.files.read_section`: settings, phase, mask, dataset.
+        Others of `generator.fitting.sections.files.read_section`: settings, phase, mask,
+        dataset, frame.
 
     Raises
     ------

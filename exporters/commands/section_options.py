@@ -55,6 +55,13 @@ class SectionOptions:
     dataset: Annotated[str | None, Parameter(help="Array of an HDF5 file that has several.")] = (
         SECTIONS.dataset
     )
+    frame: Annotated[
+        str,
+        Parameter(
+            help="Axes that Euler angles refer to: those of the map, or these turned by 180 "
+            "degrees about x, y, x+y or x-y."
+        ),
+    ] = SECTIONS.frame
     level: Annotated[
         float, Parameter(help="Level of the test that keeps sections with oriented grains.")
     ] = SECTIONS.level

@@ -69,6 +69,8 @@ class SectionOptions:
         Of a map that has several.
     dataset
         Array of an HDF5 file that has several.
+    frame
+        What Euler angles refer to, of `ebsd.FRAMES`.
     level, least_alignment
         As in `alignment`.
     relative_alignment
@@ -85,6 +87,7 @@ class SectionOptions:
     gap: float = 2.0
     phase: str | None = None
     dataset: str | None = None
+    frame: str = "map"
     level: float = 0.01
     least_alignment: float = 0.0
     relative_alignment: float = 0.75

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...generator.fitting.sections.ebsd import A_STAR
 from ...generator.markers.orientations import multiply
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 PHASE, POINT_GROUP, LAUE_NUMBER, SPACE_GROUP = "NMC811", "-3m", 7, 166
 LATTICE = (2.87, 2.87, 14.2, 90.0, 90.0, 120.0)  # angstrom, degrees
-A_STAR = np.array([[np.cos(np.pi / 12), 0.0, 0.0, np.sin(np.pi / 12)]])  # by 30 degrees about c
 COLUMNS = ["Phase", "X", "Y", "Bands", "Error", "Euler1", "Euler2", "Euler3", "MAD", "BC", "BS"]
 
 Floats = NDArray[np.float64]

@@ -54,6 +54,7 @@ def read_sections(
             phase=options.phase,
             mask=mask,
             dataset=options.dataset,
+            frame=options.frame,
         )
         for path, centre, mask in zip(paths, centres, masks, strict=True)
     ]

@@ -99,8 +99,8 @@ def section_descriptors(section: Section) -> SectionDescriptors:
     neighbours, cut) missing pixels within `REACH_PX` of a known one count to the nearest.
     """
     counts = section.pixel_counts
-    mean, covariance = _moments(section.labels, counts)
-    angle, ratio = _axes(covariance)
+    mean, covariance = grain_moments(section.labels, counts)
+    angle, ratio = long_axes(covariance)
     across = section.without_gaps(REACH_PX)
     offset = mean - np.array(section.centre)
     return SectionDescriptors(
@@ -127,7 +127,7 @@ def pixel_radii(section: Section) -> Floats:
     return away / disc_radius(section)
 
 
-def _moments(labels: NDArray[np.int32], counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def grain_moments(labels: NDArray[np.int32], counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Means (n, 2) of y and x of each grain, and covariances (n, 3) yy, xx, xy, pixels."""
     n, (y, x) = len(counts), np.nonzero(labels > 0)
     ids = labels[y, x] - 1
@@ -138,7 +138,7 @@ def _moments(labels: NDArray[np.int32], counts: NDArray[np.int64]) -> tuple[Floa
     return mean, covariance + np.array([1 / 12, 1 / 12, 0.0])
 
 
-def _axes(covariance: Floats) -> tuple[Floats, Floats]:
+def long_axes(covariance: Floats) -> tuple[Floats, Floats]:
     """Angle of the longest axis from x towards y, radians, and the aspect ratio, both (n,)."""
     yy, xx, xy = covariance.T
     half_difference = np.hypot((xx - yy) / 2, xy)

@@ -15,8 +15,13 @@ orientation is interpolated; boundaries move by half a step at most.
 
 **Axes of trigonal crystals.** The two-fold axes of the Laue class -3m, that of layered NMC, lie
 along a. Euler angles of Oxford's files (``.ctf``, ``.h5oina``) refer to a crystal frame with x
-along a*, all others are taken to have x along a. No other Laue class is affected. Monoclinic
-crystals are taken to have their two-fold axis along z, as orix does.
+along a*, all others are taken to have x along a. Quaternions of this class refer to x along a,
+whatever the file; those of all others to the crystal frame of the file. Monoclinic crystals are
+taken to have their two-fold axis along z, as orix does.
+
+**Axes of the sample.** Quaternions are taken to refer to x along columns, y along rows and z into
+the map. Files of microscopes often have Euler angles that refer to another frame than the places
+do: `FRAMES` has what is usual, and MTEX calls the remedy ``convertEuler2SpatialReferenceFrame``.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import hdf5_files
-from ...errors import FitError
+from ...errors import FitError, suggestion
 from ...markers.orientations import multiply
 from ...measured.volumes import FAILURES, UNITS_UM
 from ...progress import Step
@@ -46,6 +51,16 @@ LAUE = ("-1", "2/m", "mmm", "4/m", "4/mmm", "-3", "-3m", "6/m", "6/mmm", "m-3", 
 
 ON_GRID = 0.1  # of a step, by which points may miss a grid
 SQUARE = 0.01  # part by which the steps along x and y may differ
+
+HALF = np.sqrt(0.5)
+FRAMES = {  # half turns, (w, x, y, z), from the frame of the Euler angles to that of the map
+    "map": (1.0, 0.0, 0.0, 0.0),  # as this software writes
+    "x": (0.0, 1.0, 0.0, 0.0),  # usual in files of Oxford
+    "y": (0.0, 0.0, 1.0, 0.0),
+    "x+y": (0.0, HALF, HALF, 0.0),  # usual in files of EDAX
+    "x-y": (0.0, HALF, -HALF, 0.0),
+}
+A_STAR = np.array([[np.cos(np.pi / 12), 0.0, 0.0, np.sin(np.pi / 12)]])  # from a, about c
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +80,7 @@ class EbsdMap:
     Parameters
     ----------
     quaternions
-        (ny, nx, 4) float, unit quaternions (w, x, y, z), crystal to sample.
+        (ny, nx, 4) float, unit quaternions (w, x, y, z), crystal to map.
     indexed
         (ny, nx) bool, whether a pixel is of the phase that was kept.
     crystal
@@ -92,6 +107,7 @@ class _Points(NamedTuple):
     quaternions: Floats  # (n, 4), crystal to sample
     phases: NDArray[np.int64]  # (n,), keys of crystals where indexed
     crystals: Mapping[int, Crystal]
+    a_star: bool  # whether x of hexagonal and trigonal crystals lies along a*
     remark: str
 
 
@@ -115,9 +131,18 @@ def _readable(path: Path) -> Iterator[None]:
         raise FitError(msg) from error
 
 
-def read_map(path: str | Path, phase: str | None = None) -> EbsdMap:
-    """Orientations of one phase of an EBSD map, on square pixels."""
+def read_map(path: str | Path, phase: str | None = None, frame: str = "map") -> EbsdMap:
+    """Orientations of one phase of an EBSD map, on square pixels.
+
+    Parameters
+    ----------
+    frame
+        Key of `FRAMES`.
+    """
     path = Path(path)
+    if frame not in FRAMES:
+        msg = f"the frame of the Euler angles is {frame!r}; {suggestion(frame, FRAMES)}"
+        raise FitError(msg)
     orix = _load_orix(path)
     with _readable(path):
         points = _oina(path) if path.suffix.lower() == ".h5oina" else _orix_points(path, orix)
@@ -130,14 +155,28 @@ def read_map(path: str | Path, phase: str | None = None) -> EbsdMap:
     steps = (
         Step("map", 0, f"{shape}{grid}, step {step:.6g} {points.unit}; {points.remark}"),
         Step("phase", 0, choice),
+        Step("frame", 0, _frame_sentence(frame)),
     )
     return EbsdMap(
-        quaternions=points.quaternions[index],
+        quaternions=_to_map(points, kept, frame)[index],
         indexed=indexed,
         crystal=points.crystals[kept],
         pixel_um=None if unit is None else step * unit,
         steps=steps,
     )
+
+
+def _to_map(points: _Points, kept: int, frame: str) -> Floats:
+    """Quaternions (n, 4) from the crystal of one phase, x along a if it is -3m, to the map."""
+    found = points.quaternions
+    if points.a_star and points.crystals[kept].group == "32":
+        found = multiply(found, np.tile(A_STAR * [1.0, -1.0, -1.0, -1.0], (len(found), 1)))
+    return found if frame == "map" else multiply(np.tile(FRAMES[frame], (len(found), 1)), found)
+
+
+def _frame_sentence(frame: str) -> str:
+    about = "" if frame == "map" else f", turned by 180 degrees about {frame}"
+    return f"Euler angles are taken to refer to the axes of the map{about}"
 
 
 def _load_orix(path: Path) -> Any:
@@ -162,7 +201,6 @@ def _orix_points(path: Path, orix: Any) -> _Points:
     remark = f"read by orix {orix.__version__}"
     if said:
         remark += ", which warns: " + "; ".join(str(warning.message) for warning in said)
-    oxford = path.suffix.lower() == ".ctf"
     n = found.size
     return _Points(
         x=np.zeros(n) if found.x is None else np.asarray(found.x, np.float64),
@@ -171,10 +209,11 @@ def _orix_points(path: Path, orix: Any) -> _Points:
         quaternions=_crystal_to_sample(found.rotations),
         phases=np.asarray(found.phase_id, np.int64),
         crystals={
-            int(key): _crystal(path, one.name, one.point_group, oxford)
+            int(key): _crystal(path, one.name, one.point_group)
             for key, one in found.phases_in_data
             if key >= 0
         },
+        a_star=path.suffix.lower() == ".ctf",
         remark=remark,
     )
 
@@ -186,7 +225,7 @@ def _crystal_to_sample(rotations: Any) -> Floats:
     return best * [1.0, -1.0, -1.0, -1.0]
 
 
-def _crystal(path: Path, name: str, point_group: Any, oxford: bool) -> Crystal:
+def _crystal(path: Path, name: str, point_group: Any) -> Crystal:
     """A phase with the proper rotations of its Laue class."""
     if point_group is None:
         msg = (
@@ -196,15 +235,7 @@ def _crystal(path: Path, name: str, point_group: Any, oxford: bool) -> Crystal:
         raise FitError(msg)
     group = point_group.laue_proper_subgroup
     symmetries = np.asarray(group.data, np.float64).reshape(-1, 4)
-    if oxford and group.name == "32":
-        symmetries = _turned_about_c(symmetries, 30.0)
     return Crystal(name, group.name, symmetries)
-
-
-def _turned_about_c(symmetries: Floats, degrees: float) -> Floats:
-    half = np.radians(degrees) / 2
-    turn = np.tile([np.cos(half), 0.0, 0.0, np.sin(half)], (len(symmetries), 1))
-    return multiply(multiply(turn, symmetries), turn * [1.0, -1.0, -1.0, -1.0])
 
 
 def _oina(path: Path) -> _Points:
@@ -225,7 +256,7 @@ def _oina(path: Path) -> _Points:
             group = Phase(point_group=LAUE[int(np.ravel(node["Laue Group"])[0]) - 1]).point_group
             name = np.ravel(node["Phase Name"])[0]
             name = name.decode() if isinstance(name, bytes) else str(name)
-            crystals[int(key)] = _crystal(path, name, group, oxford=True)
+            crystals[int(key)] = _crystal(path, name, group)
     return _Points(
         x=x * dx,
         y=y * dy,
@@ -233,6 +264,7 @@ def _oina(path: Path) -> _Points:
         quaternions=_crystal_to_sample(Rotation.from_euler(euler)),
         phases=np.where(phases == 0, -1, phases),
         crystals=crystals,
+        a_star=True,
         remark="read by the H5OINA specification",
     )
 

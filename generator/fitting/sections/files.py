@@ -24,6 +24,7 @@ from .ebsd import MAPS, EbsdMap, manufacturer, read_map
 from .reconstruction import (
     ReconstructionSettings,
     grains_of_orientations,
+    mean_orientations,
     pieces,
     renumbered,
     section_outline,
@@ -48,6 +49,7 @@ def read_section(
     phase: str | None = None,
     mask: str | Path | None = None,
     dataset: str | None = None,
+    frame: str = "map",
 ) -> Section:
     """The section in an EBSD map or an image of labels.
 
@@ -65,6 +67,9 @@ def read_section(
         Image that is 0 outside the section, instead of finding its outline.
     dataset
         Name of the array, for an HDF5 or ``.npz`` file that holds several images.
+    frame
+        What the Euler angles of a map refer to, of `ebsd.FRAMES`: the axes of the map ("map"),
+        or these turned by 180 degrees about "x", "y", "x+y" or "x-y".
 
     Raises
     ------
@@ -74,20 +79,19 @@ def read_section(
         If an image cannot be read.
     """
     path = Path(path)
-    if _is_map(path, dataset):
-        found = read_map(path, phase)
-        grains, steps = _reconstructed(found, settings)
-        declared, in_file = None, found.pixel_um
+    found = read_map(path, phase, frame) if _is_map(path, dataset) else None
+    if found is not None:
+        declared, (grains, steps) = None, _reconstructed(found, settings)
     else:
         grains, declared, steps = _labelled(path, dataset)
-        in_file = None
-    pixel_um, pixel = _pixel(path, pixel_um, in_file)
+    pixel_um, pixel = _pixel(path, pixel_um, None if found is None else found.pixel_um)
     grains, cleaning = _without_small(path, grains, settings)
     labels, outline = _outlined(grains, _outline(grains, declared, mask, settings))
     _require_grains(path, labels, settings)
     centre, place = _centre(path, labels, centre)
     steps = (pixel, *steps, cleaning, outline, place)
-    section = Section(labels, pixel_um, centre, str(path), steps)
+    orientations = None if found is None else _orientations(found, labels)
+    section = Section(labels, pixel_um, centre, str(path), steps, orientations)
     _require_grain_size(section)
     return section
 
@@ -115,6 +119,12 @@ def _reconstructed(
     )
     remark = f"neighbouring pixels with a disorientation below {settings.threshold_deg:g} degrees"
     return grains, (*found.steps, Step("grains", int(grains.max()), remark))
+
+
+def _orientations(found: EbsdMap, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """(n, 4) quaternions of the grains that are left, of their pixels that are indexed."""
+    known = np.where(found.indexed, labels, MISSING)
+    return mean_orientations(known, found.quaternions, found.crystal.symmetries)
 
 
 def _labelled(

@@ -169,7 +169,11 @@ class PlaneCut:
         plane = self.plane
         remark = f"normal {plane.normal}, {plane.offset_um:g} um from the centre"
         steps = (Step("plane", int(kept.sum()), remark),)
-        return Section(labels, self.pixel_um, self.centre, self.source, steps)
+        turned = self.orientations
+        if turned is not None:
+            first = np.unique(labels[labels > 0], return_index=True)[1]
+            turned = turned[self.grain_id[labels > 0][first] - 1]
+        return Section(labels, self.pixel_um, self.centre, self.source, steps, turned)
 
 
 def plane_cut(particle: Particle, plane: Plane, pixel_um: float, missing: float = 0.0) -> PlaneCut:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from ...errors import FitError
 from ...grains.misorientation import disorientation_deg
+from ...markers.orientations import multiply
 
 BLOCK = 65_536  # pairs of pixels whose misorientation is computed at a time
+ROUNDS = 3  # of a mean: the symmetries nearest to it, the mean of these, and again
 OUTSIDE_PART = 0.01  # of the image: a smaller gap at its border is missing, not outside
 
 
@@ -80,6 +82,48 @@ def grains_of_orientations(
         return joined
 
     return _components(indexed, alike)
+
+
+def mean_orientations(
+    labels: NDArray[np.int32],
+    quaternions: NDArray[np.float64],
+    symmetries: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Mean orientation of each grain 1 ... n, (n, 4) unit quaternions, crystal to sample.
+
+    Of the orientations of a pixel that look alike the one nearest to the mean counts: the mean
+    has the least sum of squared chords to them, and w >= 0.
+
+    Parameters
+    ----------
+    labels
+        (ny, nx) int32, 1 ... n without a gap for grains.
+    quaternions
+        (ny, nx, 4) float, unit quaternions (w, x, y, z), crystal to sample.
+    symmetries
+        (k, 4) float, proper rotations of the crystal.
+    """
+    of_grains = labels > 0
+    rows, q = labels[of_grains] - 1, quaternions[of_grains]
+    mean: NDArray[np.float64] = q[np.unique(rows, return_index=True)[1]]
+    for _ in range(ROUNDS):
+        total = np.zeros_like(mean)
+        for start in range(0, len(q), BLOCK):
+            part = slice(start, start + BLOCK)
+            np.add.at(total, rows[part], _nearest_alike(q[part], mean[rows[part]], symmetries))
+        mean = total / np.linalg.norm(total, axis=1, keepdims=True)
+    return np.where(mean[:, :1] < 0, -mean, mean)
+
+
+def _nearest_alike(
+    q: NDArray[np.float64], reference: NDArray[np.float64], symmetries: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of the quaternions +-q s (m, 4) that look like q the nearest to the reference."""
+    conjugate = np.array([1.0, -1.0, -1.0, -1.0])
+    cosines = multiply(reference * conjugate, q) @ (symmetries * conjugate).T
+    best = np.abs(cosines).argmax(axis=1)
+    sign = np.sign(cosines[np.arange(len(q)), best])
+    return multiply(q, symmetries[best]) * sign[:, None]
 
 
 def pieces(labels: NDArray[np.integer[Any]]) -> NDArray[np.int32]:

@@ -38,6 +38,10 @@ class Section:
         What was read or cut.
     steps
         What was done, in order.
+    orientations
+        (n, 4) float, unit quaternions (w, x, y, z) of the grains' crystals, means of their
+        pixels, crystal to map: x along columns, y along rows, z into the map. None if the
+        section was measured without.
     """
 
     labels: NDArray[np.int32]
@@ -45,6 +49,7 @@ class Section:
     centre: tuple[float, float]
     source: str
     steps: tuple[Step, ...] = ()
+    orientations: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         given = np.asarray(self.labels)
@@ -54,6 +59,11 @@ class Section:
         object.__setattr__(self, "labels", labels)
         _require_pixel(self.pixel_um)
         _require_centre(self.centre, labels.shape)
+        if self.orientations is not None:
+            orientations = np.array(self.orientations, np.float64)
+            _require_orientations(orientations, int(labels.max()))
+            orientations.flags.writeable = False
+            object.__setattr__(self, "orientations", orientations)
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
@@ -163,6 +173,16 @@ def _require_labels(labels: NDArray[Any]) -> None:
             f"labels run from {lowest} to {highest} with {n_found} grains, expected "
             f"{MISSING} (missing), {OUTSIDE} (outside) and 1 ... n without a gap"
         )
+        raise ValueError(msg)
+
+
+def _require_orientations(orientations: NDArray[np.float64], n_grains: int) -> None:
+    if orientations.shape != (n_grains, 4):
+        msg = f"orientations have the shape {orientations.shape}, expected ({n_grains}, 4)"
+        raise ValueError(msg)
+    lengths = np.linalg.norm(orientations, axis=1)
+    if not np.allclose(lengths, 1, rtol=0, atol=1e-6):
+        msg = f"orientations have lengths from {lengths.min():g} to {lengths.max():g}, expected 1"
         raise ValueError(msg)
 
 

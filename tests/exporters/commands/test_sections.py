@@ -29,6 +29,7 @@ from cathodegrain.generator.fitting.sections.plane_cut import (
 )
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.grains.misorientation import disorientation_deg
+from cathodegrain.generator.markers.orientations import c_axes
 from sections import PIXEL
 
 OBLIQUE = (1.0, -2.0, 0.5)
@@ -200,9 +201,9 @@ def test_disorientations_in_a_map_are_those_of_the_recipe(
     np.testing.assert_allclose(angles, disorientation_deg(*recipe), atol=0.01)
 
 
-@pytest.mark.parametrize(("suffix", "a_deg"), [("ctf", -30.0), ("ang", 0.0)])
-def test_crystal_axes_in_a_map_are_those_of_the_recipe(crystalline, tmp_path, suffix, a_deg):
-    """In the file's crystal frame a lies at ``a_deg`` from x: Oxford's x is a*."""
+@pytest.mark.parametrize("suffix", ["ctf", "ang"])
+def test_crystal_axes_in_a_map_are_those_of_the_recipe(crystalline, tmp_path, suffix):
+    """Whatever the file's crystal frame: Oxford's x is a*."""
     pytest.importorskip("orix")
     cut = cut_of(crystalline)
     path = section_image.write(crystalline, cut, tmp_path / f"map.{suffix}", format=suffix)
@@ -211,10 +212,46 @@ def test_crystal_axes_in_a_map_are_those_of_the_recipe(crystalline, tmp_path, su
     in_map = Rotation.from_quat(np.roll(found.quaternions[known], -1, axis=1))
     recipe = np.roll(crystalline.orientations[cut.grain_id[known] - 1], -1, axis=1)
     in_particle = Rotation.from_quat(recipe)
-    a = [np.cos(np.radians(a_deg)), np.sin(np.radians(a_deg)), 0.0]
-    for of_file, of_recipe in ((a, [1, 0, 0]), ([0, 0, 1], [0, 0, 1])):
-        expected = in_particle.apply(of_recipe) @ cut.plane.frame.T
-        np.testing.assert_allclose(in_map.apply(of_file), expected, atol=1e-4)
+    for axis in ([1, 0, 0], [0, 0, 1]):
+        expected = in_particle.apply(axis) @ cut.plane.frame.T
+        np.testing.assert_allclose(in_map.apply(axis), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["ctf", "ang"])
+@pytest.mark.parametrize("model", ["uniform", "radial"])
+def test_orientations_of_a_map_are_those_of_the_grains_cut(card, tmp_path, suffix, model):
+    """Read back, in the map's axes; and those of the cut itself are the same."""
+    pytest.importorskip("orix")
+    settings = {"shell.diameter_um": 2.0, "orientations.model": model}
+    particle = generate_particle(card.with_parameters(settings), seed=2)
+    cut = cut_of(particle).with_missing(0.03, np.random.default_rng(1))
+    path = section_image.write(particle, cut, tmp_path / f"map.{suffix}", format=suffix)
+    for section in (section_image.read(path), cut.section()):
+        first = [
+            np.flatnonzero(section.labels.ravel() == k + 1)[0] for k in range(section.n_grains)
+        ]
+        ids = cut.grain_id.ravel()[first]
+        expected = cut.plane.turned(particle.orientations[ids - 1])
+        assert len(section.orientations) == section.n_grains
+        assert disorientation_deg(section.orientations, expected).max() < 0.01
+
+
+def test_a_frame_turns_the_crystals_of_a_map_and_nothing_else(crystalline, tmp_path):
+    pytest.importorskip("orix")
+    cut = cut_of(crystalline)
+    path = section_image.write(crystalline, cut, tmp_path / "map.ctf", format="ctf")
+    plain = read_section(path)
+    turns = {"x": [1, -1, -1], "y": [-1, 1, -1]}
+    for frame, signs in turns.items():
+        section = read_section(path, frame=frame)
+        np.testing.assert_array_equal(section.labels, plain.labels)
+        expected = c_axes(plain.orientations) * signs
+        np.testing.assert_allclose(c_axes(section.orientations), expected, atol=1e-9)
+        assert f"turned by 180 degrees about {frame}" in section.steps[3].remark
+    swapped = c_axes(read_section(path, frame="x+y").orientations)
+    np.testing.assert_allclose(swapped[:, :2], c_axes(plain.orientations)[:, 1::-1], atol=1e-9)
+    with pytest.raises(FitError, match="the frame of the Euler angles is 'z'; "):
+        read_section(path, frame="z")
 
 
 @pytest.mark.parametrize("suffix", ["ctf", "ang"])

@@ -18,10 +18,11 @@ from cathodegrain.generator.fitting.sections.files import read_section
 from cathodegrain.generator.fitting.sections.reconstruction import (
     ReconstructionSettings,
     grains_of_orientations,
+    mean_orientations,
     pieces,
 )
 from cathodegrain.generator.fitting.sections.section import MISSING
-from cathodegrain.generator.grains.misorientation import PROPER_ROTATIONS
+from cathodegrain.generator.grains.misorientation import PROPER_ROTATIONS, disorientation_deg
 from cathodegrain.generator.markers.orientations import multiply
 from places import SHARED
 from sections import disc, flooded
@@ -53,9 +54,10 @@ def grains():
     return pieces(np.where(disc(SHAPE, CENTRE, RADIUS), nearest + 1, 0))
 
 
-def orientations(labels, rng, symmetries=PROPER_ROTATIONS, spread_deg=0.3):
+def orientations(labels, rng, symmetries=PROPER_ROTATIONS, spread_deg=0.3, of_grains=None):
     """Quaternions (ny, nx, 4), crystal to sample: each pixel by any of the equal ones."""
-    of_grains = random_rotations(rng, labels.max() + 1)
+    if of_grains is None:
+        of_grains = random_rotations(rng, labels.max() + 1)
     q = multiply(
         of_grains[labels.ravel()], symmetries[rng.integers(len(symmetries), size=labels.size)]
     )
@@ -101,6 +103,35 @@ def test_pixels_that_are_not_indexed_are_not_bridged():
     indexed = np.array([[True, False, True]])
     found = grains_of_orientations(q, indexed, PROPER_ROTATIONS, 5.0)
     np.testing.assert_array_equal(found, [[1, 0, 2]])
+
+
+def test_the_mean_of_orientations_that_look_alike_is_theirs(rng):
+    """Any of the equal quaternions in any pixel, with either sign, and none lost for any."""
+    labels = rng.integers(0, 30, (40, 40)).astype(np.int32)
+    for symmetries in (PROPER_ROTATIONS, six_fold()):
+        of_grains = random_rotations(rng, 30)
+        q = orientations(labels, rng, symmetries, spread_deg=0.0, of_grains=of_grains)
+        q *= rng.choice([-1, 1], (*labels.shape, 1))
+        found = mean_orientations(labels, q, symmetries)
+        assert disorientation_deg(found, of_grains[1:], symmetries).max() < 1e-5
+        np.testing.assert_array_equal(found[:, 0] >= 0, True)
+
+
+def test_the_mean_of_two_turns_about_an_axis_lies_half_way():
+    half = np.radians([10.0, 16.0]) / 2
+    q = np.stack([np.cos(half), 0 * half, np.sin(half), 0 * half], axis=-1)[None]
+    found = mean_orientations(np.ones((1, 2), np.int32), q, PROPER_ROTATIONS)
+    middle = np.radians(13.0) / 2
+    np.testing.assert_allclose(found, [[np.cos(middle), 0, np.sin(middle), 0]], atol=1e-12)
+
+
+def test_the_mean_moves_with_the_frame(rng):
+    labels = rng.integers(1, 9, (12, 12)).astype(np.int32)
+    q = orientations(labels, rng, spread_deg=4.0)
+    turn = random_rotations(rng, 1)
+    turned = multiply(np.tile(turn, (labels.size, 1)), q.reshape(-1, 4)).reshape(q.shape)
+    first, second = (mean_orientations(labels, a, PROPER_ROTATIONS) for a in (q, turned))
+    assert disorientation_deg(multiply(np.tile(turn, (8, 1)), first), second).max() < 1e-5
 
 
 def test_memory_of_the_reconstruction_stays_below_its_bound(rng):
@@ -185,27 +216,35 @@ def write_oina(path, labels, q):
 @pytest.mark.parametrize("suffix", [".ang", ".h5"])
 def test_maps_written_by_orix_give_their_grains(tmp_path, grains, rng, suffix):
     pytest.importorskip("orix")
-    path = write_by_orix(tmp_path / f"map{suffix}", grains, orientations(grains, rng))
+    of_grains = random_rotations(rng, grains.max() + 1)
+    q = orientations(grains, rng, spread_deg=0.0, of_grains=of_grains)
+    path = write_by_orix(tmp_path / f"map{suffix}", grains, q)
     section = read_section(path, settings=WHOLE)
     assert_same_grains(section, grains)
+    assert disorientation_deg(section.orientations, of_grains[1:]).max() < 0.01
     assert section.pixel_um == pytest.approx(STEP)
     assert section.centre == pytest.approx(CENTRE, abs=0.1)
     assert [step.name for step in section.steps] == [
-        "pixel", "map", "phase", "grains", "small grains", "outline", "centre"
+        "pixel", "map", "phase", "frame", "grains", "small grains", "outline", "centre"
     ]  # fmt: skip
     assert "NMC811 kept" in section.steps[2].remark
     assert "proper point group 32" in section.steps[2].remark
     assert "64 x 70 pixels" in section.steps[1].remark
-    assert "below 5 degrees" in section.steps[3].remark
+    assert "the axes of the map" in section.steps[3].remark
+    assert "below 5 degrees" in section.steps[4].remark
 
 
 @pytest.mark.parametrize(("suffix", "write"), [(".ctf", write_ctf), (".h5oina", write_oina)])
 def test_oxfords_crystals_have_x_along_a_star(tmp_path, grains, rng, suffix, write):
     pytest.importorskip("orix")
-    turned = ebsd._turned_about_c(PROPER_ROTATIONS, 30.0)
-    path = write(tmp_path / f"map{suffix}", grains, orientations(grains, rng, turned))
+    of_grains = random_rotations(rng, grains.max() + 1)
+    q = orientations(grains, rng, spread_deg=0.0, of_grains=of_grains)
+    to_a_star = np.tile(ebsd.A_STAR, (grains.size, 1))
+    turned = multiply(q.reshape(-1, 4), to_a_star).reshape(q.shape)
+    path = write(tmp_path / f"map{suffix}", grains, turned)
     section = read_section(path, settings=WHOLE)
     assert_same_grains(section, grains)
+    assert disorientation_deg(section.orientations, of_grains[1:]).max() < 0.01
     assert section.pixel_um == pytest.approx(STEP)
     wrong = write(tmp_path / f"wrong{suffix}", grains, orientations(grains, rng))
     assert read_section(wrong, settings=WHOLE).n_grains > 3 * grains.max()
@@ -223,8 +262,6 @@ def test_a_stated_pixel_replaces_that_of_the_map_and_is_recorded(tmp_path, grain
 def test_angles_are_those_of_orix(rng):
     quaternion = pytest.importorskip("orix.quaternion")
     from orix.quaternion import symmetry
-
-    from cathodegrain.generator.grains.misorientation import disorientation_deg
 
     p, q = random_rotations(rng, 200), random_rotations(rng, 200)
     for group in (symmetry.D3d, symmetry.D6h, symmetry.Oh, symmetry.Ci):
@@ -284,6 +321,17 @@ def test_a_hexagonal_grid_is_resampled(tmp_path, grains, rng):
     assert section.n_grains == pytest.approx(grains.max(), abs=3)
 
 
+def means_of_orix(quaternions):
+    """Mean (1, 4), crystal to sample, by orix, of hexagonal crystals."""
+    from orix.quaternion import Orientation, Quaternion, symmetry
+
+    conjugate = [1, -1, -1, -1]
+    alike = symmetry.D6.outer(Orientation(quaternions * conjugate)).data  # (12, n, 4)
+    nearest = np.abs(alike @ alike[0, 0]).argmax(axis=0)  # to the first pixel's
+    chosen = Quaternion(alike[nearest, np.arange(len(quaternions))])
+    return chosen.mean().data.reshape(1, 4) * conjugate
+
+
 def test_the_magnesium_map_has_the_grains_of_a_slow_search():
     pytest.importorskip("orix")
     if not MAGNESIUM.is_file():
@@ -305,6 +353,10 @@ def test_the_magnesium_map_has_the_grains_of_a_slow_search():
     assert grains.max() == 126
     section = read_section(MAGNESIUM, centre=(68, 83))
     assert section.n_grains == 86  # of four pixels or more
+    for k, mean in enumerate(section.orientations):
+        chosen = (section.labels == k + 1) & found.indexed
+        expected = means_of_orix(found.quaternions[chosen])
+        assert disorientation_deg(mean[None], expected, found.crystal.symmetries)[0] < 1.0
     with pytest.raises(FitError, match="nothing outside the particle, so that its centre is not"):
         read_section(MAGNESIUM)
 
