@@ -95,18 +95,24 @@ def _centre(text: str) -> tuple[float, float]:
 
 
 def section_rows(sections: Sequence[Section], verdicts: Sequence[Alignment]) -> dict[str, Any]:
-    """Grains and verdict of each section, and warnings."""
+    """Grains and verdict of each section, the law of the crystals, and warnings."""
     from ...generator.fitting.grains.fit import warnings
+    from ...generator.fitting.sections.orientations_part import measured_orientations
 
     names = row_names([Path(section.source) for section in sections])
     rows: dict[str, Any] = {
         name: [
-            f"{section.n_grains} grains, {section.missing_part:.1%} missing",
+            f"{section.n_grains} grains, {section.missing_part:.1%} missing"
+            f"{'' if section.orientations is None else ', with crystal orientations'}",
             verdict.sentence,
         ]
         for name, section, verdict in zip(names, sections, verdicts, strict=True)
     }
     kept = [s for s, verdict in zip(sections, verdicts, strict=True) if verdict.kept]
-    if found := warnings(kept):
+    found = warnings(kept)
+    if (crystals := measured_orientations(kept)) is not None:
+        rows["crystals"] = crystals.sentence
+        found += crystals.warnings
+    if found:
         rows["warning"] = found
     return rows

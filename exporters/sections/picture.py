@@ -2,13 +2,14 @@
 
 a) What theta of Eq. (4) is, on a grain; its density in each section, kept ones black, rejected
 ones grey. b) The kept section that is aligned best and c) the rejected one that is aligned
-least, as far as there are both, coloured by grain and by theta. Equal sections give equal bytes
-with one version of matplotlib.
+least, as far as there are both, coloured by grain and by theta; where crystals were measured, in a
+row of its own by the angle between c-axis and radius, beside the grains of each angle. Equal
+sections give equal bytes with one version of matplotlib.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generator.errors import ExportError
+from ...generator.fitting.sections.crystal_axes import crystal_axes
 from ...generator.fitting.sections.descriptors import (
     LEVEL,
     Alignment,
@@ -38,8 +40,12 @@ WIDTH, PART_A, ROW = 1600, 560, 700  # pixels: of the page, of part a, of each r
 VIEW = 600  # edge of a picture, pixels
 REJECTED = "#a9b1bb"
 CUT_RGB = (212, 216, 222)
-COLOURS = "viridis"
+COLOURS, CRYSTAL_COLOURS = "viridis", "cividis"  # both for all kinds of colour vision
+HISTOGRAM = "#0072B2"
 EXAMPLE_ASPECT = 2.0  # of the grain on which theta is shown, at least
+
+
+Row = Callable[["Figure", "MeasuredSection", int, str], None]  # draws it at a top, as a part
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +103,23 @@ def _measured(section: Section, level: float, least_alignment: float) -> Measure
 
 def _draw(measured: Sequence[MeasuredSection]) -> Figure:
     shown = _examples(measured)
-    figure = new_figure(WIDTH, PART_A + ROW * len(shown))
+    rows = [(one, draw) for one in shown for draw in _rows(one)]
+    figure = new_figure(WIDTH, PART_A + ROW * len(rows))
     _draw_example(axes_at(figure, 40, 70, 430, 430), shown[0])
     _draw_densities(axes_at(figure, 600, 70, 950, 410), measured)
-    for row, one in enumerate(shown):
-        top = PART_A + ROW * row + 60
-        _draw_grains(axes_at(figure, 40, top, VIEW, VIEW), one, "bc"[row])
-        _draw_theta(figure, axes_at(figure, 80 + VIEW, top, VIEW, VIEW), one, top)
+    for row, (one, draw) in enumerate(rows):
+        draw(figure, one, PART_A + ROW * row + 60, "bc"[shown.index(one)])
     return figure
+
+
+def _rows(one: MeasuredSection) -> list[Row]:
+    """What is drawn of a section, a row each."""
+    return [_draw_shapes] if one.section.orientations is None else [_draw_shapes, _draw_crystals]
+
+
+def _draw_shapes(figure: Figure, one: MeasuredSection, top: int, part: str) -> None:
+    _draw_grains(axes_at(figure, 40, top, VIEW, VIEW), one, part)
+    _draw_theta(figure, axes_at(figure, 80 + VIEW, top, VIEW, VIEW), one, top)
 
 
 def _examples(measured: Sequence[MeasuredSection]) -> list[MeasuredSection]:
@@ -212,17 +227,51 @@ def _draw_grains(axes: Axes, one: MeasuredSection, part: str) -> None:
 
 def _draw_theta(figure: Figure, axes: Axes, one: MeasuredSection, top: int) -> None:
     """Section coloured by theta; grains that have none in grey."""
+    found = one.descriptors
+    theta = np.where(found.oriented, np.degrees(found.theta), np.nan)
+    _draw_angles(axes, one.section, theta, COLOURS)
+    axes.set_xlabel("light grey: cut off or too small")
+    _draw_scale(figure, 100 + 2 * VIEW, top, COLOURS, "θ (degrees)")
+
+
+def _draw_crystals(figure: Figure, one: MeasuredSection, top: int, part: str) -> None:
+    """Section coloured by the angle between c-axis and radius, and how many grains have which."""
+    angles = crystal_axes(one.section).to_radius_deg
+    axes = axes_at(figure, 40, top, VIEW, VIEW)
+    _draw_angles(axes, one.section, angles, CRYSTAL_COLOURS)
+    axes.set_title(f"{part})  Crystals: angle of the c-axis to the radius", fontsize=12)
+    axes.set_xlabel("light grey: at the centre. The plane is taken to hold the centre")
+    _draw_scale(figure, 60 + VIEW, top, CRYSTAL_COLOURS, "c-axis to radius (degrees)")
+    counts = axes_at(figure, 260 + VIEW, top, WIDTH - 310 - VIEW, VIEW - 60)
+    known = angles[np.isfinite(angles)]
+    counts.hist(known, list(range(0, 91, 10)), color=HISTOGRAM, edgecolor="white")
+    grid = np.linspace(0, 90, 181)
+    random = len(known) * 10 * np.sin(np.radians(grid)) * np.pi / 180
+    counts.plot(grid, random, color=INK, lw=1.5, ls=":", label="random crystals: sine of the angle")
+    counts.set_xlabel("angle between c-axis and radius (degrees): 90 lies across")
+    counts.set_ylabel("grains in 10 degrees")
+    counts.set_xlim(0, 90)
+    counts.set_xticks(range(0, 91, 15))
+    counts.spines[["top", "right"]].set_visible(False)
+    counts.legend(loc="upper left")
+
+
+def _draw_angles(axes: Axes, section: Section, degrees: NDArray[np.float64], colours: str) -> None:
+    """Section coloured by an angle (n,) of each grain; grains that have none in grey."""
     from matplotlib import colormaps
+
+    known = np.isfinite(degrees)
+    shown = colormaps[colours](np.where(known, degrees, 0.0) / 90)[:, :3]
+    rgb = (255 * shown).round().astype(np.uint8)
+    rgb[~known] = CUT_RGB
+    draw_picture(axes, section, coloured(section, rgb))
+
+
+def _draw_scale(figure: Figure, left: int, top: int, colours: str, label: str) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    found = one.descriptors
-    theta = np.where(found.oriented, np.degrees(found.theta), 0.0)
-    colours = (255 * colormaps[COLOURS](theta / 90)[:, :3]).round().astype(np.uint8)
-    colours[~found.oriented] = CUT_RGB
-    draw_picture(axes, one.section, coloured(one.section, colours))
-    axes.set_xlabel("light grey: cut off or too small")
-    scale = axes_at(figure, 100 + 2 * VIEW, top, 24, VIEW)
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 90), COLOURS), cax=scale)
-    bar.set_label("θ (degrees)")
+    scale = axes_at(figure, left, top, 24, VIEW)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 90), colours), cax=scale)
+    bar.set_label(label)
     bar.set_ticks(list(range(0, 91, 15)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..html_page import figure, framed, paragraph, table, warning
+from .crystals import crystal_parts
 from .tables import (
     bin_table,
     config_table,
@@ -56,6 +57,7 @@ def page(numbers: Numbers) -> str:
         ("Distances in sections", _planar),
         ("Distances in space", _spatial),
         ("By radius", _by_radius),
+        *((("Crystals", crystal_parts),) if numbers["crystals"] else ()),
         ("Intensity", _intensity),
         ("Runs", _runs),
         ("Limits", limits),

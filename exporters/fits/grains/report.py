@@ -23,6 +23,10 @@ from ....generator.fitting.grains.fit import GrainFit, fit_document, warnings
 from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.score import twin
 from ....generator.fitting.grains.training import INTENSITIES, PAPER
+from ....generator.fitting.sections.orientations_part import (
+    measured_orientations,
+    orientation_document,
+)
 from ....generator.fitting.sections.radial_bins import LEAST_GRAINS
 from ....generator.fitting.sections.section import MISSING
 from ....generator.progress import Progress, quiet
@@ -31,6 +35,7 @@ from ...files.atomic import replacing_folder, require_free
 from ...files.documents import document_text
 from ...files.provenance import generator_name
 from ..html_page import write_text
+from .crystals import write_crystals
 from .figures import Pair, write_figures
 from .page import page
 
@@ -81,6 +86,8 @@ def write_report(
         write_figures(
             fit, evaluation, pairs, temporary, lambda text, part: show(text, 0.2 + 0.8 * part)
         )
+        if (crystals := measured_orientations(fit.kept)) is not None:
+            write_crystals(crystals, temporary)
     show("report written", 1.0)
     return Path(folder)
 
@@ -144,7 +151,20 @@ def document(
             }
             for pair in pairs
         ],
+        **_crystals(fit),
         "cost_s": dict(cost) if cost is not None else None,
+    }
+
+
+def _crystals(fit: GrainFit) -> dict[str, Any]:
+    """What the kept sections say about crystals; nothing if they have none."""
+    found = measured_orientations(fit.kept)
+    if found is None:
+        return {"crystals": None}
+    return {
+        "crystals": orientation_document(found),
+        "crystals_sentence": found.sentence,
+        "crystals_warnings": found.warnings,
     }
 
 

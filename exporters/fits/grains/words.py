@@ -227,5 +227,10 @@ def limits(numbers: Mapping[str, Any]) -> Iterator[str]:
             "The sections are those of a phantom: the fit shows how well a known law is found "
             "again, and is no model of a material."
         )
-    texts.append("The outer shell and the orientations of the crystals are not part of this fit.")
+    others = (
+        "The outer shell is"
+        if numbers["crystals"]
+        else ("The outer shell and the orientations of the crystals are")
+    )
+    texts.append(f"{others} not part of this fit.")
     yield from map(paragraph, texts)

@@ -22,6 +22,7 @@ from ...streams import stream
 from .. import card_provenance
 from ..sections.descriptors import Alignment
 from ..sections.grain_model import GrainModel
+from ..sections.orientations_part import OrientationsPart, orientations_part
 from ..sections.section import Section
 from .comparison import BinComparison, Comparison, CountComparison
 from .cutouts import FARTHEST, SIZE
@@ -208,7 +209,9 @@ def fitted_card(
     software: str,
     weights_name: str,
 ) -> ModelCard:
-    """Model card with the fitted grains, and shell and orientations of another card.
+    """Model card with the fitted grains and, where the sections have them, crystals.
+
+    The shell, and orientations that were not measured, are those of another card.
 
     Parameters
     ----------
@@ -218,12 +221,16 @@ def fitted_card(
         Of the file that the weights are saved in; the card holds them.
     """
     fit = _by_name(fit)
+    crystals = orientations_part(fit.kept, base)
+    replaced = ("grains", "orientations") if crystals.fitted else ("grains",)
     card = copy.deepcopy(dict(base.document))
-    card |= {"name": name, **_texts(fit, base, phantom)}
+    card |= {"name": name, **_texts(fit, base, phantom, crystals)}
     card["assumptions"] = [
-        *(a for a in card["assumptions"] if not a["field"].startswith("grains")),
+        *(a for a in card["assumptions"] if not a["field"].startswith(replaced)),
         *_assumptions(fit),
+        *crystals.assumptions,
     ]
+    card["orientations"] = _shortened(crystals.fields)
     weights = fit.best.net.to_bytes()
     sha256 = hashlib.sha256(weights).hexdigest()
     law = {**fit.best.net.fields(), "weights": weights_name, "weights_sha256": sha256}
@@ -245,8 +252,12 @@ def _by_name(fit: GrainFit) -> GrainFit:
     return replace(fit, sections=tuple(sections))
 
 
-def _texts(fit: GrainFit, base: ModelCard, phantom: str | None) -> dict[str, Any]:
+def _texts(
+    fit: GrainFit, base: ModelCard, phantom: str | None, crystals: OrientationsPart
+) -> dict[str, Any]:
     """Words of the card."""
+    others = "shells" if crystals.fitted else "shells and orientations"
+    of_crystals = f" Crystals of the same grains: {crystals.sentence}." if crystals.fitted else ""
     files = card_provenance.listed([section.source for section in fit.kept])
     n_grains = sum(section.n_grains for section in fit.kept)
     of_phantom = f" of the phantom {phantom!r}" if phantom else ""
@@ -254,14 +265,15 @@ def _texts(fit: GrainFit, base: ModelCard, phantom: str | None) -> dict[str, Any
         "title": f"Grains fitted to {files}",
         "description": (
             f"A marker net fitted to {n_grains} grains in {len(fit.kept)} sections ({files}); "
-            f"shells and orientations as in the model {base.name}."
+            f"{others} as in the model {base.name}."
         ),
         "fitted_on": (
             f"Grains: {n_grains} grains in {len(fit.kept)} sections{of_phantom}, {files}, pixels "
-            f"of {fit.pixel_um:g} um. {card_provenance.fitted_on(base, 'Shell')}"
+            f"of {fit.pixel_um:g} um.{of_crystals} {card_provenance.fitted_on(base, 'Shell')}"
         ),
         "limits": [
             *(f"Grains: {text}" for text in _limits(fit, phantom)),
+            *(f"Grains: {text}" for text in crystals.limits),
             *card_provenance.limits(base, "Shell"),
         ],
     }

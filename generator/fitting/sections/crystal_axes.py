@@ -154,8 +154,7 @@ def _long_axes(section: Section, covariance: Floats) -> Floats:
 
 def _rim(section: Section, angles: Floats) -> Floats:
     """Distance of the rim in directions (n,), pixels: of the farthest pixel in a sector."""
-    y, x = np.nonzero(section.inside)
-    y, x = y - section.centre[0], x - section.centre[1]
+    y, x = (np.argwhere(section.inside) - np.array(section.centre)).T
     farthest = np.zeros(SECTORS)
     np.maximum.at(farthest, _sector(np.arctan2(y, x)), np.hypot(y, x) + 0.5)
     known = np.flatnonzero(farthest)

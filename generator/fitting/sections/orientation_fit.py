@@ -190,7 +190,7 @@ class OrientationFit:
     def sentence(self) -> str:
         """The decision and its reason."""
         facts = (
-            f"{self.n_grains} grains in {len(self.sections)} sections, mean of (c . r)^2 "
+            f"{self.n_grains} grains, mean of (c . r)^2 "
             f"{self.mean_square:.3f} (1/3 without texture), p = {self.p_value:.2g}"
         )
         if self.interval_deg is not None:
@@ -419,7 +419,7 @@ def _largest(log_likelihood: Callable[[float], float]) -> tuple[float, tuple[flo
         return log_likelihood(math.exp(log)) - (top - DROP)
 
     ends = [
-        end if above(end) > 0 else brentq(above, *sorted((end, best)), xtol=1e-3)
+        end if above(end) > 0 else brentq(above, min(end, best), max(end, best), xtol=1e-3)
         for end in (low, high)
     ]
     first, last = (math.degrees(math.exp(end)) for end in ends)

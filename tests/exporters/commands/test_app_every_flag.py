@@ -156,7 +156,7 @@ def maps(folder):
 
 
 def ctf(phases, angles):
-    """Oxford's text of crystals that are turned about z, degrees; two phases, 0 not indexed."""
+    """Oxford's text of crystals, c at 20 degrees to z, turned about z; two phases, 0 not indexed."""
     ny, nx = phases.shape
     header = [
         "Channel Text File", "Prj\tnmc", "Author\t", "JobMode\tGrid", f"XCells\t{nx}",
@@ -167,7 +167,7 @@ def ctf(phases, angles):
         "Phase\tX\tY\tBands\tError\tEuler1\tEuler2\tEuler3\tMAD\tBC\tBS",
     ]  # fmt: skip
     rows = [
-        f"{phases[j, i]}\t{0.05 * i:.4f}\t{0.05 * j:.4f}\t6\t0\t{angles[j, i]}\t0\t0\t0.5\t9\t9"
+        f"{phases[j, i]}\t{0.05 * i:.4f}\t{0.05 * j:.4f}\t6\t0\t{angles[j, i]}\t20\t0\t0.5\t9\t9"
         for j, i in np.ndindex(phases.shape)
     ]
     return "\n".join([*header, *rows]) + "\n"
@@ -848,6 +848,15 @@ def test_grains_of_a_map_are_those_of_the_threshold_and_the_phase(ran):
     (fine, missing, _), (coarse, _, _), (_, without, _) = (grains(one, "map.ctf") for one in ran)
     assert coarse < 0.7 * fine
     assert (missing, without) == pytest.approx((33, 67), abs=5)
+
+
+@line(f"fit grains maps/map.ctf --gap 4 {BLOCKS}",
+      f"fit grains maps/map.ctf --gap 4 --frame x {BLOCKS}")  # fmt: skip
+def test_the_frame_of_the_angles_turns_the_crystals_and_leaves_the_grains(ran):
+    plain, turned = (one.json for one in ran)
+    assert plain["map.ctf"] == turned["map.ctf"]
+    assert "with crystal orientations" in plain["map.ctf"][0]
+    assert plain["crystals"] != turned["crystals"]
 
 
 @line(

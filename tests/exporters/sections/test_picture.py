@@ -25,6 +25,21 @@ def test_sections_of_one_kind_take_one_row(tmp_path, rng):
     assert image.imread(path).shape[0] == section_report.PART_A + section_report.ROW
 
 
+def test_a_section_with_crystals_has_a_row_of_them(tmp_path, rng):
+    section = voronoi(rng, 40)
+    plain, other = (rng.normal(size=(section.n_grains, 4)) for _ in range(2))
+    paths = []
+    for k, q in enumerate((plain, other)):
+        q = q / np.linalg.norm(q, axis=1, keepdims=True)
+        paths.append(tmp_path / f"{k}.png")
+        section_report.write([replace(section, orientations=q)], paths[-1])
+    first, second = (image.imread(path) for path in paths)
+    assert first.shape[0] == section_report.PART_A + 2 * section_report.ROW
+    top = section_report.PART_A + section_report.ROW
+    np.testing.assert_array_equal(first[:top], second[:top])
+    assert (first[top:] != second[top:]).any()
+
+
 def test_no_section_is_refused(tmp_path):
     with pytest.raises(ExportError, match="there are 0 sections to draw"):
         section_report.write([], tmp_path / "sections.png")

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from functools import partial
 from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,9 +38,12 @@ from cathodegrain.generator.fitting.grains.fit import GrainFit, fit_document, fi
 from cathodegrain.generator.fitting.grains.last_layer import Tuning
 from cathodegrain.generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
 from cathodegrain.generator.fitting.grains.score import twin
+from cathodegrain.generator.fitting.sections.crystal_axes import crystal_axes
 from cathodegrain.generator.fitting.sections.descriptors import alignment, section_descriptors
 from cathodegrain.generator.fitting.sections.grain_model import block
 from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
+from cathodegrain.generator.generate import generate_particle
+from cathodegrain.generator.markers.orientations import sample_orientations
 from cathodegrain.generator.model_card import ModelCard
 from cathodegrain.generator.streams import stream
 from sections import voronoi
@@ -199,7 +203,7 @@ def leaves(value):
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # of what is explained, not of the fit: 95 % intervals, Eq. (13), bounds of distances, heads
-PROSE = {"95", "13", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+PROSE = {"95", "13", "57.3", *(str(k) for k in range(10))}
 
 
 class Known:
@@ -230,7 +234,7 @@ def known_numbers(numbers):
     return [*values, *(float(v) for text in texts for v in NUMBER.findall(text))]
 
 
-@pytest.mark.parametrize("kind", ["folder", "measured_folder"])
+@pytest.mark.parametrize("kind", ["folder", "measured_folder", "crystal_folder"])
 def test_every_number_of_the_page_is_in_the_file(kind, request):
     path = request.getfixturevalue(kind)
     numbers = json.loads((path / "fit.json").read_text("utf-8"))
@@ -547,6 +551,88 @@ def test_numbers_that_json_cannot_hold_are_refused_by_name(fit, measured, tmp_pa
     with pytest.raises(ExportError, match=r"grains_per_area\.floor: nan is not a finite number"):
         write_report(fit, replace(measured, count=count), tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
+
+
+def with_crystals(fit, spread):
+    """The fit, its sections with c-axes across the radius of the grains, or random ones."""
+    rng = np.random.default_rng(8)
+
+    def crystals(section):
+        unturned = replace(section, orientations=np.tile([1.0, 0, 0, 0], (section.n_grains, 1)))
+        places = crystal_axes(unturned).places_um + 1e-6
+        directions = places / np.linalg.norm(places, axis=1, keepdims=True)
+        model = "uniform" if spread is None else "radial"
+        q = sample_orientations(model, spread or 0.0, directions, rng.random(places.shape))
+        return replace(section, orientations=q)
+
+    return replace(fit, sections=tuple(crystals(section) for section in fit.sections))
+
+
+@pytest.fixture(scope="module")
+def crystal_folder(fit, measured, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crystals") / "report"
+    return write_report(with_crystals(fit, 12.0), measured, folder)
+
+
+def own_card(fit, measured, base="nmc811-radial"):
+    found = ModelCard.load(base)
+    return fitted_card(fit, measured, found, "own", None, "cathodegrain 0", "own.safetensors")
+
+
+def test_a_card_has_the_crystals_of_its_sections(fit, measured):
+    crystals = with_crystals(fit, 12.0)
+    card = own_card(crystals, measured)
+    found = card.orientations
+    assert found["model"] == "radial"
+    low, high = found["fit"]["interval_95"]
+    assert low <= found["spread_deg"] <= high
+    names = [Path(section.source).name for section in fit.kept]
+    assert [one["file"] for one in found["fit"]["sections"]] == names
+    assert (
+        "Crystals of the same grains: radial: c-axes across the radius"
+        in card.document["fitted_on"]
+    )
+    assert "shells as in the model nmc811-radial" in card.document["description"]
+    assert any("radius of the grain's seed" in limit for limit in card.document["limits"])
+    fields = [one["field"] for one in card.document["assumptions"]]
+    assert fields.count("orientations") == 1
+    particle = generate_particle(card.with_parameters({"shell.diameter_um": 1.5}), seed=1)
+    assert particle.orientations is not None
+
+
+def test_a_card_of_crystals_without_texture_is_uniform(fit, measured):
+    card = own_card(with_crystals(fit, None), measured)
+    assert card.orientations["model"] == "uniform"
+    assert card.orientations["fit"]["spread_deg"] is None
+    assert any("too weak for these sections is not excluded" in t for t in card.document["limits"])
+
+
+def test_without_crystals_in_all_sections_the_card_has_those_of_its_base(fit, measured):
+    base = ModelCard.load("nmc811-radial")
+    crystals = with_crystals(fit, 12.0)
+    partly = replace(fit, sections=(crystals.sections[0], *fit.sections[1:]))
+    for one in (fit, partly):
+        card = own_card(one, measured)
+        assert card.orientations == base.orientations
+        assert "shells and orientations as in the model nmc811" in card.document["description"]
+        assert "Crystals" not in card.document["fitted_on"]
+
+
+def test_the_report_shows_the_crystals(crystal_folder, folder):
+    numbers = json.loads((crystal_folder / "fit.json").read_text("utf-8"))
+    assert schemas.problems(numbers, "grain_fit_report") == []
+    found, text = numbers["crystals"], parsed(crystal_folder).text
+    assert found["model"] == "radial"
+    for one in found["bins"]:
+        assert sum(one["counts"]) == one["n_grains"]
+        assert f"{one['to_radius_deg']:.1f}" in text
+    for one in found["sections"]:
+        assert f"{one['height_um']:.2f}" in text
+    with Image.open(crystal_folder / "crystals.png") as picture:
+        assert picture.size == (1920, 640)
+    assert "crystals.png" in parsed(crystal_folder).sources
+    assert "The outer shell is not part of this fit." in text
+    assert "orientations of the crystals are not part of this fit" in parsed(folder).text
 
 
 def test_lengths_are_in_pixels_of_the_kept_sections(fit, measured):
