@@ -164,7 +164,7 @@ def fit_grains(
     name
         Name of the model; that of the first map if left out.
     shell
-        Model that shells and orientations are taken from.
+        Model that shells are taken from, and orientations unless all kept maps have crystals.
     truth
         ``phantom.json`` of the sections, to compare with their law as well.
     centre, mask

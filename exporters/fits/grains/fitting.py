@@ -38,7 +38,8 @@ class GrainFitResult:
     Parameters
     ----------
     card
-        With its weights in memory; takes shells and orientations from another card.
+        With its weights in memory; takes shells from another card, and orientations unless the
+        sections have crystals.
     fit
         Sections, runs, and the best of them.
     evaluation

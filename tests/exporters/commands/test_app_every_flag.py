@@ -156,7 +156,7 @@ def maps(folder):
 
 
 def ctf(phases, angles):
-    """Oxford's text of crystals, c at 20 degrees to z, turned about z; two phases, 0 not indexed."""
+    """Oxford's text of crystals, c 20 degrees from z, turned about z; two phases, 0 not indexed."""
     ny, nx = phases.shape
     header = [
         "Channel Text File", "Prj\tnmc", "Author\t", "JobMode\tGrid", f"XCells\t{nx}",
