@@ -20,6 +20,7 @@ from cathodegrain.generator.errors import ExportError, FitError
 from cathodegrain.generator.fitting.sections.descriptors import section_descriptors
 from cathodegrain.generator.fitting.sections.ebsd import read_map
 from cathodegrain.generator.fitting.sections.files import read_section
+from cathodegrain.generator.fitting.sections.orientation_fit import fit_orientations
 from cathodegrain.generator.fitting.sections.phantom import boundary_weights
 from cathodegrain.generator.fitting.sections.plane_cut import (
     Plane,
@@ -234,6 +235,28 @@ def test_orientations_of_a_map_are_those_of_the_grains_cut(card, tmp_path, suffi
         expected = cut.plane.turned(particle.orientations[ids - 1])
         assert len(section.orientations) == section.n_grains
         assert disorientation_deg(section.orientations, expected).max() < 0.01
+
+
+@pytest.mark.parametrize(("suffix", "spread"), [("ctf", 5.0), ("ang", 15.0), ("ctf", 30.0)])
+def test_the_spread_of_a_recipe_is_found_in_its_maps(card, tmp_path, suffix, spread):
+    """From the files alone, of a plane that holds the centre and of one that does not."""
+    pytest.importorskip("orix")
+    settings = {"shell.diameter_um": 5.0, "orientations.model": "radial"}
+    model = card.with_parameters({**settings, "orientations.spread_deg": spread})
+    maps, heights = [], (0.0, 0.5)
+    for seed, height in enumerate(heights):
+        particle = generate_particle(model, seed=seed)
+        cut = plane_cut(particle, Plane(OBLIQUE, height), PIXEL).with_missing(
+            0.03, np.random.default_rng(seed)
+        )
+        path = tmp_path / f"{seed}.{suffix}"
+        section_image.write(particle, cut, path, format=suffix)
+        maps.append(read_section(path))
+    fit = fit_orientations(maps)
+    low, high = fit.interval_deg
+    assert low < spread < high
+    for place, height in zip(fit.sections, heights, strict=True):
+        assert abs(place.height_um - height) < 4 * place.error_um + 0.05
 
 
 def test_a_frame_turns_the_crystals_of_a_map_and_nothing_else(crystalline, tmp_path):
