@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....generator.fitting.sections.orientation_fit import CLASSES_DEG, OrientationFit, RadialBin
+from ....generator.fitting.sections.orientation_fit import CLASSES_DEG, AngleBin, OrientationFit
 from ...pictures.canvas import STYLE
 from ..html_page import Row, figure, paragraph, table, warning
 from ..page_figures import BLUE, LAYOUT, ORANGE, page_figure, save
@@ -122,7 +122,7 @@ def draw_crystals(fit: OrientationFit) -> Figure:
     return drawn
 
 
-def _draw_bin(axes: Axes, one: RadialBin, spread_deg: float | None) -> None:
+def _draw_bin(axes: Axes, one: AngleBin, spread_deg: float | None) -> None:
     width = np.diff(CLASSES_DEG)
     heights = one.counts / (one.counts.sum() * width)
     axes.bar(

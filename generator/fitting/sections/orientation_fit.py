@@ -47,13 +47,14 @@ from numpy.typing import NDArray
 from ...errors import FitError
 from ...streams import stream
 from .crystal_axes import CrystalAxes, crystal_axes
+from .radial_bins import EDGES
 from .section import Section
 
 LEVEL = 0.05  # of the test for texture
 DROP = 1.920729  # of the log-likelihood at the ends of a 95 % interval: half of chi^2 of one
 N_SIMULATED = 999
 FEWEST = 10  # grains of a fit, and of a bin
-RADII = (0.0, 1 / 3, 2 / 3, math.inf)  # relative radii: core, middle, outside
+RADII = (*EDGES[:-1], math.inf)  # relative radii: of core, middle, outside
 SPREADS_DEG = (0.1, 90.0)
 HEIGHTS = np.linspace(-0.5, 0.5, 41)  # that are searched, in radii of the section
 DEPTH, ASIDE = 1.7, 0.7
@@ -96,7 +97,7 @@ class PlacedAxes:
 
 
 @dataclass(frozen=True, eq=False)
-class RadialBin:
+class AngleBin:
     """Angles of the grains in a range of relative radii.
 
     Parameters
@@ -168,7 +169,7 @@ class OrientationFit:
     spread_deg: float | None
     interval_deg: tuple[float, float] | None
     log_likelihood_ratio: float | None
-    bins: tuple[RadialBin, ...]
+    bins: tuple[AngleBin, ...]
     better_turn: str
 
     @property
@@ -439,7 +440,7 @@ def _placed(axes: CrystalAxes, grains: _Grains, spread: float | None) -> PlacedA
     return PlacedAxes(axes.at_height(height), "found", error)
 
 
-def _bins(placed: Sequence[PlacedAxes], textured: bool) -> tuple[RadialBin, ...]:
+def _bins(placed: Sequence[PlacedAxes], textured: bool) -> tuple[AngleBin, ...]:
     """Angles by relative radius; a range with fewer than `FEWEST` grains joins the next one."""
     columns = np.concatenate([_columns(one.axes) for one in placed])
     radii = columns[:, 0]
@@ -463,13 +464,13 @@ def _columns(axes: CrystalAxes) -> Floats:
     return np.column_stack([*rows, np.degrees(grains.angles(height)[1])])
 
 
-def _bin(low: float, high: float, columns: Floats, textured: bool) -> RadialBin:
+def _bin(low: float, high: float, columns: Floats, textured: bool) -> AngleBin:
     _, radius, normal, long_axis, errors = columns.T
     spread, interval = None, None
     if textured:
         phi, error = np.radians(90.0 - radius), np.radians(errors)
         spread, interval, _ = _largest(lambda s: _log_likelihood(phi, np.hypot(s, error)))
-    return RadialBin(
+    return AngleBin(
         low=low,
         high=high,
         to_radius_deg=radius,

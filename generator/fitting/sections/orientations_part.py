@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import FitError
 from ...model_card import ModelCard
-from .orientation_fit import LEVEL, OrientationFit, PlacedAxes, RadialBin, fit_orientations
+from .orientation_fit import LEVEL, AngleBin, OrientationFit, PlacedAxes, fit_orientations
 from .section import Section
 
 
@@ -126,7 +126,7 @@ def _section(one: PlacedAxes) -> dict[str, Any]:
     }
 
 
-def _bin(one: RadialBin) -> dict[str, Any]:
+def _bin(one: AngleBin) -> dict[str, Any]:
     long_axis = one.to_long_axis_deg
     return {
         "relative_radii": [one.low, one.high if math.isfinite(one.high) else None],
