@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...generator.machine import in_threads
-from .tet_complex import VACANT, VOLUME_MARGIN, TetComplex, complex_of, tet_volume
+from .tet_complex import VACANT, TetComplex, complex_of, tet_volume
 
 BITS = 21  # of each coordinate: 63 in all
 SPREADING = (  # shift, and the bits that stay: each step moves them twice as far apart
@@ -106,7 +106,9 @@ def worked_in_blocks(
     block, n = _blocks(mesh, done, threads), n_blocks(len(mesh.tets))
     sharing = np.zeros((len(targets), n), bool)
     sharing[mesh.labels, block] = True
-    volumes = _as_each_sees(volumes, targets, sharing.sum(axis=1))
+    n_sharing = np.maximum(sharing.sum(axis=1), 1)
+    # each block has its part of the volume and of the margin, so that all keep it together
+    volumes, targets = volumes / n_sharing, targets / n_sharing
     fixed = mesh.fixed | _shared(mesh.tets, block, len(points))
 
     def worked(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -123,18 +125,6 @@ def worked_in_blocks(
     found = in_threads(worked, [np.flatnonzero(block == k) for k in range(n)], threads)
     tets, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Worked(points, tets, labels, mesh.fixed, changed, mesh.limits)
-
-
-def _as_each_sees(
-    volumes: NDArray[np.float64], targets: NDArray[np.float64], n_sharing: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Volumes of whole grains, as much too far off that all blocks keep the margin together.
-
-    Each of those that share a grain may use its part of what is left of the margin on that side.
-    """
-    off = volumes - targets
-    left = np.maximum(0.0, VOLUME_MARGIN * targets - np.abs(off))
-    return volumes + np.sign(off) * left * (1 - 1 / np.maximum(n_sharing, 1))
 
 
 def _blocks(mesh: Worked, done: int, threads: int | None) -> NDArray[np.int64]:
