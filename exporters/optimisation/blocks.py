@@ -140,9 +140,10 @@ def _blocks(mesh: Worked, done: int, threads: int | None) -> NDArray[np.int64]:
     codes = np.concatenate(found)
     n, m = n_blocks(len(codes)), len(codes)
     ends = [m * k // n for k in range(1, n)]
-    ends = np.partition(codes, ends)[ends]
-    found = in_parts(lambda rows: np.searchsorted(ends, codes[rows], side="right"), m, threads)
-    return np.concatenate(found)
+    cuts = np.partition(codes, ends)[ends]
+    return np.concatenate(
+        in_parts(lambda rows: np.searchsorted(cuts, codes[rows], side="right"), m, threads)
+    )
 
 
 @njit(cache=True, nogil=True)
