@@ -185,8 +185,10 @@ def _common(
     one: NDArray[np.int32], other: NDArray[np.int32]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows that stand in both arrays (n, 4)."""
-    rows = [np.ascontiguousarray(array).view("i4,i4,i4,i4").ravel() for array in (one, other)]
-    _, mine, theirs = np.intersect1d(*rows, assume_unique=True, return_indices=True)
+    first, second = (
+        np.ascontiguousarray(array).view("i4,i4,i4,i4").ravel() for array in (one, other)
+    )
+    _, mine, theirs = np.intersect1d(first, second, assume_unique=True, return_indices=True)
     return mine, theirs
 
 

@@ -96,9 +96,9 @@ class VariantTask:
         except (CathodegrainError, MemoryError) as error:
             return self.failed(number, _words(error))
         particle_folder.create_at(particle, folder, overwrite=self.overwrite)
-        error = self._products_error(folder)
+        missing = self._products_error(folder)
         try:
-            return self._looked_at(variant, particle, Outcome(number, state, error))
+            return self._looked_at(variant, particle, Outcome(number, state, missing))
         except (CathodegrainError, MemoryError) as other:
             return self.failed(number, _words(other))
 

@@ -250,7 +250,7 @@ class Tessellation:
         """
         cells = self._cells_within(shell, resolution)
         witnesses = self._owned_seeds(shell, cells)
-        found = np.isfinite(witnesses).all(axis=1).astype(np.int8)  # OWNS or, as yet, NONE
+        found = np.array(np.isfinite(witnesses).all(axis=1), np.int8)  # OWNS or, as yet, NONE
         doubtful = found[cells.members] == owner_kernels.NONE
         members = cells.members[doubtful]
         having = np.repeat(np.arange(len(cells.start) - 1), np.diff(cells.start))[doubtful]

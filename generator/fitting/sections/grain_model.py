@@ -57,9 +57,8 @@ class GrainModel:
         """GBPD whose labels are right in the box from ``low`` to ``high``, (3,) each."""
         seen, margin = SEEN * self.spacing, (SEEN + NEIGHBOURS_WITHIN) * self.spacing
         points = self.points(low - margin, high + margin, rng)
-        near: NDArray[np.bool_] = ((points.seeds > low - seen) & (points.seeds < high + seen)).all(
-            axis=1
-        )
+        inside = (points.seeds > low - seen) & (points.seeds < high + seen)
+        near = np.flatnonzero(inside.all(axis=1))
         markers = self.law.markers(points)
         points = points.select(near)
         axes = frame_axes(points, self.law.tilt_deg)
