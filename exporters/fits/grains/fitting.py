@@ -17,7 +17,7 @@ from ....generator.fitting.grains.fit import GrainFit, farthest, fitted_card, re
 from ....generator.fitting.grains.planar_fit import PlanarFitSettings
 from ....generator.fitting.grains.run import final_score
 from ....generator.fitting.grains.training import CONFIGS, TrainingConfig
-from ....generator.fitting.sections.descriptors import Alignment
+from ....generator.fitting.sections.descriptors import Alignment, mean_radius
 from ....generator.fitting.sections.phantom import PHANTOMS
 from ....generator.fitting.sections.section import Section
 from ....generator.machine import usable_cores
@@ -163,18 +163,18 @@ def task(
     plan = GrainFitPlan(
         sections=tuple(kept),
         planar=PlanarFitSettings(steps=options.planar_steps),
-        config=_config(options, farthest(kept)),
+        config=_config(options, farthest(kept), mean_radius(kept)),
         entropies=tuple(range(options.seed, options.seed + options.seeds)),
     )
     return Task(sections=tuple(sections), alignments=tuple(alignments), plan=plan, phantom=phantom)
 
 
-def _config(options: TrainingOptions, farthest: float) -> TrainingConfig:
+def _config(options: TrainingOptions, farthest: float, radius: float) -> TrainingConfig:
     if options.config not in CONFIGS:
         meant = suggestion(options.config, sorted(CONFIGS))
         msg = f"unknown configuration {options.config!r}; {meant}"
         raise FitError(msg)
-    config = replace(CONFIGS[options.config], farthest=farthest)
+    config = replace(CONFIGS[options.config], farthest=farthest, radius=radius)
     if options.steps is None:
         return config
     epochs = max(1, round(options.steps / config.steps))

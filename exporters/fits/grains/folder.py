@@ -22,7 +22,7 @@ import numpy as np
 
 from ....generator.errors import DeviceError, FitError
 from ....generator.fitting.grains import run as grain_fit
-from ....generator.fitting.grains.fit import labels_sha256
+from ....generator.fitting.grains.fit import config_document, labels_sha256
 from ....generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
 from ....generator.fitting.grains.planar_tessellation import SectionTessellation
 from ....generator.fitting.grains.repeatable import repeatable
@@ -67,7 +67,7 @@ class GrainFitPlan:
             "schema_version": "1.0.0",
             "sections": [labels_sha256(section) for section in self.sections],
             "planar": asdict(self.planar),
-            "config": json.loads(json.dumps(asdict(self.config))),
+            "config": config_document(self.config),
         }
 
 

@@ -11,7 +11,6 @@ one version of matplotlib.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,13 @@ import numpy as np
 
 from ....generator.fitting.grains.comparison import BinComparison, Comparison, Samples, Unit
 from ....generator.fitting.grains.evaluation import Evaluation
-from ....generator.fitting.grains.fit import GrainFit, fit_document, warnings
+from ....generator.fitting.grains.fit import (
+    GrainFit,
+    config_document,
+    course_warnings,
+    fit_document,
+    warnings,
+)
 from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.score import twin
 from ....generator.fitting.grains.training import INTENSITIES, PAPER
@@ -117,15 +122,13 @@ def document(
         "schema": "cathodegrain/grain_fit_report",
         "schema_version": "1.0.0",
         "fit": fit_document(fit, evaluation, generator_name()),
-        "paper_config": {
-            k: list(v) if isinstance(v, tuple) else v for k, v in asdict(PAPER).items()
-        },
+        "paper_config": config_document(PAPER),
         "n_kept": len(fit.kept),
         "n_grains": sum(section.n_grains for section in fit.kept),
         "n_pixels": sum(int((section.labels > 0).sum()) for section in fit.kept),
         "n_missing": sum(int((section.labels == MISSING).sum()) for section in fit.kept),
         "verdicts": [verdict.sentence for verdict in fit.alignments],
-        "warnings": [*warnings(fit.kept), *_bound_warnings(fit)],
+        "warnings": [*warnings(fit.kept), *course_warnings(fit), *_bound_warnings(fit)],
         "intensity": _intensity(fit),
         "reach_um": fit.reach_um,
         "training": [_course(run) for run in fit.runs],

@@ -76,6 +76,10 @@ def _value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, dict):  # a profile
+        return ", ".join(
+            f"{v:.3g} at {t:g}" for t, v in zip(value["t"], value["value"], strict=True)
+        )
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -42,6 +42,11 @@ SETTINGS = {
     "channels": "channels of the discriminator",
     "dense": "width of its dense layer",
     "batch_norm": "batch norm in the discriminator",
+    "group_norm": "group norm in the discriminator",
+    "sees_place": "the discriminator sees how far a cutout is from the centre",
+    "straight_through": "the generator's images are rounded",
+    "gradient_penalty": "γ of R1, on gradients of the discriminator; 0: none",
+    "largest_gradient": "norm to which gradients are cut; 0: divided by their norm",
     "running_statistics": "running means while the generator learns",
     "toward_target": "loss of the generator is (D - 1)²",
     "skip_below": "the discriminator rests below a loss of",
@@ -57,6 +62,9 @@ SETTINGS = {
     "augmentation": "largest relative change of D and r of the sections",
     "farthest": "largest distance of a cutout from the centre (pixels)",
     "intensity": "λ at the start (1/px³)",
+    "relative_radius": "the marker net sees the relative radius",
+    "radius": "mean radius of the sections (pixels)",
+    "intensity_factor": "factor on λ by the relative radius",
     "epochs": "epochs",
     "steps": "steps in each",
     "score_every": "steps between scores",
@@ -202,15 +210,27 @@ def count_sentence(count: Mapping[str, Any]) -> str:
     )
 
 
+def _seen_sentence(config: Mapping[str, Any]) -> str:
+    """What the markers of a grain follow."""
+    if config["relative_radius"]:
+        return (
+            "Markers follow the direction to the centre, the distance from it over the particle's "
+            "radius, and the nearest seeds."
+        )
+    return (
+        "The law is one for all places: markers follow the direction to the centre and the "
+        "nearest seeds, not the distance from the centre; the distances by radius say what that "
+        "costs."
+    )
+
+
 def limits(numbers: Mapping[str, Any]) -> Iterator[str]:
     """What the fit does not say."""
     texts = [
         "Sections show two dimensions. Several laws of grains in space give nearly the same "
         "sections, and the fit ends at one of them; how flat grains are across the radius is the "
         "least certain.",
-        "The law is one for all places: markers follow the direction to the centre and the "
-        "nearest seeds, not the distance from the centre; the distances by radius say what that "
-        "costs. Cutouts reach "
+        f"{_seen_sentence(numbers['fit']['config'])} Cutouts reach "
         f"{numbers['reach_um']:.3g} µm from it; beyond, the law is continued unseen.",
         f"Grains of fewer than {numbers['fit']['config']['least_pixels']} pixels are not counted, "
         "and grains that the rim cuts are in no distribution.",

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import FitError
+from ...markers.marker_law import Profile
 from .training import TrainingConfig, TrainingState, first_state
 
 KIND = "cathodegrain/training"
@@ -101,6 +102,8 @@ def _restored(header: Mapping[str, Any], tensors: Mapping[str, Tensor], device: 
     fields: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in header["config"].items()
     }
+    if profile := fields.get("intensity_factor"):
+        fields["intensity_factor"] = Profile(tuple(profile["t"]), tuple(profile["values"]), True)
     config = TrainingConfig(**fields)
     generator: Any = getattr(np.random, header["rng"]["bit_generator"])()
     generator.state = _arrays(header["rng"])

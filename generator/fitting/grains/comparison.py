@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..sections.descriptors import SectionDescriptors, pixel_radii, section_descriptors
 from ..sections.grain_model import Block
-from ..sections.radial_bins import NAMES, RadialBin, bin_numbers
+from ..sections.radial_bins import NAMES, RadialBin, bin_numbers, merged_bins
 from ..sections.section import Section
 from .score import COMPARED, LEAST_PIXELS, PlanarSample, score
 from .statistics import Difference, Sample, block_grains, differences
@@ -278,6 +278,17 @@ def scores(samples: Samples) -> Scores:
         floor=score(first, second),
         untrained=score(_planar(samples.untrained), reference),
     )
+
+
+def radial_score(generated: Sequence[Unit], measured: Sequence[Unit]) -> float:
+    """Mean score of sections over the radial bins in which there are measured grains enough."""
+
+    def part(units: Sequence[Unit], own: RadialBin) -> PlanarSample:
+        return _planar([unit.parts[k] for unit in units for k in own.numbers])
+
+    counts = [sum(unit.parts[k].n_described for unit in measured) for k in range(len(NAMES))]
+    bins = merged_bins([counts])
+    return float(np.mean([score(part(generated, own), part(measured, own)) for own in bins]))
 
 
 def _planar(units: Sequence[Unit]) -> PlanarSample:

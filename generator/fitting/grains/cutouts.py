@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...markers.marker_law import CONSTANT, Profile
 from ...markers.marker_net import NEIGHBOURS
 
 SIZE = 32  # pixels along an edge
@@ -54,18 +55,21 @@ class Grains(NamedTuple):
     quadratics: Floats  # (n, 6), of the squared norm
     offsets: Floats  # (n,), r_i
     starts: Starts  # (b + 1,)
+    middles: NDArray[np.float64]  # (b,), of the cutouts, pixels from the centre
 
 
 class Neighbourhoods(NamedTuple):
     """Seeds of a batch of cutouts before a net has given them markers."""
 
-    inputs: Floats  # (n, 60), of the marker net
+    inputs: Floats  # (n, 60), of the marker net, or (n, 61) with the relative radius
     terms: Floats  # (n, 3, 6): the quadratic of M_i is the sum of d_k terms[i, k]
     starts: Starts  # (b + 1,)
+    middles: NDArray[np.float64]  # (b,), of the cutouts, pixels from the centre
 
     def with_markers(self, diagonals: Floats, offsets: Floats) -> Grains:
         """Grains with D_i (n, 3) and r_i (n,)."""
-        return Grains(np.einsum("nk,nkt->nt", diagonals, self.terms), offsets, self.starts)
+        quadratics = np.einsum("nk,nkt->nt", diagonals, self.terms)
+        return Grains(quadratics, offsets, self.starts, self.middles)
 
 
 class Cutouts(NamedTuple):
@@ -74,6 +78,7 @@ class Cutouts(NamedTuple):
     images: Floats  # (b, 12, 32, 32), 0 or 1: T_i rounded, the largest grains first
     active: NDArray[np.bool_]  # (n,), grains that count at some pixel
     n_grains: NDArray[np.int64]  # (b,), grains that own at least so many pixels as asked for
+    middles: NDArray[np.float64]  # (b,), pixels from the centre
 
 
 def distances(rng: np.random.Generator, n: int, farthest: float = FARTHEST) -> NDArray[np.float64]:
@@ -87,6 +92,8 @@ def neighbourhoods(
     intensity: float,
     displacement_scale: float,
     farthest: float = FARTHEST,
+    radius: float | None = None,
+    intensity_factor: Profile = CONSTANT,
 ) -> Neighbourhoods:
     """Poisson seeds round ``n`` cutouts, and what the marker net wants to know of them.
 
@@ -98,24 +105,36 @@ def neighbourhoods(
         Pixels by which displacements are divided, as in `MarkerNet`.
     farthest
         Largest distance of the near edge of a cutout from the centre, pixels.
+    radius
+        R of the particle, pixels, if the net sees relative radii |s| / R.
+    intensity_factor
+        Of lambda, by the relative radius; needs ``radius`` if it is not 1 everywhere.
     """
-    unit = intensity ** (-1 / 3)
+    unit = (intensity * min(intensity_factor.values)) ** (-1 / 3)
     middles = distances(rng, n, farthest)
     across = SIZE / 2 + SEEN_ACROSS * unit
     below = SEEN_BELOW * unit
-    seeds, starts = _seeds(rng, middles, intensity, across, below, NEIGHBOURS_WITHIN * unit)
+    most = intensity * max(intensity_factor.values)
+    seeds, starts = _seeds(rng, middles, most, across, below, NEIGHBOURS_WITHIN * unit)
+    if radius and intensity_factor != CONSTANT:
+        t = np.linalg.norm(seeds, axis=1) / radius
+        arrived = most * rng.random(len(seeds)) < intensity * intensity_factor(t)
+        starts = np.concatenate([[0], np.cumsum(arrived)])[starts]
+        seeds = seeds[arrived]
     noise, angles = rng.random((len(seeds), 2)), np.pi * rng.random(len(seeds))
     seen = (np.abs(seeds[:, 1]) < across) & (np.abs(seeds[:, 2]) < below)
     seen &= np.abs(seeds[:, 0] - np.repeat(middles, np.diff(starts))) < across
     rows = np.flatnonzero(seen)
-    inputs = np.zeros((len(rows), 5 * NEIGHBOURS), np.float32)
+    inputs = np.zeros((len(rows), 5 * NEIGHBOURS + (radius is not None)), np.float32)
     terms = np.empty((len(rows), 3, 6), np.float32)
     row_starts = np.searchsorted(rows, starts).astype(np.int64)
     _describe(
         seeds, noise - 0.5, angles, starts, rows, row_starts, middles, displacement_scale,
         inputs, terms,
     )  # fmt: skip
-    return Neighbourhoods(inputs, terms, row_starts)
+    if radius is not None:
+        inputs[:, -1] = np.minimum(np.linalg.norm(seeds[rows], axis=1) / radius, 1.0)
+    return Neighbourhoods(inputs, terms, row_starts, middles)
 
 
 def _seeds(
@@ -226,8 +245,9 @@ def cutouts(grains: Grains, least_pixels: int = 1) -> Cutouts:
     images = np.zeros((n, CHANNELS, N_PIXELS), np.float32)
     active = np.zeros(len(grains.offsets), np.bool_)
     counts = np.zeros(n, np.int64)
-    _draw(*grains, PIXEL_TERMS, least_pixels, images, active, counts)
-    return Cutouts(images.reshape(n, CHANNELS, SIZE, SIZE), active, counts)
+    quadratics, offsets, starts, middles = grains
+    _draw(quadratics, offsets, starts, PIXEL_TERMS, least_pixels, images, active, counts)
+    return Cutouts(images.reshape(n, CHANNELS, SIZE, SIZE), active, counts, middles)
 
 
 @njit(cache=True, nogil=True, fastmath=True)

@@ -29,7 +29,7 @@ from .cutouts import FARTHEST, SIZE
 from .evaluation import Evaluation
 from .planar_fit import PlanarFitSettings
 from .planar_tessellation import SectionTessellation
-from .run import Best, GrainRun
+from .run import Best, GrainRun, verdicts
 from .training import DISPLACEMENT_SCALE, TrainingConfig, first_state
 
 FEW_GRAINS = 50  # of all kept sections, below which there is too little to fit
@@ -105,10 +105,10 @@ class GrainFit:
 
     @property
     def untrained(self) -> GrainModel:
-        """A net with random weights at the fitted intensity: what the fit started from."""
+        """A net with random weights at the fitted intensity: what no training is worth."""
         run = self.runs[self.chosen]
         net = first_state(run.config, stream(run.seed, 0, "fit")).generator
-        law: MarkerLaw = net.marker_net(DISPLACEMENT_SCALE)
+        law: MarkerLaw = net.marker_net(DISPLACEMENT_SCALE, run.config.intensity_factor)
         return GrainModel(law, self.best.intensity)
 
 
@@ -191,6 +191,12 @@ def warnings(sections: Sequence[Section]) -> list[str]:
             f"{FEW_GRAINS}; measure more sections"
         )
     return found
+
+
+def course_warnings(fit: GrainFit) -> list[str]:
+    """What went wrong in the trainings, that of the chosen net first."""
+    others = (run for run in fit.runs if run is not fit.runs[fit.chosen])
+    return [text for run in (fit.runs[fit.chosen], *others) for text in verdicts(run)]
 
 
 def labels_sha256(section: Section) -> str:
@@ -292,16 +298,20 @@ def _limits(fit: GrainFit, phantom: str | None) -> Iterator[str]:
         "several laws in space give nearly the same sections, and the fit ends at one of them; "
         "how flat grains are across the radius is the least certain."
     )
-    yield (
-        "one law for all places, which follows the direction to the centre and the nearest seeds; "
-        f"beyond {fit.reach_um:.3g} um from the centre it is continued unseen."
+    seen = (
+        "the law follows the direction to the centre, the relative radius and the nearest seeds; "
+        if fit.best.net.sees_radius
+        else "one law for all places, which follows the direction to the centre and the nearest "
+        "seeds; "
     )
+    yield (f"{seen}beyond {fit.reach_um:.3g} um from the centre it is continued unseen.")
     if n_left_out := len(fit.sections) - len(fit.kept):
         yield (
             f"{n_left_out} of {len(fit.sections)} sections do not show radial grains through the "
             "centre, and are left out."
         )
     yield from warnings(fit.kept)
+    yield from verdicts(fit.runs[fit.chosen])
 
 
 def _assumptions(fit: GrainFit) -> list[dict[str, str]]:
@@ -315,7 +325,7 @@ def _assumptions(fit: GrainFit) -> list[dict[str, str]]:
         {
             "field": "grains.fit.config",
             "choice": f"configuration {config.name!r}",
-            "reason": "docs/fidelity.md lists every departure of 'default' from the paper.",
+            "reason": "docs/fidelity.md lists every departure from the paper.",
         },
         {
             "field": "grains.fit",
@@ -341,7 +351,7 @@ def fit_document(fit: GrainFit, evaluation: Evaluation, software: str) -> dict[s
         "software": software,
         "sections": _section_documents(fit),
         "planar_fit": asdict(fit.planar_settings),
-        "config": _config_document(chosen.config),
+        "config": config_document(chosen.config),
         "runs": [
             _run_document(run, score) for run, score in zip(fit.runs, fit.final_scores, strict=True)
         ],
@@ -378,8 +388,10 @@ def _section_documents(fit: GrainFit) -> list[dict[str, Any]]:
     ]
 
 
-def _config_document(config: TrainingConfig) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+def config_document(config: TrainingConfig) -> dict[str, Any]:
+    """JSON values of a configuration."""
+    found = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+    return found | {"intensity_factor": config.intensity_factor.fields()}
 
 
 def _run_document(run: GrainRun, final: float) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ...markers.marker_net import MarkerNet
 from ...streams import stream
+from ..sections.descriptors import mean_radius
 from ..sections.grain_model import GrainModel
 from ..sections.section import Section
 from .cutouts import neighbourhoods
@@ -78,7 +79,7 @@ def tuned(
         Called with the number of each evaluation and its score; what it raises ends the search.
     """
     measured = planar_sample([closed(section) for section in sections])
-    mean = _mean_outputs(net, intensity)
+    mean = _mean_outputs(net, intensity, mean_radius(sections))
     chosen = [sections[k * len(sections) // TWINS] for k in range(TWINS)]
     scores: list[float] = []
 
@@ -144,8 +145,15 @@ def with_last_layer(net: MarkerNet, mean: Values, numbers: Values) -> MarkerNet:
     return replace(net, weights=weights, biases=biases)
 
 
-def _mean_outputs(net: MarkerNet, intensity: float) -> Values:
+def _mean_outputs(net: MarkerNet, intensity: float, radius: float) -> Values:
     rng = stream(0, 4, "fit")
-    hood = neighbourhoods(rng, SAMPLE, intensity, net.displacement_scale)
+    hood = neighbourhoods(
+        rng,
+        SAMPLE,
+        intensity,
+        net.displacement_scale,
+        radius=radius if net.sees_radius else None,
+        intensity_factor=net.intensity_factor,
+    )
     mean: Values = net.outputs(hood.inputs.astype(np.float64)).mean(axis=0)
     return mean

@@ -8,17 +8,23 @@ not depend on the version of torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...markers.marker_law import CONSTANT, Profile
 from ...markers.marker_net import NEIGHBOURS, OUTPUT_HIGH, OUTPUT_LOW, MarkerNet
 from .cutouts import CHANNELS, SIZE
 
-NOISE_SCALE = math.sqrt(12)  # of noise about 0: to the standard deviation 1
+NOISE_SCALE = math.sqrt(12)  # of numbers uniform in an interval of 1: to standard deviation 1
+NORMS: Mapping[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "group": lambda n: nn.GroupNorm(max(1, n // 8), n),
+}
 KERNEL = 3  # pixels along an edge of a convolution
 
 
@@ -31,34 +37,46 @@ class TorchMarkerNet(nn.Module):
         Of the hidden layers.
     rng
         Draws the weights.
+    sees_radius
+        Whether the relative radius is one more input.
     """
 
     scale: Tensor
 
-    def __init__(self, widths: Sequence[int], rng: np.random.Generator) -> None:
+    def __init__(
+        self, widths: Sequence[int], rng: np.random.Generator, sees_radius: bool = False
+    ) -> None:
         super().__init__()
-        sizes = [5 * NEIGHBOURS, *widths, len(OUTPUT_LOW)]
+        sizes = [5 * NEIGHBOURS + sees_radius, *widths, len(OUTPUT_LOW)]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         draw_weights(self, rng)
         scale = torch.ones(NEIGHBOURS, 5)
         scale[:, 3:] = NOISE_SCALE
-        self.register_buffer("scale", scale.reshape(-1))
+        radius = torch.full((int(sees_radius),), NOISE_SCALE)
+        self.register_buffer("scale", torch.cat([scale.reshape(-1), radius]))
 
     def _dense(self) -> list[nn.Linear]:
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """D_i (n, 3) and r_i (n,) for inputs (n, 60) as `cutouts.neighbourhoods` has them."""
+        """D_i (n, 3) and r_i (n,) for inputs (n, 60 or 61) as `cutouts.neighbourhoods` has them."""
+        last = self.outputs(inputs)
+        low, high = (torch.as_tensor(b, dtype=last.dtype, device=last.device)
+                     for b in (OUTPUT_LOW, OUTPUT_HIGH))  # fmt: skip
+        output = low + (high - low) * torch.sigmoid(last)
+        return output[:, 1:], output[:, 0]
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Outputs (n, 4) of the last layer before the sigmoids."""
         hidden = inputs * self.scale
         *hidden_layers, last = self._dense()
         for layer in hidden_layers:
             hidden = torch.relu(layer(hidden))
-        low, high = (torch.as_tensor(b, dtype=hidden.dtype, device=hidden.device)
-                     for b in (OUTPUT_LOW, OUTPUT_HIGH))  # fmt: skip
-        output = low + (high - low) * torch.sigmoid(last(hidden))
-        return output[:, 1:], output[:, 0]
+        return last(hidden)
 
-    def marker_net(self, displacement_scale: float) -> MarkerNet:
+    def marker_net(
+        self, displacement_scale: float, intensity_factor: Profile = CONSTANT
+    ) -> MarkerNet:
         """The net that generates particles, with these weights."""
         weights = [layer.weight.detach().cpu().double().numpy() for layer in self._dense()]
         weights[0] = weights[0] * self.scale.cpu().double().numpy()
@@ -68,7 +86,25 @@ class TorchMarkerNet(nn.Module):
             biases=tuple(biases),
             displacement_scale=displacement_scale,
             noise_centre=0.5,
+            intensity_factor=intensity_factor,
         )
+
+    def stretch_outputs(self, mean: NDArray[np.float64], spread: NDArray[np.float64]) -> None:
+        """Multiply the outputs before the sigmoids by ``spread`` (4,) and add ``mean`` (4,)."""
+        last = self._dense()[-1]
+        factor = torch.from_numpy(spread.astype(np.float32))
+        with torch.no_grad():
+            last.weight.mul_(factor[:, None])
+            last.bias.mul_(factor).add_(torch.from_numpy(mean.astype(np.float32)))
+
+    def take(self, net: MarkerNet) -> None:
+        """Take the weights of a net of the same widths that `marker_net` gives."""
+        scale = self.scale.cpu().double().numpy()
+        weights = [net.weights[0] / scale, *net.weights[1:]]
+        with torch.no_grad():
+            for layer, weight, bias in zip(self._dense(), weights, net.biases, strict=True):
+                layer.weight.copy_(torch.from_numpy(weight))
+                layer.bias.copy_(torch.from_numpy(bias))
 
 
 class Discriminator(nn.Module):
@@ -80,20 +116,27 @@ class Discriminator(nn.Module):
         Of the convolutions.
     dense
         Width of the hidden dense layer.
-    batch_norm
-        Whether there is any.
+    norm
+        After each convolution: "batch", "group" or "none".
     rng
         Draws the weights.
+    sees_place
+        Whether there is a channel more, of the distance of the cutout from the centre.
     """
 
     def __init__(
-        self, channels: Sequence[int], dense: int, batch_norm: bool, rng: np.random.Generator
+        self,
+        channels: Sequence[int],
+        dense: int,
+        norm: str,
+        rng: np.random.Generator,
+        sees_place: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for a, b in zip([CHANNELS, *channels[:-1]], channels, strict=True):
+        for a, b in zip([CHANNELS + sees_place, *channels[:-1]], channels, strict=True):
             layers.append(nn.Conv2d(a, b, KERNEL, padding=KERNEL // 2))
-            layers += [nn.BatchNorm2d(b)] if batch_norm else []
+            layers += [NORMS[norm](b)] if norm in NORMS else []
             layers += [nn.ReLU(), nn.MaxPool2d(2)]
         flat = channels[-1] * (SIZE // 2 ** len(channels)) ** 2
         layers += [nn.Flatten(), nn.Linear(flat, dense), nn.ReLU(), nn.Linear(dense, 1)]

@@ -83,7 +83,8 @@ def section_grains(
         )
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
     table = np.concatenate(parts)
-    return Grains(np.ascontiguousarray(table[:, :6]), np.ascontiguousarray(table[:, 6]), starts)
+    quadratics, offsets = (np.ascontiguousarray(table[:, k]) for k in (slice(6), 6))
+    return Grains(quadratics, offsets, starts, middles)
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ net may be tuned to the sections.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from ..sections.grain_model import GrainModel
 from ..sections.section import Section
 from . import checkpoints, last_layer
 from .checkpoints import Checkpoint
+from .comparison import radial_score, section_unit
+from .imitation import Imitation
 from .last_layer import Told, Tuning
 from .planar_tessellation import SectionTessellation
-from .score import PlanarSample, closed, planar_sample, score, twin
+from .score import closed, planar_sample, score, twin
 from .training import (
     DISPLACEMENT_SCALE,
     TrainingConfig,
@@ -33,7 +35,12 @@ from .training import (
 )
 
 TWINS = 4  # generated sections for each score
+FEW_SCORES = 3  # below which nothing is said of the course of a run
+STUCK = 0.05  # part of the largest score within which all scores of a stuck run lie
+RISEN = 1.5  # times the best score from which on the last one is told
 FINAL_REPEATS = 2  # twins of each section when runs are compared
+
+Scoring = Callable[[Sequence[Section]], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,24 +104,35 @@ def first_run(config: TrainingConfig, seed: int, device: str = "cpu") -> GrainRu
     return GrainRun(config, seed, state, None, ())
 
 
+def warm_run(found: Imitation, seed: int, device: str = "cpu") -> GrainRun:
+    """A run before its first step, its net that of an imitation."""
+    run = first_run(found.config, seed, device)
+    for net in filter(None, (run.state.generator, run.state.averaged)):
+        net.load_state_dict(found.net.state_dict())
+    return run
+
+
 def runs(
     run: GrainRun, sections: Sequence[Section], fits: Sequence[SectionTessellation]
 ) -> Iterator[GrainRun]:
     """Go on with a run: gives where it stands every `TrainingConfig.score_every` steps.
 
-    From ``score_from`` on, and at the end, the state has a score. A loss that is no number,
-    and ``patience`` scores without a better one, end it; the best state stays.
+    From ``score_from`` on, which may be 0, and at the end, the state has a score. A loss that is
+    no number, and ``patience`` scores without a better one, end it; the best state stays.
     """
-    measured = planar_sample([closed(section) for section in sections])
+    scored = _scores_against(sections, run.config.relative_radius)
     config, last = run.config, run.config.epochs * run.config.steps
     if run.state.step == last:
+        yield run
+    if not (run.state.step or config.score_from or run.scores):
+        run = _scored(run, run.state, sections, scored)
         yield run
     try:
         for state in () if _is_tired(run) else train(fits, config, run.state):
             if state.step % config.score_every and state.step != last:
                 continue
             if state.step >= config.score_from or state.step == last:
-                run = _scored(run, state, sections, measured)
+                run = _scored(run, state, sections, scored)
             if _is_tired(run):
                 break
             yield run
@@ -122,6 +140,32 @@ def runs(
         yield _ended(run, str(error))
     if _is_tired(run):
         yield _ended(run, f"no better score in {config.patience} of them")
+
+
+def verdicts(run: GrainRun) -> Iterator[str]:
+    """What is wrong with the course of a run, a sentence each; nothing where it got better."""
+    if run.best is None or len(run.scores) < FEW_SCORES:
+        return
+    (first_step, first), (last_step, last) = run.scores[0], run.scores[-1]
+    best, head = run.best, f"the net of seed {run.seed}"
+    values = [score for _, score in run.scores if np.isfinite(score)]
+    if max(values) - min(values) < STUCK * max(values):
+        yield (
+            f"{head} is stuck: its score stays between {min(values):.2f} and {max(values):.2f} "
+            f"from step {first_step} to {last_step}; another seed, or a start from a fitted law, "
+            "may help"
+        )
+    elif best.step == first_step:
+        yield (
+            f"{head} is best in its first scored state, of step {first_step} (score {first:.2f}; "
+            f"{last:.2f} at step {last_step}): training has led away from the sections, and what "
+            "is kept is hardly trained"
+        )
+    elif last > RISEN * best.score:
+        yield (
+            f"the score of {head} rises from {best.score:.2f} at step {best.step} to {last:.2f} at "
+            f"step {last_step}: training leads away from the sections after the state that is kept"
+        )
 
 
 def tuned(run: GrainRun, sections: Sequence[Section], told: Told) -> GrainRun:
@@ -141,19 +185,31 @@ def final_score(best: Best, sections: Sequence[Section], seed: int) -> float:
     """Score of a state by twins of all sections that no choice has seen."""
     model, rng = GrainModel(best.net, best.intensity), stream(seed, 2, "fit")
     twins = [twin(model, section, rng) for _ in range(FINAL_REPEATS) for section in sections]
-    measured = planar_sample([closed(section) for section in sections])
-    return score(planar_sample(twins), measured)
+    return _scores_against(sections, best.net.sees_radius)(twins)
+
+
+def _scores_against(sections: Sequence[Section], by_radius: bool) -> Scoring:
+    """How far twins are from sections: all grains together, or in the mean of radial bins.
+
+    Numbers of all grains hide what a net that sees the radius is to learn.
+    """
+    measured = [closed(section) for section in sections]
+    if not by_radius:
+        sample = planar_sample(measured)
+        return lambda twins: score(planar_sample(twins), sample)
+    units = [section_unit(section) for section in measured]
+    return lambda twins: radial_score([section_unit(one) for one in twins], units)
 
 
 def _scored(
-    run: GrainRun, state: TrainingState, sections: Sequence[Section], measured: PlanarSample
+    run: GrainRun, state: TrainingState, sections: Sequence[Section], scored: Scoring
 ) -> GrainRun:
     """The run with the score of its state, and the best of both."""
-    net = state.scored.marker_net(DISPLACEMENT_SCALE)
+    net = state.scored_net(run.config)
     model = GrainModel(net, state.intensity)
     rng = stream(run.seed, 1, "fit")  # the same for all states: they differ by the net only
     chosen = [sections[k % len(sections)] for k in range(TWINS)]
-    found = score(planar_sample([twin(model, section, rng) for section in chosen]), measured)
+    found = scored([twin(model, section, rng) for section in chosen])
     best = run.best
     if np.isfinite(found) and (best is None or found < best.score):
         best = Best(net, state.intensity, state.step, found)
@@ -198,6 +254,7 @@ def load(path: Path, device: str = "cpu") -> GrainRun:
             biases=tuple(np.array(b) for b in kept["biases"]),
             displacement_scale=DISPLACEMENT_SCALE,
             noise_centre=0.5,
+            intensity_factor=found.config.intensity_factor,
         )
         tuning = Tuning(**kept["tuning"]) if kept.get("tuning") else None
         best = Best(net, kept["intensity"], kept["step"], kept["score"], tuning)

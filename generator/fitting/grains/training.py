@@ -21,14 +21,16 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .cutouts import FARTHEST, Cutouts, Neighbourhoods, cutouts, neighbourhoods
+from ...markers.marker_law import CONSTANT, Profile
+from ...markers.marker_net import MarkerNet
+from .cutouts import FARTHEST, SIZE, Cutouts, Neighbourhoods, cutouts, neighbourhoods
 from .networks import Discriminator, TorchMarkerNet
 from .planar_tessellation import SectionTessellation, section_grains
 from .soft_images import soft_images
@@ -47,8 +49,19 @@ class TrainingConfig:
         "paper", "default" or a user's own.
     marker_widths, channels, dense
         Of the nets; lost with Fig. 5, chosen here.
-    batch_norm
-        Whether the discriminator has batch norm.
+    batch_norm, group_norm
+        Whether the discriminator has batch norm, or group norm instead of any.
+    sees_place
+        Whether the discriminator sees how far a cutout is from the centre: without it, what is
+        wrong in the core is mended everywhere.
+    straight_through
+        Whether the images that the generator learns from are rounded like those that the
+        discriminator has seen, with the gradients of the soft ones.
+    gradient_penalty
+        gamma of R1: gamma / 2 times the mean squared gradient of the discriminator at measured
+        cutouts is added to its loss; 0: none.
+    largest_gradient
+        Norm to which larger gradients are cut; 0: all are divided by their norm.
     running_statistics
         Whether batch norm uses its running means while the generator learns. With those of
         a batch of generated cutouts only, training fails.
@@ -81,6 +94,12 @@ class TrainingConfig:
         Largest distance of the near edge of a cutout from the centre, pixels.
     intensity
         lambda_1, seeds per cubic pixel.
+    relative_radius
+        Whether the marker net sees |s| / R: without it there is one law for all distances.
+    radius
+        R, of the sections' discs, pixels.
+    intensity_factor
+        Of lambda, by the relative radius: that of the law that a net was warmed up with.
     epochs, steps
         Number of epochs and of steps in each.
     score_every
@@ -97,6 +116,11 @@ class TrainingConfig:
     channels: tuple[int, ...] = (16, 32, 64)
     dense: int = 64
     batch_norm: bool = True
+    group_norm: bool = False
+    sees_place: bool = False
+    straight_through: bool = False
+    gradient_penalty: float = 0.0
+    largest_gradient: float = 0.0
     running_statistics: bool = True
     toward_target: bool = True
     skip_below: float = 0.32
@@ -112,6 +136,9 @@ class TrainingConfig:
     augmentation: float = 0.2
     farthest: float = FARTHEST
     intensity: float = 0.0018
+    relative_radius: bool = False
+    radius: float = FARTHEST + SIZE
+    intensity_factor: Profile = CONSTANT
     epochs: int = 200
     steps: int = 100
     score_every: int = 50
@@ -135,6 +162,20 @@ DEFAULT = TrainingConfig(
     score_from=300,
     patience=6,
     tuning=60,
+)
+WARM = replace(  # from a net that imitates a law, `imitation`
+    DEFAULT,
+    name="warm",
+    relative_radius=True,
+    group_norm=True,
+    sees_place=True,
+    straight_through=True,
+    gradient_penalty=5.0,
+    largest_gradient=1.0,
+    skip_below=0.0,
+    discriminator_rate=3e-4,
+    score_from=0,
+    tuning=0,
 )
 CONFIGS = {config.name: config for config in (PAPER, DEFAULT)}
 
@@ -171,17 +212,23 @@ class TrainingState:
         """The net that is kept: the averaged one if there is any."""
         return self.averaged or self.generator
 
+    def scored_net(self, config: TrainingConfig) -> MarkerNet:
+        """The net that is kept, as it generates particles."""
+        return self.scored.marker_net(DISPLACEMENT_SCALE, config.intensity_factor)
+
 
 def first_state(
     config: TrainingConfig, rng: np.random.Generator, device: str = "cpu"
 ) -> TrainingState:
     """Nets with random weights, before the first step."""
-    generator = TorchMarkerNet(config.marker_widths, rng).to(device)
-    discriminator = Discriminator(config.channels, config.dense, config.batch_norm, rng).to(device)
+    generator = TorchMarkerNet(config.marker_widths, rng, config.relative_radius).to(device)
+    norm = "group" if config.group_norm else "batch" if config.batch_norm else "none"
+    discriminator = Discriminator(config.channels, config.dense, norm, rng, config.sees_place).to(
+        device
+    )
     averaged = None
     if config.averaging:
-        averaged = TorchMarkerNet(config.marker_widths, np.random.default_rng(0)).to(device)
-        averaged.load_state_dict(generator.state_dict())
+        averaged = copy.deepcopy(generator)
     betas = (config.first_decay, 0.999)
     return TrainingState(
         generator=generator,
@@ -271,10 +318,25 @@ def _batch(
     grains = section_grains(sections, rng, config.batch, config.augmentation, config.farthest)
     real = cutouts(grains, config.least_pixels)
     hoods = tuple(
-        neighbourhoods(rng, config.batch, intensity, DISPLACEMENT_SCALE, config.farthest)
+        generated_neighbourhoods(rng, config.batch, config, intensity)
         for _ in range(1 if config.shared else 2)
     )
     return Batch(real, hoods, rng)
+
+
+def generated_neighbourhoods(
+    rng: np.random.Generator, n: int, config: TrainingConfig, intensity: float
+) -> Neighbourhoods:
+    """Seeds round ``n`` cutouts, and what the net of a configuration wants to know of them."""
+    return neighbourhoods(
+        rng,
+        n,
+        intensity,
+        DISPLACEMENT_SCALE,
+        config.farthest,
+        config.radius if config.relative_radius else None,
+        config.intensity_factor,
+    )
 
 
 def _generated(net: TorchMarkerNet, hood: Neighbourhoods, config: TrainingConfig) -> Cutouts:
@@ -295,15 +357,35 @@ def _discriminator_step(
     """Eq. (10) for both kinds of cutouts in one batch; returns the sum of its expectations."""
     net = state.discriminator.train()
     n = len(real.images)
-    answers = net(_tensor(np.concatenate([real.images, fake.images]), net))
+    images = _tensor(np.concatenate([real.images, fake.images]), net)
+    middles = np.concatenate([real.middles, fake.middles])
+    images = _with_place(images, middles, config).requires_grad_(config.gradient_penalty > 0)
+    answers = net(images)
     loss = ((answers[:n] - 1) ** 2).mean() + (answers[n:] ** 2).mean()
     value = float(loss.detach())
     if value >= config.skip_below:
+        if config.gradient_penalty:
+            loss = loss + config.gradient_penalty / 2 * _squared_slope(answers[:n], images)
         state.discriminator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        _normalise(net)
+        _limit(net, config)
         state.discriminator_optimiser.step()
     return value
+
+
+def _squared_slope(answers: Tensor, images: Tensor) -> Tensor:
+    """Mean over some answers of the squared gradient with respect to their images."""
+    (slopes,) = torch.autograd.grad(answers.sum(), images, create_graph=True)
+    return (slopes**2).sum() / len(answers)
+
+
+def _with_place(images: Tensor, middles: np.ndarray[Any, Any], config: TrainingConfig) -> Tensor:
+    """Images with one more channel of the relative radius of their middles, if D sees it."""
+    if not config.sees_place:
+        return images
+    places = (middles / config.radius).astype(np.float32)
+    channel = torch.from_numpy(places).to(images.device)[:, None, None, None]
+    return torch.cat([images, channel.expand(-1, 1, *images.shape[2:])], dim=1)
 
 
 def _generator_step(
@@ -317,14 +399,16 @@ def _generator_step(
     quadratics = (diagonals[:, :, None] * _tensor(hood.terms[rows], net)).sum(dim=1)
     starts = np.searchsorted(rows, hood.starts)
     images = soft_images(quadratics, offsets, starts, config.boundary_width)
+    if config.straight_through:
+        images = images + ((images > 0.5).to(images.dtype) - images).detach()
     judge.requires_grad_(False)
-    answers = judge(images)
+    answers = judge(_with_place(images, hood.middles, config))
     loss = ((answers - 1) ** 2).mean() if config.toward_target else -(answers**2).mean()
     value = float(loss.detach())
     state.generator_optimiser.zero_grad(set_to_none=True)
     loss.backward()
     judge.requires_grad_(True)
-    _normalise(net)
+    _limit(net, config)
     rate = config.generator_rate
     if config.rate_halving:
         rate /= 1 + state.step / config.rate_halving
@@ -332,6 +416,14 @@ def _generator_step(
     state.generator_optimiser.step()
     _average(state, config)
     return value
+
+
+def _limit(module: nn.Module, config: TrainingConfig) -> None:
+    """Divide all gradients by their common norm, or only if it is above a limit."""
+    if config.largest_gradient:
+        nn.utils.clip_grad_norm_(module.parameters(), config.largest_gradient)
+    else:
+        _normalise(module)
 
 
 def _normalise(module: nn.Module) -> None:

@@ -19,6 +19,7 @@ across: they are left out of theta's statistics.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -118,6 +119,11 @@ def section_descriptors(section: Section) -> SectionDescriptors:
 def disc_radius(section: Section) -> float:
     """Radius of the disc with the section's area, missing pixels included, pixels."""
     return math.sqrt(np.count_nonzero(section.inside) / math.pi)
+
+
+def mean_radius(sections: Sequence[Section]) -> float:
+    """Mean of `disc_radius`, pixels: of the particle that all sections stand for."""
+    return float(np.mean([disc_radius(section) for section in sections]))
 
 
 def pixel_radii(section: Section) -> Floats:

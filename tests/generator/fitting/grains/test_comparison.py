@@ -272,3 +272,15 @@ def test_bins_of_small_sections_are_merged(monkeypatch):
     assert sum(own) == sum(unit.n_described for unit in found.sections.reference)
     assert min(own) >= 30
     assert found.spatial_bins == ()
+
+
+def test_the_score_by_radius_sees_what_is_in_the_wrong_bin():
+    """With core and outside exchanged all grains together are the same."""
+    found = [
+        grain_comparison.section_unit(phantom_section(PHANTOMS["rods"], np.random.default_rng(k)))
+        for k in range(2)
+    ]
+    exchanged = [replace(unit, parts=unit.parts[::-1]) for unit in found]
+    assert grain_comparison.radial_score(found, found) == 0
+    assert grain_comparison.radial_score(exchanged, found) > 1
+    assert grain_comparison.united(exchanged).n_grains == grain_comparison.united(found).n_grains

@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -80,3 +81,37 @@ def test_patience_ends_a_run_that_gets_no_better(sections, fits, monkeypatch):
     assert run.best.step == 3
     assert [step for step, _ in run.scores] == [3, 6, 9]
     assert run.stopped == "no better score in 2 of them"
+
+
+def test_a_warm_start_has_a_score_of_its_own(sections, fits):
+    config = replace(CONFIG, score_from=0, epochs=1)
+    run = last(grain_fit.first_run(config, 3), sections, fits)
+    assert [step for step, _ in run.scores] == [0, 3, 6]
+
+
+def with_scores(*scores):
+    """A run whose states have had some scores, every 50 steps from step 100 on."""
+    run = grain_fit.first_run(CONFIG, 7)
+    pairs = tuple((100 + 50 * k, score) for k, score in enumerate(scores))
+    step, least = min(pairs, key=lambda pair: pair[1])
+    net = run.state.scored_net(CONFIG)
+    return replace(run, scores=pairs, best=grain_fit.Best(net, 0.001, step, least))
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ((1.0, 0.6, 0.3, 0.35), None),
+        ((1.0, 0.3), None),
+        ((0.4, 0.7, 1.2), r"seed 7 is best in its first scored state, of step 100 \(score 0.40; "
+                          r"1.20 at step 200\)"),
+        ((0.9, 0.4, 0.7, math.inf), "seed 7 rises from 0.40 at step 150 to inf at step 250"),
+        ((0.9, 0.4, 0.7, 0.8), "seed 7 rises from 0.40 at step 150 to 0.80 at step 250"),
+        ((1.50, 1.48, 1.49, 1.5), "seed 7 is stuck: its score stays between 1.48 and 1.50"),
+    ],
+)  # fmt: skip
+def test_what_went_wrong_in_a_run_is_said_in_words(scores, expected):
+    found = list(grain_fit.verdicts(with_scores(*scores)))
+    assert len(found) == (expected is not None)
+    if expected:
+        assert re.search(expected, found[0])

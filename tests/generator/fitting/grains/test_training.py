@@ -20,6 +20,7 @@ from cathodegrain.generator.fitting.grains.planar_tessellation import (
 from cathodegrain.generator.fitting.grains.repeatable import repeatable
 from cathodegrain.generator.fitting.grains.soft_images import soft_images
 from cathodegrain.generator.grains.tessellation import Tessellation
+from cathodegrain.generator.markers.marker_law import Profile
 from cathodegrain.generator.markers.marker_net import neighbourhoods as particle_neighbourhoods
 from cathodegrain.generator.markers.point_process import MarkedPoints
 from cathodegrain.generator.markers.radial_frame import marker_matrices, radial_rotations
@@ -27,8 +28,12 @@ from cathodegrain.generator.streams import stream
 from device_names import DEVICES
 
 CONFIG = replace(training.DEFAULT, batch=4, epochs=3, steps=4)
+FACTOR = Profile((0.2, 1.0), (1.6, 0.8), logarithmic=True)
+WARM = replace(training.WARM, batch=4, epochs=3, steps=4, intensity_factor=FACTOR)
 PAPER = replace(training.PAPER, batch=4, epochs=3, steps=4)
-both_configs = pytest.mark.parametrize("config", [CONFIG, PAPER], ids=["default", "paper"])
+every_config = pytest.mark.parametrize(
+    "config", [CONFIG, PAPER, WARM], ids=["default", "paper", "warm"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,56 @@ def test_inputs_of_cutouts_are_those_of_particles():
     along = np.einsum("nkj,nj->nk", rotations, np.array([60.0 + x, y, 0.0]) - seeds)
     values = terms @ np.array([x * x, x * y, y * y, x, y, 1.0])
     np.testing.assert_allclose(values, along**2, rtol=1e-3, atol=2e-3)
+
+
+def test_the_relative_radius_of_cutouts_is_that_of_particles():
+    """The last column is |s| / R, at most 1, and the others do not depend on it."""
+    plain = cutouts.neighbourhoods(np.random.default_rng(2), 3, 0.0012, 10.0)
+    seen = cutouts.neighbourhoods(np.random.default_rng(2), 3, 0.0012, 10.0, radius=90.0)
+    np.testing.assert_array_equal(seen.inputs[:, :60], plain.inputs)
+    seeds = nearest_points(seen)
+    np.testing.assert_allclose(
+        seen.inputs[:, 60], np.minimum(np.linalg.norm(seeds, axis=1) / 90.0, 1.0), atol=1e-4
+    )
+    assert 0 < (seen.inputs[:, 60] == 1).mean() < 0.9
+
+
+def nearest_points(hood):
+    """Seeds (n, 3): where the quadratic |x - s|^2 is least on its plane, and its value there."""
+    c4, c5, c6 = hood.terms.sum(axis=1).T[3:].astype(float)  # of D = 1: c1 = c3 = 1, c2 = 0
+    x, y = -c4 / 2, -c5 / 2
+    z = np.sqrt(np.maximum(c6 - x * x - y * y, 0))
+    middles = np.repeat(hood.middles, np.diff(hood.starts))
+    return np.stack([x + middles, y, z], axis=1)
+
+
+def test_seeds_of_cutouts_follow_the_factor_of_the_intensity():
+    factor = Profile((0.3, 0.31), (2.0, 0.5), logarithmic=True)
+    hood = cutouts.neighbourhoods(
+        np.random.default_rng(2), 200, 0.0012, 10.0, radius=113.0, intensity_factor=factor
+    )
+    plain = cutouts.neighbourhoods(np.random.default_rng(2), 200, 0.0012, 10.0, radius=113.0)
+    boxes = [(h.middles, np.linalg.norm(nearest_points(h), axis=1) / 113, h) for h in (hood, plain)]
+    counts = np.array([[np.sum((t < 0.25) & near(h)), np.sum((t > 0.4) & near(h))]
+                       for _, t, h in boxes])  # fmt: skip
+    np.testing.assert_allclose(counts[0] / counts[1], [2.0, 0.5], rtol=0.1)
+
+
+def near(hood):
+    """Seeds within 12 pixels of the plane of the cutout and 20 of its middle along it."""
+    seeds = nearest_points(hood)
+    x = seeds[:, 0] - np.repeat(hood.middles, np.diff(hood.starts))
+    return (np.abs(x) < 20) & (np.abs(seeds[:, 1]) < 20) & (seeds[:, 2] < 12)
+
+
+def test_a_net_that_sees_the_radius_takes_the_weights_of_its_own_marker_net():
+    net = TorchMarkerNet((16, 8), np.random.default_rng(0), sees_radius=True)
+    inputs = torch.from_numpy(np.random.default_rng(1).standard_normal((9, 61)).astype(np.float32))
+    found = net.marker_net(10.0)
+    assert found.sees_radius
+    expected = found.forward(inputs.double().numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(net(inputs)[1].numpy(), expected[:, 0], atol=1e-4)
 
 
 def test_labels_of_a_cutout_are_those_of_the_tessellation():
@@ -232,7 +287,7 @@ def test_a_cutout_of_a_section_is_its_tessellation_turned(sections):
 
 
 def test_the_discriminator_halves_the_image_with_each_convolution():
-    net = Discriminator((4, 8), 16, True, np.random.default_rng(0))
+    net = Discriminator((4, 8), 16, "batch", np.random.default_rng(0))
     assert net(torch.zeros(5, 12, 32, 32)).shape == (5,)
 
 
@@ -246,7 +301,7 @@ def test_equal_seeds_give_equal_weights(sections, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@both_configs
+@every_config
 def test_training_goes_on_from_a_file_to_the_bit(sections, config, device, tmp_path):
     path = tmp_path / "check.safetensors"
     with repeatable(device):
@@ -286,7 +341,7 @@ def test_a_file_of_another_kind_or_version_is_refused(sections, tmp_path, monkey
         checkpoints.read(tmp_path / "net.safetensors")
 
 
-@both_configs
+@every_config
 def test_random_numbers_are_drawn_in_the_order_of_the_steps(sections, config):
     """A state holds those of its own step, though the next one is drawn already."""
     rng = np.random.default_rng(3)
@@ -297,7 +352,7 @@ def test_random_numbers_are_drawn_in_the_order_of_the_steps(sections, config):
     for after in training.train(sections, config, state):
         section_grains(sections, expected, config.batch, config.augmentation, config.farthest)
         for _ in range(1 if config.shared else 2):
-            cutouts.neighbourhoods(expected, config.batch, intensity, 10.0, config.farthest)
+            training.generated_neighbourhoods(expected, config.batch, config, intensity)
         assert after.rng.bit_generator.state == expected.bit_generator.state
         intensity = after.intensity
     assert after.step == 12
@@ -372,7 +427,7 @@ class OtherDevice(TorchDispatchMode):
         return operation(*args, **options)
 
 
-@both_configs
+@every_config
 def test_all_that_a_step_computes_with_tensors_is_on_the_device(sections, config):
     """Markers for the drawing of generated cutouts come back, and single numbers; no more."""
     state = training.first_state(config, np.random.default_rng(3), "meta")
@@ -387,7 +442,7 @@ def test_all_that_a_step_computes_with_tensors_is_on_the_device(sections, config
 
 
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
-@both_configs
+@every_config
 def test_a_state_of_the_cpu_goes_on_on_another_device(sections, config, tmp_path):
     path = tmp_path / "check.safetensors"
     half = trained(sections, config, 5)
@@ -429,7 +484,7 @@ def test_soft_images_of_a_device_are_those_of_the_cpu(device):
     hood = cutouts.neighbourhoods(rng, 3, 0.0012, 10.0)
     diagonals = rng.uniform(5, 30, (len(hood.inputs), 3)).astype(np.float32)
     offsets = rng.uniform(2, 9, len(diagonals)).astype(np.float32)
-    quadratics, offsets, starts = hood.with_markers(diagonals, offsets)
+    quadratics, offsets, starts, _ = hood.with_markers(diagonals, offsets)
     arrays = torch.from_numpy(quadratics), torch.from_numpy(offsets)
     expected = soft_images(*arrays, starts, 0.5)
     with repeatable(device):
@@ -455,6 +510,51 @@ def test_gradients_are_divided_by_their_common_norm():
     assert total == pytest.approx(1.0)
 
 
+def test_larger_gradients_are_cut_and_smaller_ones_left():
+    net = TorchMarkerNet((8,), np.random.default_rng(0))
+    config = replace(CONFIG, largest_gradient=2.0)
+    for size, expected in ((3.0, 2.0), (1e-3, None)):
+        for parameter in net.parameters():
+            parameter.grad = torch.full_like(parameter, size)
+        before = math.sqrt(sum(float((p.grad**2).sum()) for p in net.parameters()))
+        training._limit(net, config)
+        after = math.sqrt(sum(float((p.grad**2).sum()) for p in net.parameters()))
+        assert after == pytest.approx(expected or before, rel=1e-5)
+
+
+def test_the_penalty_is_the_mean_squared_gradient_at_the_images():
+    weight = torch.arange(1.0, 4.0)
+    images = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    answers = (images * weight).sum(1)
+    assert float(training._squared_slope(answers[:2], images)) == pytest.approx(14.0)
+
+
+def test_the_discriminator_is_told_the_distance_from_the_centre():
+    config = replace(CONFIG, sees_place=True, radius=100.0)
+    images = training._with_place(torch.zeros(2, 12, 32, 32), np.array([25.0, 80.0]), config)
+    assert images.shape == (2, 13, 32, 32)
+    assert images[:, 12].amin((1, 2)).tolist() == pytest.approx([0.25, 0.8])
+    assert images[:, 12].amax((1, 2)).tolist() == pytest.approx([0.25, 0.8])
+
+
+def test_with_group_norm_an_answer_does_not_depend_on_the_other_images():
+    net = Discriminator((16, 32), 16, "group", np.random.default_rng(0)).train()
+    images = torch.rand(3, 12, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(net(images)[:1], net(images[:1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_the_generator_learns_from_rounded_images_if_it_is_asked_to(sections, rounded):
+    config = replace(CONFIG, straight_through=rounded)
+    state = training.first_state(config, np.random.default_rng(3))
+    seen, before = [], weights(state)
+    state.discriminator.register_forward_pre_hook(lambda _, images: seen.append(images[0]))
+    trained(sections, config, 1, state)
+    soft = (seen[-1] > 0) & (seen[-1] < 1)  # the last ones are the generator's
+    assert bool(soft.any()) != rounded
+    assert not torch.equal(before["layers.0.weight"], weights(state)["layers.0.weight"])
+
+
 def test_the_discriminator_rests_while_it_is_right(sections):
     config = replace(CONFIG, skip_below=100.0)
     state = training.first_state(config, stream(0, 0, "fit"))
@@ -477,3 +577,6 @@ def test_the_paper_is_the_paper():
     assert (paper.epochs, paper.steps, paper.batch) == (200, 100, 64)
     assert (paper.generator_rate, paper.discriminator_rate) == (1e-4, 1e-4)
     assert (paper.intensity, paper.skip_below, paper.augmentation) == (0.0018, 0.32, 0.2)
+    off = (paper.relative_radius, paper.sees_place, paper.straight_through, paper.group_norm,
+           paper.gradient_penalty, paper.largest_gradient)  # fmt: skip
+    assert not any(off)
