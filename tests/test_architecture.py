@@ -23,6 +23,7 @@ ROOMS = [
     "generator/fitting",
     "generator/fitting/shells",
     "generator/fitting/sections",
+    "generator/fitting/laws",
     "generator/fitting/grains",
     "exporters",
     "exporters/files",

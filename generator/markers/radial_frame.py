@@ -76,10 +76,17 @@ def tilted(
     tilt_deg : (n,) float
         tau, degrees.
     """
-    z = np.radians(tilt_deg)[:, None] * normal_quantiles(marks)
+    return turned(directions, np.radians(tilt_deg)[:, None] * normal_quantiles(marks))
+
+
+def turned(directions: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit vectors (n, 3) turned along great circles by vectors (n, 2) of their tangent planes.
+
+    The length of such a vector is the angle, radians.
+    """
     first, second = tangents(directions)
-    towards = z[:, :1] * first + z[:, 1:] * second
-    angle = np.sqrt(z[:, :1] * z[:, :1] + z[:, 1:] * z[:, 1:])
+    towards = angles[:, :1] * first + angles[:, 1:] * second
+    angle = np.sqrt(angles[:, :1] * angles[:, :1] + angles[:, 1:] * angles[:, 1:])
     return np.cos(angle) * directions + np.sinc(angle / np.pi) * towards
 
 

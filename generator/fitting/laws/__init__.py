@@ -1,0 +1,1 @@
+"""Radial laws of grains fitted to sections by simulated moments."""
