@@ -96,8 +96,8 @@ def _centre(text: str) -> tuple[float, float]:
 
 def section_rows(sections: Sequence[Section], verdicts: Sequence[Alignment]) -> dict[str, Any]:
     """Grains and verdict of each section, the law of the crystals, and warnings."""
-    from ...generator.fitting.grains.fit import warnings
     from ...generator.fitting.sections.orientations_part import measured_orientations
+    from ...generator.fitting.sections.usable import warnings
 
     names = row_names([Path(section.source) for section in sections])
     rows: dict[str, Any] = {

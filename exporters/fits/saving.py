@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...generator.errors import FitError
+from ...generator.fitting.sections.descriptors import Alignment
+from ...generator.fitting.sections.section import Section
 from ...generator.model_card import ModelCard
 from ..files.atomic import require_free
 from .options import Spelling
@@ -38,6 +40,22 @@ def named(name: str | None, path: str | Path, option: Spelling = str) -> str:
         )
         raise FitError(msg)
     return name or model_name(Path(path).stem)
+
+
+def require_kept(
+    sections: Sequence[Section], alignments: Sequence[Alignment], option: Spelling = str
+) -> None:
+    """Refuse sections of which none is kept, with the reasons."""
+    if any(verdict.kept for verdict in alignments):
+        return
+    pairs = zip(sections, alignments, strict=True)
+    reasons = "\n  ".join(f"{section.source} {verdict.sentence}" for section, verdict in pairs)
+    tests = [option(name) for name in ("level", "least_alignment", "all_sections")]
+    msg = (
+        f"no section is kept:\n  {reasons}\nexpected sections through the centre of particles "
+        f"with radial grains; {', '.join(tests[:-1])} and {tests[-1]} set the test"
+    )
+    raise FitError(msg)
 
 
 def report_folder(path: str | Path) -> Path:

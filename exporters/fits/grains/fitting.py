@@ -44,11 +44,14 @@ class GrainFitResult:
         Sections, runs, and the best of them.
     evaluation
         How far generated grains are from the measured ones.
+    phantom
+        Name of the phantom that the sections are of, if they are not measured.
     """
 
     card: ModelCard
     fit: GrainFit
     evaluation: Evaluation
+    phantom: str | None = None
 
     def __repr__(self) -> str:
         n = sum(section.n_grains for section in self.fit.kept)
@@ -149,16 +152,8 @@ def task(
         If none is kept, no model can be fitted to the kept ones, or there is no such
         configuration.
     """
-    pairs = list(zip(sections, alignments, strict=True))
-    kept = [section for section, verdict in pairs if verdict.kept]
-    if not kept:
-        reasons = "\n  ".join(f"{section.source} {v.sentence}" for section, v in pairs)
-        tests = [option(name) for name in ("level", "least_alignment", "all_sections")]
-        msg = (
-            f"no section is kept:\n  {reasons}\nexpected sections through the centre of particles "
-            f"with radial grains; {', '.join(tests[:-1])} and {tests[-1]} set the test"
-        )
-        raise FitError(msg)
+    saving.require_kept(sections, alignments, option)
+    kept = [section for section, v in zip(sections, alignments, strict=True) if v.kept]
     require_fittable(kept)
     plan = GrainFitPlan(
         sections=tuple(kept),
@@ -216,7 +211,7 @@ def fit(
         found, evaluation, shell, name, task.phantom, generator_name(),
         weights_name or f"{name}.safetensors",
     )  # fmt: skip
-    return GrainFitResult(card, found, evaluation)
+    return GrainFitResult(card, found, evaluation, task.phantom)
 
 
 def _fitted(task: Task, folder: Path, jobs: int, device: Device, stages: Stages) -> GrainFit:

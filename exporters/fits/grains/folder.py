@@ -22,18 +22,18 @@ import numpy as np
 
 from ....generator.errors import DeviceError, FitError
 from ....generator.fitting.grains import run as grain_fit
-from ....generator.fitting.grains.fit import config_document, labels_sha256
+from ....generator.fitting.grains.fit import config_document
 from ....generator.fitting.grains.planar_fit import PlanarFitSettings, fit_section
 from ....generator.fitting.grains.planar_tessellation import SectionTessellation
 from ....generator.fitting.grains.repeatable import repeatable
 from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.training import TrainingConfig
 from ....generator.fitting.sections.section import Section
+from ....generator.fitting.sections.usable import labels_sha256
 from ....generator.progress import Progress
 from ...files.atomic import replacing
-from ...files.documents import document_text
+from .. import plan_folder
 
-NAME = "plan.json"
 POLL_S = 0.5
 TRAINING_PART = 0.65  # of the time of a run that is tuned at its end
 
@@ -87,24 +87,7 @@ def open_folder(plan: GrainFitPlan, folder: Path) -> bool:
     FitError
         If it is of another plan, with what differs.
     """
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        with replacing(folder / NAME) as temporary:
-            temporary.write_text(document_text(plan.document, "grain_fit_plan"), "utf-8")
-        return False
-    try:
-        found = json.loads((folder / NAME).read_text("utf-8"))
-        differing = [key for key, value in plan.document.items() if found.get(key) != value]
-    except (OSError, ValueError, AttributeError) as error:
-        msg = f"{folder} holds no {NAME} that can be read ({error}); choose another place"
-        raise FitError(msg) from error
-    if differing:
-        msg = (
-            f"{folder} holds a fit with other {', '.join(differing)}; choose another place, or "
-            "delete that folder to start again"
-        )
-        raise FitError(msg)
-    return True
+    return plan_folder.open_folder(plan.document, "grain_fit_plan", folder)
 
 
 def planar_fits(

@@ -23,7 +23,6 @@ from ....generator.fitting.grains.fit import (
     config_document,
     course_warnings,
     fit_document,
-    warnings,
 )
 from ....generator.fitting.grains.run import GrainRun
 from ....generator.fitting.grains.score import twin
@@ -34,6 +33,7 @@ from ....generator.fitting.sections.orientations_part import (
 )
 from ....generator.fitting.sections.radial_bins import LEAST_GRAINS
 from ....generator.fitting.sections.section import MISSING
+from ....generator.fitting.sections.usable import warnings
 from ....generator.progress import Progress, quiet
 from ....generator.streams import stream
 from ...files.atomic import replacing_folder, require_free

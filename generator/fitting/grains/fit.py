@@ -24,6 +24,7 @@ from ..sections.descriptors import Alignment
 from ..sections.grain_model import GrainModel
 from ..sections.orientations_part import OrientationsPart, orientations_part
 from ..sections.section import Section
+from ..sections.usable import labels_sha256, pixel_problems, twin_problems, warnings
 from .comparison import BinComparison, Comparison, CountComparison
 from .cutouts import FARTHEST, SIZE
 from .evaluation import Evaluation
@@ -32,10 +33,8 @@ from .planar_tessellation import SectionTessellation
 from .run import Best, GrainRun, verdicts
 from .training import DISPLACEMENT_SCALE, TrainingConfig, first_state
 
-FEW_GRAINS = 50  # of all kept sections, below which there is too little to fit
 MEAN_AREAS = (16.0, 500.0)  # of grains, pixels, that a cutout of 32 pixels can show
 NEAREST = 24.0  # pixels: least of the largest distances of cutouts from the centre
-PIXEL_TOLERANCE = 1e-4
 DIGITS = 6
 
 
@@ -124,20 +123,10 @@ def require_fittable(sections: Sequence[Section]) -> None:
     if not sections:
         msg = "no section is kept, expected one or more: look at the picture of the sections"
         raise FitError(msg)
-    found = [_pixel_problems(sections), _size_problems(sections), _twin_problems(sections)]
+    found = [pixel_problems(sections), _size_problems(sections), twin_problems(sections)]
     if problems := [problem for one in found for problem in one]:
         msg = "the sections cannot be fitted:\n  " + "\n  ".join(problems)
         raise FitError(msg)
-
-
-def _pixel_problems(sections: Sequence[Section]) -> list[str]:
-    first = sections[0]
-    return [
-        f"{section.source} has pixels of {section.pixel_um:g} um, {first.source} of "
-        f"{first.pixel_um:g} um; expected the same, resample one of them"
-        for section in sections
-        if abs(section.pixel_um - first.pixel_um) > PIXEL_TOLERANCE * first.pixel_um
-    ]
 
 
 def _size_problems(sections: Sequence[Section]) -> list[str]:
@@ -160,15 +149,6 @@ def _size_problems(sections: Sequence[Section]) -> list[str]:
     return found
 
 
-def _twin_problems(sections: Sequence[Section]) -> list[str]:
-    hashes = [labels_sha256(section) for section in sections]
-    return [
-        f"{section.source} shows the same grains as {sections[first].source}; give each once"
-        for k, section in enumerate(sections)
-        if (first := hashes.index(hashes[k])) < k
-    ]
-
-
 def _reach(section: Section) -> float:
     """Largest distance of a cutout whose far edge is still in the section, pixels."""
     y, x = np.nonzero(np.pad(section.inside, 1) == 0)
@@ -181,29 +161,10 @@ def farthest(sections: Sequence[Section]) -> float:
     return round(min(FARTHEST, *(_reach(section) for section in sections)), 6)
 
 
-def warnings(sections: Sequence[Section]) -> list[str]:
-    """What a user should know before trusting a fit to these sections."""
-    found = [text for section in sections for text in section.warnings]
-    n_grains = sum(section.n_grains for section in sections)
-    if n_grains < FEW_GRAINS:
-        found.append(
-            f"{n_grains} grains in all are too few to fit a model to, expected hundreds, at least "
-            f"{FEW_GRAINS}; measure more sections"
-        )
-    return found
-
-
 def course_warnings(fit: GrainFit) -> list[str]:
     """What went wrong in the trainings, that of the chosen net first."""
     others = (run for run in fit.runs if run is not fit.runs[fit.chosen])
     return [text for run in (fit.runs[fit.chosen], *others) for text in verdicts(run)]
-
-
-def labels_sha256(section: Section) -> str:
-    """Hash of what the fit sees of a section: labels, pixel and centre."""
-    head = f"{section.labels.shape} {section.pixel_um!r} {section.centre!r} "
-    labels = np.ascontiguousarray(section.labels.astype("<i4"))
-    return hashlib.sha256(head.encode() + labels.tobytes()).hexdigest()
 
 
 def fitted_card(
