@@ -17,6 +17,8 @@ SCHEMAS = {
     "fetched": "fetched-1.0.0.schema.json",
     "grain_fit_plan": "grain_fit_plan-1.0.0.schema.json",
     "grain_fit_report": "grain_fit_report-1.0.0.schema.json",
+    "law_fit_plan": "law_fit_plan-1.0.0.schema.json",
+    "law_fit_report": "law_fit_report-1.0.0.schema.json",
     "model_card": "model_card-1.0.0.schema.json",
     "particle": "particle-1.0.0.schema.json",
     "phantom": "phantom-1.0.0.schema.json",

@@ -13,6 +13,7 @@ import pytest
 from cathodegrain.exporters.meshing.mesher import volume_mesh
 from cathodegrain.generator.generate import generate_particle
 from cathodegrain.generator.model_card import ModelCard
+from law_sections import shorten
 
 
 def pytest_configure():
@@ -76,3 +77,9 @@ def short_grain_fits(monkeypatch):
         monkeypatch.setattr(grain_evaluation, name, 2)
     monkeypatch.setattr(grain_evaluation, "block", partial(block, inner=14, margin=20))
     monkeypatch.setattr(grain_evaluation, "LEAST_GRAINS", 200)
+
+
+@pytest.fixture
+def short_law_fits(monkeypatch):
+    """Fits of laws that simulate a few sections only: seconds, and no good law."""
+    shorten(monkeypatch)

@@ -38,6 +38,7 @@ ROOMS = [
     "exporters/fits",
     "exporters/fits/shells",
     "exporters/fits/grains",
+    "exporters/fits/laws",
     "exporters/solvers",
     "exporters/labels",
     "exporters/products",

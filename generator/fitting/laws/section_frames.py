@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +60,13 @@ class SectionFrame:
         radius = math.hypot(flat, height)
         return cls(inside, section.centre, height, radius, _missing_parts(section))
 
-    @property
+    @cached_property
     def t(self) -> NDArray[np.float64]:
         """(ny, nx) relative distances of pixels from the particle's centre."""
-        y, x = np.indices(self.inside.shape)
+        y, x = np.indices(self.inside.shape, dtype=np.float64)
         return self.relative(y - self.centre[0], x - self.centre[1])
 
-    @property
+    @cached_property
     def farthest(self) -> float:
         """Largest distance of a pixel from the point below the centre, pixels."""
         y, x = np.nonzero(self.inside)

@@ -152,7 +152,7 @@ def binned_statistics(grains: PlaneGrains, areas: Floats, edges: Edges = EDGES) 
 def _statistics(
     grains: PlaneGrains, there: NDArray[np.bool_], whole: NDArray[np.bool_], area: float
 ) -> list[float]:
-    density = math.log(max(np.count_nonzero(there), 0.5) / area)
+    density = math.log(max(float(np.count_nonzero(there)), 0.5) / area)
     if np.count_nonzero(whole) < EMPTY:
         return [density, *[0.0] * (len(AREA_PARTS) + len(RATIO_PARTS) + 4)]
     sizes, ratios = np.log(grains.pixel_count[whole]), np.log(grains.aspect_ratio[whole])
