@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, overload
 
 from .exporters.fits.options import (
     BASE_MODEL,
+    FAMILIES,
     SECTIONS,
     SHELL,
     TRAINING,
     SectionOptions,
     ShellOptions,
     TrainingOptions,
+    family_of,
 )
 from .exporters.sections.options import FOLDER, N_OFF_CENTRE, N_SECTIONS, SEED
 from .generator.model_card import ModelCard
-from .generator.progress import Progress, stages
+from .generator.progress import Progress, Stages, stages
 
 if TYPE_CHECKING:
     from .exporters.fits.grains.fitting import GrainFitResult
+    from .exporters.fits.laws.fitting import LawFitResult
     from .exporters.fits.shells.fitting import ShellFitResult
 
 Files = str | Path | Sequence[str | Path]
@@ -128,6 +131,7 @@ def fit_grains(
     pixel_um: float | None = SECTIONS.pixel_um,
     name: str | None = None,
     shell: str | Path | ModelCard = BASE_MODEL,
+    family: str = FAMILIES[0],
     truth: str | Path | None = None,
     centre: Sequence[tuple[float, float]] | None = SECTIONS.centre,
     mask: Files | None = None,
@@ -150,10 +154,11 @@ def fit_grains(
     device: str = TRAINING.device,
     folder: str | Path | None = None,
     progress: Progress | None = None,
-) -> GrainFitResult:
+) -> GrainFitResult | LawFitResult:
     """Fit the grain architecture to sections; as ``cathodegrain fit grains``.
 
-    Takes hours. Processes are started: a script calls it under ``if __name__ == "__main__":``.
+    A law takes minutes, a net hours. A net starts processes: a script calls it under
+    ``if __name__ == "__main__":``.
 
     Parameters
     ----------
@@ -165,8 +170,11 @@ def fit_grains(
         Name of the model; that of the first map if left out.
     shell
         Model that shells are taken from, and orientations unless all kept maps have crystals.
+    family
+        "law": a law of the distance from the centre, by simulated moments; "net": the marker net of
+        the paper; "auto": the law, or the net where one of its options is given.
     truth
-        ``phantom.json`` of the sections, to compare with their law as well.
+        ``phantom.json`` of the sections, to compare a net with their law as well.
     centre, mask
         (y, x) of the particle's centre in pixels, and an image that is 0 outside the section,
         one for each map.
@@ -202,8 +210,8 @@ def fit_grains(
 
     Returns
     -------
-    GrainFitResult
-        ``card`` with its net in memory, the ``fit`` behind it and its ``evaluation``;
+    LawFitResult or GrainFitResult
+        ``card`` with its law, or its net in memory, and the ``fit`` behind it;
         ``save("my-grains.json")`` writes card, net and report.
 
     Raises
@@ -214,13 +222,10 @@ def fit_grains(
     ModelCardError
         If there is no such model for the shells.
     """
-    from .exporters.fits.grains.sections import alignments, read_sections, require_packages
+    from .exporters.fits.grains.sections import require_packages
     from .exporters.fits.saving import named
 
     paths = _paths(maps)
-    require_packages(paths)
-    from .exporters.fits.grains import fitting  # needs torch
-
     training = TrainingOptions(
         config=config,
         steps=steps,
@@ -230,7 +235,8 @@ def fit_grains(
         jobs=jobs,
         device=device,
     )
-    chosen = fitting.require_usable(training)
+    fitted = family_of(family, training, truth)
+    require_packages(paths, fitted)
     options = SectionOptions(
         pixel_um=pixel_um,
         centre=centre,
@@ -246,13 +252,49 @@ def fit_grains(
         relative_alignment=relative_alignment,
         all_sections=all_sections,
     )
-    model, phantom = named(name, paths[0]), fitting.phantom_of(truth)
+    model = named(name, paths[0])
     base = shell if isinstance(shell, ModelCard) else ModelCard.load(shell)
-    found = read_sections(paths, options)
-    task = fitting.task(found, alignments(found, options), training, phantom)
     with nullcontext() if folder else TemporaryDirectory(prefix="cathodegrain-") as temporary:
         work = Path(folder or f"{temporary}/fit")
-        return fitting.fit(task, model, base, work, stages(progress), jobs=jobs, device=chosen)
+        fit = _fit_law if fitted == "law" else _fit_net
+        return fit(paths, options, training, truth, model, base, work, stages(progress))
+
+
+def _fit_law(
+    paths: list[Path],
+    options: SectionOptions,
+    training: TrainingOptions,
+    truth: str | Path | None,
+    name: str,
+    base: ModelCard,
+    work: Path,
+    show: Stages,
+) -> LawFitResult:
+    from .exporters.fits.grains.sections import alignments, read_sections
+    from .exporters.fits.laws import fitting
+
+    found = read_sections(paths, options)
+    task = fitting.task(found, alignments(found, options), training.seed)
+    return fitting.fit(task, name, base, work, show)
+
+
+def _fit_net(
+    paths: list[Path],
+    options: SectionOptions,
+    training: TrainingOptions,
+    truth: str | Path | None,
+    name: str,
+    base: ModelCard,
+    work: Path,
+    show: Stages,
+) -> GrainFitResult:
+    from .exporters.fits.grains import fitting  # needs torch
+    from .exporters.fits.grains.sections import alignments, read_sections
+
+    device, phantom = fitting.require_usable(training), fitting.phantom_of(truth)
+    found = read_sections(paths, options)
+    task = fitting.task(found, alignments(found, options), training, phantom)
+    return fitting.fit(task, name, base, work, show, jobs=training.jobs, device=device)
 
 
 @overload

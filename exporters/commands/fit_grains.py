@@ -6,13 +6,20 @@ Nothing heavy is imported before the command runs.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..fits.options import BASE_MODEL, TRAINING, TrainingOptions as Options
+from ..fits.options import (
+    BASE_MODEL,
+    FAMILIES,
+    TRAINING,
+    TrainingOptions as Options,
+    family_of,
+)
 from .arguments import Json, Overwrite, flag, require_free
 from .section_options import SectionOptions, section_rows
 from .terminal import cost, progress_bar, tell
@@ -20,6 +27,10 @@ from .terminal import cost, progress_bar, tell
 if TYPE_CHECKING:
     from ...generator.fitting.grains.evaluation import Evaluation
     from ...generator.fitting.grains.fit import GrainFit
+    from ...generator.fitting.laws.law_fit import LawFit
+    from ...generator.fitting.sections.descriptors import Alignment
+    from ...generator.fitting.sections.section import Section
+    from ...generator.model_card import ModelCard
     from ..fits.grains.folder import GrainFitPlan
 
 
@@ -59,9 +70,16 @@ def grains(
         str | None, Parameter(help="Name of the model; that of the card's file if left out.")
     ] = None,
     shell: Annotated[str, Parameter(help="Model card that shells are taken from.")] = BASE_MODEL,
+    family: Annotated[
+        str,
+        Parameter(
+            help="law: a law of the distance from the centre, in minutes; net: the marker net of "
+            "the paper, in hours; auto: the law, or the net where one of its options is given."
+        ),
+    ] = FAMILIES[0],
     truth: Annotated[
         Path | None,
-        Parameter(help="phantom.json of the sections, to compare with their law as well."),
+        Parameter(help="phantom.json of the sections, to compare a net with their law as well."),
     ] = None,
     sections: SectionOptions = SECTION_DEFAULTS,
     training: TrainingOptions = DEFAULTS,
@@ -71,40 +89,123 @@ def grains(
     ] = False,
     json_output: Json = False,
 ) -> None:
-    """Fit the grain architecture to sections: a model card with its net, and a report.
+    """Fit the grain architecture to sections: a model card with its law or net, and a report.
 
-    A fit that was stopped goes on where it was when the command is given again.
+    A fit that was stopped resumes when the command is given again.
     """
     from ...generator.model_card import ModelCard
     from ..fits.grains.sections import alignments, read_sections, require_packages
     from ..fits.saving import named
 
-    require_packages(maps)
-    from ..fits.grains import fitting  # needs torch
-
     options, chosen = Options(**asdict(training)), sections.parsed()
-    device = fitting.require_usable(options, flag)
+    found_family = family_of(family, options, truth, flag)
+    require_packages(maps, found_family)
+    fitter = _law if found_family == "law" else _net
+    prepared = fitter(options, truth)
     places, model = Places(out), named(name, out, flag)
-    base, phantom = ModelCard.load(shell), fitting.phantom_of(truth)
+    base = ModelCard.load(shell)
     found = read_sections(maps, chosen, flag)
     verdicts = alignments(found, chosen, flag)
     rows = section_rows(found, verdicts)
-    task = fitting.task(found, verdicts, options, phantom, flag)
-    rows |= _plan_rows(task.plan, places) | {"device": str(device)}
+    plan, run = prepared(found, verdicts, places)
+    rows |= plan
     if dry_run:
         tell(rows, json_output)
         return
     places.prepare(overwrite)
     started = time.perf_counter()
-    result = fitting.fit(
-        task, model, base, places.work, progress_bar,
-        weights_name=places.weights.name, jobs=options.jobs, device=device,
-    )  # fmt: skip
+    result = run(model, base)
     with progress_bar("report") as show:
         result.save(out, overwrite=overwrite, progress=show)
-    rows |= _fit_rows(result.fit, result.evaluation, phantom)
+    rows |= _rows_of(result)
     rows["cost"] = f"{time.perf_counter() - started:.0f} s; this process: {cost(0.0)}"
     tell(rows | places.rows, json_output)
+
+
+Run = Callable[[str, "ModelCard"], Any]  # (name of the model, card of its shells) -> result
+Prepared = Callable[
+    ["Sequence[Section]", "Sequence[Alignment]", "Places"], tuple[dict[str, Any], Run]
+]
+
+
+def _law(options: Options, truth: Path | None) -> Prepared:
+    """What fits a law: what it plans, and the fit."""
+    from ..fits.laws import fitting
+
+    def prepared(
+        found: Sequence[Section], verdicts: Sequence[Alignment], places: Places
+    ) -> tuple[dict[str, Any], Run]:
+        task = fitting.task(found, verdicts, options.seed, flag)
+        plan = {"fit": f"a radial law, at most about {task.minutes:.0f} min of CPU{places.resumed}"}
+        return plan, lambda name, base: fitting.fit(task, name, base, places.work, progress_bar)
+
+    return prepared
+
+
+def _net(options: Options, truth: Path | None) -> Prepared:
+    """What fits a net: what it plans, and the fit."""
+    from ..fits.grains import fitting  # needs torch
+
+    device, phantom = fitting.require_usable(options, flag), fitting.phantom_of(truth)
+
+    def prepared(
+        found: Sequence[Section], verdicts: Sequence[Alignment], places: Places
+    ) -> tuple[dict[str, Any], Run]:
+        task = fitting.task(found, verdicts, options, phantom, flag)
+
+        def run(name: str, base: ModelCard) -> Any:
+            return fitting.fit(
+                task, name, base, places.work, progress_bar,
+                weights_name=places.weights.name, jobs=options.jobs, device=device,
+            )  # fmt: skip
+
+        return _plan_rows(task.plan, places) | {"device": str(device)}, run
+
+    return prepared
+
+
+def _rows_of(result: Any) -> dict[str, Any]:
+    """What came out, in lines."""
+    if result.card.grains["markers"]["law"] == "net":
+        return _fit_rows(result.fit, result.evaluation, result.phantom)
+    return _law_rows(result.fit)
+
+
+def _law_rows(fit: LawFit) -> dict[str, Any]:
+    """What came out of the fit of a law, what a user should know before trusting it first."""
+    from ...generator.fitting.laws.law_fit import warnings
+
+    best, law = fit.moments.best, fit.moments.law
+    found = list(warnings(fit))
+    return {
+        **({"warning of the fit": found} if found else {}),
+        "law": "meets the sections" if fit.is_met else "does not meet the sections",
+        "distance": f"{best.distance:.0f} of {len(fit.moments.target.observed)} numbers, 95 % of "
+        f"sections of the law below {fit.refits.distance_95:.0f}, p = {fit.p_value:.2g}",
+        "intensity": f"{law.intensity:.4g} seeds per cubic pixel on average",
+        "from centre to surface": list(_profile_lines(fit)),
+        "held-out sections": [
+            f"{Path(fit.kept[one.number].source).name}: distance {one.distance:.0f}, 95 % below "
+            f"{one.distance_95:.0f}"
+            for one in fit.held_out
+        ],
+        "little known": fit.known.unknown or "nothing",
+    }
+
+
+def _profile_lines(fit: LawFit) -> Iterator[str]:
+    import numpy as np
+
+    from ...generator.fitting.laws.uncertainty import intensity_band, ratio_band
+
+    t = np.linspace(0, 1, 5)
+    seeds, ratio = (band(fit.moments, fit.known, t) for band in (intensity_band, ratio_band))
+    for k in range(len(t)):
+        yield (
+            f"t = {t[k]:.2f}: {seeds.value[k]:.3g} [{seeds.low[k]:.3g}, {seeds.high[k]:.3g}] seeds "
+            f"per cubic pixel, aspect ratio {ratio.value[k]:.2f} [{ratio.low[k]:.2f}, "
+            f"{ratio.high[k]:.2f}]"
+        )
 
 
 @dataclass(frozen=True)
@@ -129,8 +230,13 @@ class Places:
 
     @property
     def work(self) -> Path:
-        """Folder of the fit, from which it goes on."""
+        """Folder of the fit, from which it resumes."""
         return self.out.with_name(f"{self.out.stem}-fit")
+
+    @property
+    def resumed(self) -> str:
+        """That the fit resumes, if it does."""
+        return ", resumes with what is there" if self.work.exists() else ""
 
     @property
     def rows(self) -> dict[str, str]:
@@ -146,7 +252,7 @@ class Places:
         import shutil
 
         from ...generator.errors import FitError
-        from ..fits.grains.folder import NAME
+        from ..fits.plan_folder import NAME
 
         require_free([self.out, self.weights, self.report], overwrite)
         if not self.out.parent.is_dir():
@@ -158,10 +264,9 @@ class Places:
 
 def _plan_rows(plan: GrainFitPlan, places: Places) -> dict[str, Any]:
     config = plan.config
-    there = ", goes on with what is there" if places.work.exists() else ""
     return {
         "training": f"configuration {config.name}, {config.epochs * config.steps} steps of "
-        f"{config.batch} cutouts, seeds {', '.join(map(str, plan.entropies))}{there}",
+        f"{config.batch} cutouts, seeds {', '.join(map(str, plan.entropies))}{places.resumed}",
         "tuning of each seed": f"at most {config.tuning} scores" if config.tuning else "none",
     }
 

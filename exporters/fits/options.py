@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from ...generator.errors import FitError
 
 Spelling = Callable[[str], str]  # how a message calls an option: str, or a flag of the command line
 
@@ -123,6 +126,38 @@ class TrainingOptions:
     seed: int = 0
     jobs: int | None = None
     device: str = "cpu"
+
+
+FAMILIES = ("auto", "law", "net")
+OF_NETS = ("config", "steps", "planar_steps", "seeds")  # a net is meant where one is given
+OF_PROCESSES = ("jobs", "device")
+
+
+def family_of(
+    family: str, training: TrainingOptions, truth: object, option: Spelling = str
+) -> Literal["law", "net"]:
+    """What is fitted: "auto" is the law, or the net where something is given that only it has.
+
+    Raises
+    ------
+    FitError
+        If there is no such family, or a law is asked for with what only nets have.
+    """
+    if family not in FAMILIES:
+        msg = f"{option('family')} is {family!r}, expected one of {', '.join(FAMILIES)}"
+        raise FitError(msg)
+    given = [name for name in OF_NETS if getattr(training, name) != getattr(TRAINING, name)]
+    given += ["truth"] if truth is not None else []
+    if family == "net" or (family == "auto" and given):
+        return "net"
+    given += [name for name in OF_PROCESSES if getattr(training, name) != getattr(TRAINING, name)]
+    if given:
+        msg = (
+            f"{', '.join(map(option, given))}: nothing that the fit of a law has; leave it out, "
+            f"or give {option('family')} net"
+        )
+        raise FitError(msg)
+    return "law"
 
 
 BASE_MODEL = "nmc811"  # what is not fitted is taken from

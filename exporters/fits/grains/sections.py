@@ -16,14 +16,14 @@ from ....generator.fitting.sections.section import Section
 from ....generator.requirements import missing, require
 from ..options import SectionOptions, Spelling
 
-PACKAGES = {"torch": "torch", "skimage": "fit", "tifffile": "fit", "matplotlib": "view"}
+PACKAGES = {"skimage": "fit", "tifffile": "fit", "matplotlib": "view"}
 EPSILON = 1e-9
 Given = TypeVar("Given")
 
 
-def require_packages(maps: Sequence[Path]) -> None:
+def require_packages(maps: Sequence[Path], family: str) -> None:
     """Raise `FitError` if a package that the fit, its report or these maps need is missing."""
-    needed = dict(PACKAGES)
+    needed = PACKAGES | ({"torch": "torch"} if family == "net" else {})
     if any(path.suffix.lower() in MAPS for path in maps):
         needed["orix"] = "ebsd"
     extras = ",".join(sorted({needed[name] for name in missing(*needed)}))

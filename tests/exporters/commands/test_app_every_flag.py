@@ -808,6 +808,13 @@ BLOCKS = "--pixel 0.05 --all-sections --dry-run --json"
 PAIR = "fit grains phantom/section-000.tif phantom/section-001.tif --pixel 0.05 --dry-run --json"
 
 
+@line(f"{PAIR} --family law", f"{PAIR} --family net")
+def test_a_law_or_a_net_is_fitted(ran):
+    law, net = (one.json for one in ran)
+    assert law["fit"].startswith("a radial law")
+    assert net["training"].startswith("configuration default")
+
+
 @line(f"fit grains maps/two.h5 --dataset fine {BLOCKS}",
       f"fit grains maps/two.h5 --dataset coarse {BLOCKS}")  # fmt: skip
 def test_the_array_of_a_file_is_the_one_that_is_named(ran):
