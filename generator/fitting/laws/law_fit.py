@@ -191,7 +191,7 @@ def _heights(
     with stages("heights of sections") as show:
         for n, k in enumerate(others):
             show(sections[k].source, n / len(others))
-            found[k] = section_height(sections[k], first.law, first.target.seed, k, kept)
+            found[k] = section_height(sections[k], first, k, kept)
     return found
 
 

@@ -2,9 +2,10 @@
 
 At a grid of distances z sections of the law are cut on the pixels of the measured one. Bins are by
 the distance in the plane, which is measured. Means of the statistics are smooth in z / R with
-R^2 = z^2 + the square of the section's radius, and their covariance is that about these means. The
-likelihood of z / R is that of the normal law; where a section is farther from all of them than
-chance explains, it is made as much wider.
+R^2 = z^2 + the square of the section's radius, and their covariance is that about these means. Each
+section is of another law within what is known of the fitted one, so that the covariance holds this
+as well. The likelihood of z / R is that of the normal law; where a section is farther from all of
+them than chance explains, it is made as much wider.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ...streams import stream
 from ..sections.section import Section
-from .common_seeds import section_labels
+from .common_seeds import FIT_STREAM, section_labels
 from .law_parameters import RadialLaw
 from .moment_fit import (
     HEIGHTS,
     Arrays,
     Kept,
+    MomentFit,
     Weights,
     nothing_kept,
     shrunk_covariance,
@@ -80,9 +83,9 @@ def height_of(section: Section, part: float) -> float:
 
 
 def section_height(
-    section: Section, law: RadialLaw, seed: int, number: int, kept: Kept = nothing_kept
+    section: Section, fit: MomentFit, number: int, kept: Kept = nothing_kept
 ) -> SectionHeight:
-    """Most likely distance of a section of a law from the centre.
+    """Most likely distance of a section of a fitted law from the centre.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ def section_height(
     grains = measured_grains(section, flat)
     edges = merged_edges(grains)
     observed = binned_statistics(grains, bin_areas([flat], edges), edges)
-    make = partial(_sample, section, law, seed, number, edges)
+    make = partial(_sample, section, fit, number, edges)
     sample = kept(f"heights-{number}", make)["sample"]
     means, weights = _smoothed(sample)
     distances = np.array([weights.distance(observed - mean) for mean in means])
@@ -106,20 +109,28 @@ def section_height(
     )  # fmt: skip
 
 
-def _sample(section: Section, law: RadialLaw, seed: int, number: int, edges: Edges) -> Arrays:
+def _sample(section: Section, fit: MomentFit, number: int, edges: Edges) -> Arrays:
     """Statistics (parts, replicates, m) of sections at all distances."""
-    flat = SectionFrame.of(section)
-    areas = bin_areas([flat], edges)
+    flat, seed = SectionFrame.of(section), fit.target.seed
+    areas, laws = bin_areas([flat], edges), _possible_laws(fit, number)
 
     def one(part: float, k: int) -> Floats:
         height = height_of(section, part)
         frame = replace(flat, height=height, radius=math.hypot(flat.radius, height))
-        labels = section_labels(law, frame, seed, (HEIGHTS, number, k))
+        labels = section_labels(laws[k], frame, seed, (HEIGHTS, number, k))
         return binned_statistics(plane_grains(labels, flat), areas, edges)
 
     rows = [[one(part, k * len(PARTS) + i) for k in range(N_REPLICATES)]
             for i, part in enumerate(PARTS)]  # fmt: skip
     return {"sample": np.array(rows)}
+
+
+def _possible_laws(fit: MomentFit, number: int) -> list[RadialLaw]:
+    """A law for each section: the fitted parameters and an error of what is known of them."""
+    rng = stream(fit.target.seed, FIT_STREAM, "fit", HEIGHTS, number)
+    root = np.linalg.cholesky(fit.slopes.covariance)
+    errors = rng.standard_normal((len(PARTS) * N_REPLICATES, len(root))) @ root.T
+    return [fit.target.law(fit.theta + error) for error in errors]
 
 
 def _smoothed(sample: Floats) -> tuple[Floats, Weights]:
