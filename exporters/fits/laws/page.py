@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ....generator.fitting.laws.uncertainty import NORMAL_95, UNKNOWN
 from ..html_page import figure, framed, paragraph, table, warning
 
 PROFILES, DISTANCE, STATISTICS, PAIRS = (
     "profiles.png", "distance.png", "statistics.png", "measured-and-simulated.png"
 )  # fmt: skip
-UNKNOWN = 0.7  # of the assumed spread: above it a parameter is held by its guess
-NORMAL_95 = 1.96
 
 Numbers = Mapping[str, Any]
 

@@ -224,6 +224,7 @@ def planned_sections(effort: Effort, n_central: int, n_others: int) -> int:
     rough = effort.rough_replicates + effort.replicates
     rough += (1 + len(STARTS)) * effort.rough_steps * step * effort.rough_groups
     finish = effort.replicates + effort.steps * step * effort.groups + step * effort.slope_groups
+    finish += len(STARTS) * effort.chords * effort.groups
     after = effort.refits * (1 + effort.chords * effort.groups)
     after += len(OFFSET_SPREAD_VALUES) * effort.profile_steps * step * effort.rough_groups
     after += effort.held_out_replicates + effort.chords * effort.groups
@@ -243,9 +244,12 @@ def warnings(fit: LawFit) -> Iterator[str]:
             f"95 % of sections of the law itself are below {fit.refits.distance_95:.0f}; "
             f"{_missed(fit)}"
         )
-    ends = {name: one.objective for name, one in fit.first.starts.items()}
-    worse = [f"{name} by {v - min(ends.values()):.0f}" for name, v in ends.items()
-             if v - min(ends.values()) > STUCK]  # fmt: skip
+    ends, least = fit.first.starts, fit.first.best.objective
+    worse = [
+        f"{name} by {one.objective - least:.0f}"
+        for name, one in ends.items()
+        if one.objective - least > STUCK
+    ]
     if worse:
         yield (
             f"the fit ended elsewhere from {len(worse)} of its {len(ends)} starts, with a larger "

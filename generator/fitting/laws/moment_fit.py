@@ -45,7 +45,7 @@ GRAINS_PER_AREA = 1.4  # over lambda^(2/3): a rough count for the first guess of
 LONGEST = 0.8  # change of a parameter in a step
 ATTEMPTS, FIRST_DAMPING, LEAST_DAMPING, DAMPING_FACTOR = 4, 0.1, 1e-3, 6.0
 ENOUGH = 1.0  # decrease of the objective below which steps end
-LEAST_VARIANCE = 1e-8
+LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -475,8 +475,7 @@ class MomentFit:
     best
         The law, and Q.
     starts
-        Where the fit came to from each of `STARTS`, by the same weights, in their order; the
-        best of them was improved.
+        Where the fit came to from each of `STARTS`, by the same weights, in their order.
     """
 
     target: Target
@@ -509,8 +508,26 @@ def moment_fit(target: Target, kept: Kept = nothing_kept, show: Progress = quiet
         where = first.theta if name == "guess" else start(name)
         shown = _part(show, 0.25 + 0.15 * k, 0.4 + 0.15 * k)
         ends[name] = descended(descent, where, target.effort.rough_steps, f"start-{k}", kept, shown)
-    best = min(ends.values(), key=lambda one: one.objective)
-    return _finished(target, best.theta, ends, "final", kept, _part(show, 0.7, 1.0))
+    best = min(ends.values(), key=_objective)
+    found = _finished(target, best.theta, ends, "final", kept, _part(show, 0.7, 1.0))
+    return _compared(found, kept)
+
+
+def _compared(fit: MomentFit, kept: Kept) -> MomentFit:
+    """The fit with the ends of all starts by the same weights, and the best of all."""
+    ends = {}
+    for k, (name, end) in enumerate(fit.starts.items()):
+        make = partial(_chord, fit.target, fit.weights, fit.slopes, end.theta)
+        ends[name] = Iterate.from_arrays(kept(f"start-{k}-end", make))
+    return replace(fit, best=min([fit.best, *ends.values()], key=_objective), starts=ends)
+
+
+def _objective(one: Iterate) -> float:
+    return one.objective
+
+
+def _chord(target: Target, weights: Weights, at: Slopes, theta: Floats) -> Arrays:
+    return chord_fit(target, target.observed, weights, at, theta).arrays
 
 
 def refined_fit(
@@ -530,10 +547,8 @@ def _finished(
     show("derivatives", 0.7)
     at = slopes(target, weights, found.theta, f"{name}-slopes", kept)
 
-    def chord() -> Arrays:
-        return chord_fit(target, target.observed, weights, at, found.theta).arrays
-
-    best = Iterate.from_arrays(kept(f"{name}-end", chord))
+    make = partial(_chord, target, weights, at, found.theta)
+    best = Iterate.from_arrays(kept(f"{name}-end", make))
     return MomentFit(target, weights, at, best, starts)
 
 
