@@ -16,7 +16,7 @@ import numpy as np
 
 from ....generator.fitting.laws.law_card import fit_document
 from ....generator.fitting.laws.law_fit import LawFit, warnings
-from ....generator.fitting.laws.statistics import statistic_names
+from ....generator.fitting.laws.statistics import bin_range, statistic_names
 from ....generator.fitting.laws.uncertainty import Band, deviations, intensity_band, ratio_band
 from ....generator.fitting.sections.section import Section
 from ....generator.fitting.sections.usable import warnings as section_warnings
@@ -132,7 +132,7 @@ def _statistics(fit: LawFit) -> Iterator[dict[str, Any]]:
     columns = (statistic_names(target.edges), target.observed, expected, off)
     for one, measured, simulated, deviation in zip(*columns, strict=True):
         yield {
-            "t": list(target.edges[one.bin : one.bin + 2]),
+            "t": list(bin_range(target.edges, one.bin)),
             "statistic": one.name,
             "measured": float(measured),
             "simulated": float(simulated),

@@ -15,6 +15,7 @@ from .. import card_provenance
 from ..sections.usable import labels_sha256, warnings as section_warnings
 from .law_fit import LawFit, warnings
 from .law_parameters import PARAMETERS
+from .statistics import bin_range
 from .uncertainty import NORMAL_95, OFFSET_SPREAD_VALUES
 
 DIGITS = 6
@@ -158,7 +159,7 @@ def fit_document(fit: LawFit, software: str) -> dict[str, Any]:
         "parameters": _parameter_documents(fit),
         "misses": [
             {
-                "t": list(moments.target.edges[one.statistic.bin : one.statistic.bin + 2]),
+                "t": list(bin_range(moments.target.edges, one.statistic.bin)),
                 "statistic": one.statistic.name,
                 "deviations": one.deviations,
             }

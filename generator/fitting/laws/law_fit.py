@@ -29,7 +29,7 @@ from .moment_fit import (
     refined_fit,
 )
 from .section_heights import SectionHeight, section_height
-from .statistics import EDGES
+from .statistics import EDGES, Edges, bin_range
 from .uncertainty import (
     OFFSET_SPREAD_VALUES,
     Intervals,
@@ -275,10 +275,15 @@ def _missed(fit: LawFit) -> str:
         return "no single number stands out"
     edges = fit.moments.target.edges
     return "; ".join(
-        f"{one.statistic.name} at t = {edges[one.statistic.bin]:g} to "
-        f"{edges[one.statistic.bin + 1]:g} off by {one.deviations:+.1f} standard deviations"
+        f"{one.statistic.name} at t = {_range(edges, one.statistic.bin)} off by "
+        f"{one.deviations:+.1f} standard deviations"
         for one in fit.misses[:5]
     )
+
+
+def _range(edges: Edges, k: int) -> str:
+    low, high = bin_range(edges, k)
+    return f"{low:g} to {high:g}"
 
 
 def _held_out_warnings(fit: LawFit) -> Iterator[str]:

@@ -3,7 +3,8 @@
 In each bin of t, the distance of a grain's centre of mass from that of the particle over R: the
 logarithm of grains per pixel, quantiles of the logarithms of area and aspect ratio, means of cos 2
 theta and cos 4 theta, of cos 2 theta over the longer grains, and the correlation of the
-logarithms of area and aspect ratio.
+logarithms of area and aspect ratio. Beyond the last bin, where the rim cuts most grains, the grains
+per pixel alone.
 """
 
 from __future__ import annotations
@@ -94,8 +95,9 @@ def measured_grains(section: Section, frame: SectionFrame) -> PlaneGrains:
 
 
 def bin_areas(frames: Sequence[SectionFrame], edges: Edges = EDGES) -> Floats:
-    """(n_bins,) pixels of all sections by their t."""
-    return np.sum([np.histogram(f.t[f.inside], edges)[0] for f in frames], axis=0).astype(float)
+    """(n_bins + 1,) pixels of all sections by their t, those beyond the bins last."""
+    wide = (*edges, np.inf)
+    return np.sum([np.histogram(f.t[f.inside], wide)[0] for f in frames], axis=0).astype(float)
 
 
 def merged_edges(grains: PlaneGrains, edges: Edges = EDGES) -> Edges:
@@ -129,7 +131,14 @@ def statistic_names(edges: Edges = EDGES) -> list[Statistic]:
         "cos 2 theta of the longer grains",
         "correlation of area and aspect ratio",
     ]
-    return [Statistic(k, name) for k in range(len(edges) - 1) for name in names]
+    rim = Statistic(len(edges) - 1, names[0])
+    return [*(Statistic(k, name) for k in range(len(edges) - 1) for name in names), rim]
+
+
+def bin_range(edges: Edges, k: int) -> tuple[float, float]:
+    """From which t to which the bin ``k`` reaches; the one beyond the last reaches to 1."""
+    low, high = (*edges, 1.0)[k : k + 2]
+    return low, high
 
 
 def binned_statistics(grains: PlaneGrains, areas: Floats, edges: Edges = EDGES) -> Floats:
@@ -137,22 +146,26 @@ def binned_statistics(grains: PlaneGrains, areas: Floats, edges: Edges = EDGES) 
 
     Parameters
     ----------
-    areas : (n_bins,) float
-        Pixels of each bin, of the sections that the grains are of.
+    areas : (n_bins + 1,) float
+        Pixels of each bin and beyond, of the sections that the grains are of.
     """
     where, whole = np.digitize(grains.t, edges) - 1, grains.oriented
-    return np.concatenate(
-        [
-            _statistics(grains, where == k, whole & (where == k), area)
-            for k, area in enumerate(areas)
-        ]
-    )
+    found = [
+        _statistics(grains, where == k, whole & (where == k), area)
+        for k, area in enumerate(areas[:-1])
+    ]
+    return np.concatenate([*found, [_density(where == len(edges) - 1, areas[-1])]])
+
+
+def _density(there: NDArray[np.bool_], area: float) -> float:
+    """Logarithm of grains per pixel, as if half a grain were there if there is none."""
+    return math.log(max(float(np.count_nonzero(there)), 0.5) / max(area, 1.0))
 
 
 def _statistics(
     grains: PlaneGrains, there: NDArray[np.bool_], whole: NDArray[np.bool_], area: float
 ) -> list[float]:
-    density = math.log(max(float(np.count_nonzero(there)), 0.5) / area)
+    density = _density(there, area)
     if np.count_nonzero(whole) < EMPTY:
         return [density, *[0.0] * (len(AREA_PARTS) + len(RATIO_PARTS) + 4)]
     sizes, ratios = np.log(grains.pixel_count[whole]), np.log(grains.aspect_ratio[whole])

@@ -11,6 +11,7 @@ from cathodegrain.generator.fitting.laws.statistics import (
     EDGES,
     PlaneGrains,
     bin_areas,
+    bin_range,
     binned_statistics,
     measured_grains,
     merged_edges,
@@ -71,11 +72,21 @@ def test_statistics_are_those_of_the_grains_of_each_bin(section, grains):
     assert value(numbers, 2, "correlation of area and aspect ratio") == pytest.approx(r[0, 1])
 
 
+def test_beyond_the_bins_all_grains_are_counted_those_that_the_rim_cuts_too(section, grains):
+    areas = bin_areas([SectionFrame.of(section)])
+    numbers, beyond = binned_statistics(grains, areas), grains.t >= EDGES[-1]
+    assert grains.cut[beyond].mean() > 0.5
+    assert numbers[-1] == pytest.approx(math.log(beyond.sum() / areas[-1]))
+    assert statistic_names()[-1] == (5, "grains per area")
+    assert bin_range(EDGES, 5) == (0.88, 1.0)
+
+
 def test_areas_of_bins_are_pixels(section):
     frame = SectionFrame.of(section)
     areas = bin_areas([frame, frame])
     rings = 2 * np.pi * frame.radius**2 * np.diff(np.square(EDGES))
-    assert areas == pytest.approx(rings, rel=0.02)
+    assert areas[:-1] == pytest.approx(rings, rel=0.02)
+    assert areas.sum() == 2 * frame.inside.sum()
 
 
 def test_bins_without_grains_go_to_their_neighbours(grains):
@@ -92,6 +103,6 @@ def test_bins_without_grains_go_to_their_neighbours(grains):
 
 def test_a_bin_without_grains_has_numbers_all_the_same(grains):
     none = replace(grains, t=np.full(len(grains), 0.1))
-    numbers = binned_statistics(none, np.full(5, 100.0))
+    numbers = binned_statistics(none, np.full(6, 100.0))
     assert np.isfinite(numbers).all()
-    assert len(numbers) == len(statistic_names()) == 70
+    assert len(numbers) == len(statistic_names()) == 71
