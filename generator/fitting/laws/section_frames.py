@@ -63,8 +63,8 @@ class SectionFrame:
     @cached_property
     def t(self) -> NDArray[np.float64]:
         """(ny, nx) relative distances of pixels from the particle's centre."""
-        y, x = np.indices(self.inside.shape, dtype=np.float64)
-        return self.relative(y - self.centre[0], x - self.centre[1])
+        places = np.indices(self.inside.shape)
+        return self.relative(places[0] - self.centre[0], places[1] - self.centre[1])
 
     @cached_property
     def farthest(self) -> float:
