@@ -75,7 +75,7 @@ def draw_distance(numbers: Numbers) -> Figure:
     axes.axvline(fit["distance"], color=ORANGE, lw=2.5, label="measured sections")
     axes.set_xlabel("distance Q from the fitted law")
     axes.set_ylabel("number of fits")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from ..sections.usable import pixel_problems, twin_problems
 from . import section_heights
 from .common_seeds import section_labels
 from .held_out import HeldOut, held_out
-from .law_parameters import GUESS, PARAMETERS
+from .law_parameters import GUESS, OFFSET_SPREADS, PARAMETERS
 from .moment_fit import (
     STARTS,
     TWINS,
@@ -254,6 +255,13 @@ def warnings(fit: LawFit) -> Iterator[str]:
         yield (
             f"the fit ended elsewhere from {len(worse)} of its {len(ends)} starts, with a larger "
             f"distance ({', '.join(worse)}); the best is taken, but a better one may exist"
+        )
+    nearest = min(fit.offset_spreads, key=lambda one: one.objective)
+    if best.objective - nearest.objective > STUCK:
+        spread = math.exp(nearest.theta[OFFSET_SPREADS[0]])
+        yield (
+            f"a law with the spread of r held at {spread:.2g} mean seed distances is nearer by "
+            f"{best.objective - nearest.objective:.0f}: the fit is stuck; give another --seed"
         )
     if len(fit.used) < FEW_SECTIONS:
         yield (

@@ -104,6 +104,11 @@ def test_starts_that_ended_elsewhere_are_told(fit):
     assert any("tilted by" in text and "ended elsewhere" in text for text in told)
 
 
+def test_a_fit_that_a_held_spread_of_r_improves_on_is_told(fit):
+    better = [replace(one, distance=-1e3) for one in fit.offset_spreads]
+    assert any("the fit is stuck" in text for text in warnings(replace(fit, offset_spreads=better)))
+
+
 def test_too_few_grains_equal_sections_and_cut_off_ones_are_refused_at_once():
     one = law_section(0)
     labels = np.full((30, 30), 1, np.int32)
