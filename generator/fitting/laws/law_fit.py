@@ -47,7 +47,7 @@ MOST_BORDER = 0.25  # of an image that may be particle: beyond, neither centre n
 WIDEST = 0.3  # of R, 95 % interval of the height of a section that is used
 
 SILENT = stages_of(None)
-STUCK = 10.0  # by how much the objective of a start is worse that ended elsewhere
+STUCK = 15.0  # difference of objectives beyond what chance makes of Q
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
