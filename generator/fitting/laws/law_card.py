@@ -12,6 +12,7 @@ import numpy as np
 
 from ...model_card import ModelCard
 from .. import card_provenance
+from ..sections.orientations_part import OrientationsPart, orientations_part
 from ..sections.usable import labels_sha256, warnings as section_warnings
 from .law_fit import LawFit, warnings
 from .law_parameters import PARAMETERS
@@ -22,14 +23,21 @@ DIGITS = 6
 
 
 def fitted_card(fit: LawFit, base: ModelCard, name: str, software: str) -> ModelCard:
-    """Card with the fitted law and its size, and shell and orientations of another card."""
+    """Card with the fitted law, its size, and the crystals of the sections if these have them.
+
+    The shell, and orientations if there are no crystals, are those of another card.
+    """
     fit = _by_name(fit)
+    crystals = orientations_part(fit.kept, base)
+    replaced = ("grains", "orientations") if crystals.fitted else ("grains",)
     card = copy.deepcopy(dict(base.document))
-    card |= {"name": name, **_texts(fit, base)}
+    card |= {"name": name, **_texts(fit, base, crystals)}
     card["assumptions"] = [
-        *(a for a in card["assumptions"] if not a["field"].startswith("grains")),
+        *(a for a in card["assumptions"] if not a["field"].startswith(replaced)),
         *_assumptions(fit),
+        *crystals.assumptions,
     ]
+    card["orientations"] = shortened(crystals.fields)
     law = fit.moments.law
     card["grains"] = {
         "pixel_um": fit.pixel_um,
@@ -50,22 +58,25 @@ def _by_name(fit: LawFit) -> LawFit:
     return replace(fit, sections=tuple(sections))
 
 
-def _texts(fit: LawFit, base: ModelCard) -> dict[str, Any]:
+def _texts(fit: LawFit, base: ModelCard, crystals: OrientationsPart) -> dict[str, Any]:
     """Words of the card."""
+    others = "shells" if crystals.fitted else "shells and orientations"
+    of_crystals = f" Crystals of the same grains: {crystals.sentence}." if crystals.fitted else ""
     files = card_provenance.listed([section.source for section in fit.kept])
     n_grains = sum(section.n_grains for section in fit.kept)
     return {
         "title": f"Grains fitted to {files}",
         "description": (
             f"A radial law fitted to {n_grains} grains in {len(fit.kept)} sections ({files}); "
-            f"shells and orientations as in the model {base.name}."
+            f"{others} as in the model {base.name}."
         ),
         "fitted_on": (
             f"Grains: {n_grains} grains in {len(fit.kept)} sections, {files}, pixels of "
-            f"{fit.pixel_um:g} um. {card_provenance.fitted_on(base, 'Shell')}"
+            f"{fit.pixel_um:g} um.{of_crystals} {card_provenance.fitted_on(base, 'Shell')}"
         ),
         "limits": [
             *(f"Grains: {text}." for text in _limits(fit)),
+            *(f"Grains: {text}" for text in crystals.limits),
             *card_provenance.limits(base, "Shell"),
         ],
     }

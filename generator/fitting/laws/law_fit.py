@@ -108,7 +108,7 @@ class LawFit:
         key = (TWINS, target.numbers[k])
         labels = section_labels(self.moments.law, target.frames[k], target.seed, key)
         name = f"twin of {section.source}"
-        return replace(section, labels=labels, source=name, steps=())
+        return replace(section, labels=labels, source=name, steps=(), orientations=None)
 
 
 def require_usable(sections: Sequence[Section]) -> None:
