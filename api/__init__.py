@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOME` says the same to Pyt
         voxels,
         write_for,
     )
-    from .fitting import fit_grains, fit_shell, phantom
+    from .fitting import calibrate_grains, fit_grains, fit_shell, phantom
     from .generator.errors import CathodegrainError
     from .generator.model_card import ModelCard
     from .generator.particle import Particle
@@ -80,6 +80,7 @@ _HOME = {
     "surfaces": "exporting",
     "voxels": "exporting",
     "write_for": "exporting",
+    "calibrate_grains": "fitting",
     "fit_grains": "fitting",
     "fit_shell": "fitting",
     "phantom": "fitting",
@@ -106,6 +107,7 @@ __all__ = [
     "Particle",
     "VolumeStream",
     "build_dataset",
+    "calibrate_grains",
     "describe_dataset",
     "draw_sections",
     "export",

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, overload
 from .exporters.fits.options import (
     BASE_MODEL,
     FAMILIES,
+    CALIBRATION,
     SECTIONS,
     SHELL,
     TRAINING,
+    CalibrationOptions,
     SectionOptions,
     ShellOptions,
     TrainingOptions,
@@ -26,6 +28,7 @@ from .generator.progress import Progress, Stages, stages
 if TYPE_CHECKING:
     from .exporters.fits.grains.fitting import GrainFitResult
     from .exporters.fits.laws.fitting import LawFitResult
+    from .exporters.fits.laws.calibration_result import GrainCalibrationResult
     from .exporters.fits.shells.fitting import ShellFitResult
 
 Files = str | Path | Sequence[str | Path]
@@ -295,6 +298,89 @@ def _fit_net(
     found = read_sections(paths, options)
     task = fitting.task(found, alignments(found, options), training, phantom)
     return fitting.fit(task, name, base, work, show, jobs=training.jobs, device=device)
+
+
+def calibrate_grains(
+    diameter: str | float,
+    *,
+    name: str | None = None,
+    shell: str | Path | ModelCard = BASE_MODEL,
+    aspect: float | None = CALIBRATION.aspect,
+    alignment: float | None = CALIBRATION.alignment,
+    pixel_um: float = CALIBRATION.pixel_um,
+    min_pixels: int = CALIBRATION.min_pixels,
+    cuts: str = CALIBRATION.cuts,
+    radius_um: float | None = CALIBRATION.radius_um,
+    spread: str = CALIBRATION.spread,
+    source: str | None = CALIBRATION.source,
+    seed: int = CALIBRATION.seed,
+    progress: Progress | None = None,
+) -> GrainCalibrationResult:
+    """Calibrate grains to published numbers of sections; as ``cathodegrain calibrate grains``.
+
+    Nothing is written before ``save`` of the result is called.
+
+    Parameters
+    ----------
+    diameter
+        Mean diameter and standard deviation, um, as "0.598+-0.305"; a number is a mean only.
+        Of the disc of a grain's area in the section, every grain counted once.
+    name
+        Name of the model; "calibrated" if left out.
+    shell
+        Model that shells and orientations are taken from.
+    aspect
+        Mean aspect ratio of grains in sections, longer over shorter axis of their ellipses.
+    alignment
+        Mean of cos 2 theta, theta between long axis and radius: 1 radial, 0 none, -1 across.
+    pixel_um, min_pixels
+        Edge of a pixel of the measurement, and least number of pixels of a grain.
+    cuts
+        "central": planes through centres of particles; "random": at uniform heights.
+    radius_um
+        Of the particles; that of the median of the shells if left out.
+    spread
+        What makes sizes vary: "r", the offsets, or "d", the scales of the metric.
+    source
+        Where the numbers are printed, for the card.
+    seed
+        Of the simulated sections.
+    progress
+        Called with a message and the part of a stage that is done.
+
+    Returns
+    -------
+    GrainCalibrationResult
+        ``card``; ``laws``, those that have the numbers as well; ``save("my-grains.json")`` writes
+        card and report.
+
+    Raises
+    ------
+    FitError
+        If numbers or view are not possible, or out of reach of every law: names the nearest.
+    ModelCardError
+        If there is no such model for the shells.
+    """
+    from .exporters.fits.laws.calibration_request import CalibrationRequest
+    from .exporters.fits.laws.calibration_result import calibrate, require_packages
+    from .exporters.fits.saving import named
+
+    require_packages()
+    model = named(name, "calibrated")
+    base = shell if isinstance(shell, ModelCard) else ModelCard.load(shell)
+    options = CalibrationOptions(
+        aspect=aspect,
+        alignment=alignment,
+        pixel_um=pixel_um,
+        min_pixels=min_pixels,
+        cuts=cuts,
+        radius_um=radius_um,
+        spread=spread,
+        source=source,
+        seed=seed,
+    )
+    request = CalibrationRequest.of(diameter, options, base, str)
+    return calibrate(request, model, stages(progress))
 
 
 @overload

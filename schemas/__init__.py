@@ -15,6 +15,7 @@ SCHEMAS = {
     "dataset_card": "dataset_card-1.0.0.schema.json",
     "failure": "failure-1.0.0.schema.json",
     "fetched": "fetched-1.0.0.schema.json",
+    "grain_calibration_report": "grain_calibration_report-1.0.0.schema.json",
     "grain_fit_plan": "grain_fit_plan-1.0.0.schema.json",
     "grain_fit_report": "grain_fit_report-1.0.0.schema.json",
     "law_fit_plan": "law_fit_plan-1.0.0.schema.json",

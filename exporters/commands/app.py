@@ -9,6 +9,7 @@ import cyclopts
 
 from ..files.provenance import version
 from . import (
+    calibrate,
     dataset,
     dataset_delivery,
     fit_grains,
@@ -43,6 +44,10 @@ fit = cyclopts.App(name="fit", help="Fit a model to measured data.")
 fit.command(fit_shell.shell)
 fit.command(fit_grains.grains)
 app.command(fit)
+
+calibration = cyclopts.App(name="calibrate", help="Calibrate a model to published numbers.")
+calibration.command(calibrate.grains)
+app.command(calibration)
 
 datasets = cyclopts.App(name="dataset", help="Build, check, deliver and index datasets.")
 datasets.command(dataset.build)

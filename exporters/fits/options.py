@@ -160,5 +160,43 @@ def family_of(
     return "law"
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """What is printed of grains beside their diameter, and how it was measured.
+
+    Parameters
+    ----------
+    aspect
+        Mean aspect ratio of grains in sections.
+    alignment
+        Mean of cos 2 theta.
+    pixel_um
+        Edge of a pixel, um.
+    min_pixels
+        Least number of pixels of a grain that counts.
+    cuts
+        "central" or "random" planes.
+    radius_um
+        Of the particles, um; the median of the shells if left out.
+    spread
+        What makes sizes vary, "r" or "d".
+    source
+        Where the numbers are printed.
+    seed
+        Entropy of the simulated sections.
+    """
+
+    aspect: float | None = None
+    alignment: float | None = None
+    pixel_um: float = 0.05
+    min_pixels: int = 4
+    cuts: str = "central"
+    radius_um: float | None = None
+    spread: str = "r"
+    source: str | None = None
+    seed: int = 0
+
+
 BASE_MODEL = "nmc811"  # what is not fitted is taken from
 SHELL, SECTIONS, TRAINING = ShellOptions(), SectionOptions(), TrainingOptions()
+CALIBRATION = CalibrationOptions()

@@ -35,6 +35,11 @@ class LogNormal:
         require_positive(self, "shape", "scale")
         _require_finite(self, "loc")
 
+    @property
+    def median(self) -> float:
+        """Value that half of the draws exceed, CT voxels."""
+        return self.loc + self.scale
+
     def draw(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         """``n`` independent values, CT voxels."""
         normal = rng.standard_normal(n)
@@ -71,6 +76,11 @@ class StudentT:
         require_positive(self, "nu", "sigma")
         _require_finite(self, "loc")
 
+    @property
+    def median(self) -> float:
+        """Value that half of the draws exceed, CT voxels."""
+        return self.loc
+
     def draw(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         """``n`` independent values, CT voxels."""
         values: NDArray[np.float64] = self.loc + self.sigma * rng.standard_t(self.nu, n)
@@ -103,6 +113,11 @@ class Normal:
     def __post_init__(self) -> None:
         require_positive(self, "sigma")
         _require_finite(self, "loc")
+
+    @property
+    def median(self) -> float:
+        """Value that half of the draws exceed, CT voxels."""
+        return self.loc
 
     def draw(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         """``n`` independent values, CT voxels."""

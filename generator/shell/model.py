@@ -139,6 +139,13 @@ class ShellModel:
         }
         return cls(**{**known, **laws})
 
+    @property
+    def median_radius_um(self) -> float:
+        """Radius of the ball that the median of a_00 alone is, um; or half of ``diameter_um``."""
+        if self.diameter_um is not None:
+            return self.diameter_um / 2
+        return self.voxel_um * self.size_scale * self.size.median / math.sqrt(4 * math.pi)
+
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw the coefficients of one random field, Eq. (7), before any knob.
 

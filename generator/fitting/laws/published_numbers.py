@@ -13,7 +13,7 @@ is where a plane that hits a sphere hits it. Grains of all sections are pooled.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FitError
-from .common_seeds import section_grains
+from ..sections.section import Section
+from .common_seeds import section_grains, section_labels
 from .law_parameters import RadialLaw
 from .section_frames import SectionFrame
 from .statistics import PlaneGrains
@@ -38,6 +39,7 @@ LEAST_RADIUS = 2.0  # of a section, pixels: smaller ones show no whole grain
 RIM = 0.65  # mean diameters from the rim within which grains are cut
 USUAL_SPREAD = 0.45  # of the mean diameter
 GOLDEN = (math.sqrt(5) - 1) / 2
+SHOWN = 18  # of the random numbers of `common_seeds`: of sections that are drawn
 GROUPS = 10  # of sections, whose spread tells the sampling error
 
 Floats = NDArray[np.float64]
@@ -246,3 +248,19 @@ def contradictions(asked: Numbers, view: SectionView) -> Iterator[str]:
             f"largest that laws here have is about {LARGEST_SPREAD * mean:.3g} um; is it that of "
             "diameters, every grain counted once?"
         )
+
+
+def central_section(
+    law: Callable[[float], RadialLaw], view: SectionView, mean_um: float, seed: int = 0
+) -> Section:
+    """A section through the centre, of pixels fine enough to look at.
+
+    Parameters
+    ----------
+    law
+        In pixels of the edge that it is called with, um.
+    """
+    pixel = mean_um / FINEST
+    frame = _disc(view.radius_um / pixel, 0.0, 1)
+    labels = section_labels(law(pixel), frame, seed, (SHOWN, 0))
+    return Section(labels, pixel, frame.centre, "central section")
