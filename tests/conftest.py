@@ -83,3 +83,12 @@ def short_grain_fits(monkeypatch):
 def short_law_fits(monkeypatch):
     """Fits of laws that simulate a few sections only: seconds, and no good law."""
     shorten(monkeypatch)
+
+
+@pytest.fixture
+def light_calibrations(monkeypatch):
+    """Calibrations on a fifth of the usual grains."""
+    from cathodegrain.generator.fitting.laws import calibration
+
+    for name in ("FEW_GRAINS", "OTHER_GRAINS", "MANY_GRAINS"):
+        monkeypatch.setattr(calibration, name, getattr(calibration, name) // 5)

@@ -14,7 +14,9 @@ PROGRAM = """
 import json, sys
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.generator.model_card import shipped_cards
-assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial"], shipped_cards()
+assert shipped_cards() == [
+    "nmc-electrode-ct", "nmc811", "nmc811-ebsd598", "nmc811-radial", "nmc811-rods"
+], shipped_cards()
 assert main(["generate", "--seed", "7", "--set", "shell.diameter_um=1.5", "--out", "particles",
              "--export", "voxels,voxels-vti,mesh", "--size", "0.3"]) == 0
 assert main(["validate", "particles/p000000"]) == 0

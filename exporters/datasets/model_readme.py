@@ -83,10 +83,21 @@ def _parameters(card: ModelCard) -> str:
 
 
 def _law(fields: Mapping[str, Any]) -> str:
+    if "t" in fields:
+        return _profile(fields["t"], fields["value"])
     values = ", ".join(
         f"{k} {_cell(v)}" for k, v in fields.items() if k not in ("family", "degree")
     )
     return f"{fields['family']}: {values}"
+
+
+def _profile(knots: Sequence[float], values: Sequence[float]) -> str:
+    """Values at relative radii; one value holds everywhere."""
+    if len(knots) == 1:
+        return _cell(values[0])
+    return ", ".join(
+        f"{_cell(value)} at t = {_cell(t)}" for t, value in zip(knots, values, strict=True)
+    )
 
 
 def _shell(shell: Mapping[str, Any]) -> str:
@@ -125,12 +136,24 @@ def _volumes(shell: Mapping[str, Any]) -> str:
 
 def _metrics(document: Mapping[str, Any]) -> str:
     shell, grains = document["shell"].get("fit"), document["grains"].get("fit")
+    calibration = document["grains"].get("calibration")
     parts = []
     if shell:
         parts.append(table(["of the fit of the shell", "value"], list(_fit_rows(shell))))
     if grains:
         parts.append(_grain_distances(grains["distances"]))
+    if calibration:
+        parts.append(_calibration(calibration))
     return "\n".join(parts) or "The card records no fit.\n"
+
+
+def _calibration(found: Mapping[str, Any]) -> str:
+    """Numbers of sections: published ones, and those of the law."""
+    rows = [
+        [f"`{name}`", "" if asked is None else asked, found["fresh_sections"][name]]
+        for name, asked in found["asked"].items()
+    ]
+    return table(["of grains in sections", "published", "of the model"], rows)
 
 
 def _grain_distances(found: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "mesh": {"out": "save of the mesh", "overwrite": "save of the mesh"},
     "section": dict.fromkeys(("out", "format", "overwrite"), "save of the cut"),
     "fit shell": dict.fromkeys(("out", "overwrite"), "save of the fit"),
+    "calibrate grains": dict.fromkeys(("out", "overwrite"), "save of the calibration"),
     "fit grains": dict.fromkeys(("out", "overwrite"), "save of the fit"),
     "dataset build": {"from": "parent", "set": "parameters"},
 }

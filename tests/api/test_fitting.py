@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cathodegrain as cg
-from cathodegrain.exporters.commands import fit_grains, fit_shell, sections
+from cathodegrain.exporters.commands import calibrate, fit_grains, fit_shell, sections
 from cathodegrain.exporters.commands.main import main
 from cathodegrain.exporters.fits.options import SECTIONS, SHELL
 from cathodegrain.generator.errors import ExportError, FitError
@@ -120,6 +120,7 @@ def parameters(command):
     [
         (fit_shell.shell, cg.fit_shell, ["voxel"], {"out", "overwrite"}),
         (fit_grains.grains, cg.fit_grains, ["pixel"], {"out", "overwrite"}),
+        (calibrate.grains, cg.calibrate_grains, ["pixel", "radius"], {"out", "overwrite"}),
         (sections.phantom, cg.phantom, [], set()),
     ],
 )
@@ -193,6 +194,31 @@ def test_python_and_the_command_fit_the_same_grains(phantom, tmp_path, monkeypat
     assert resumed.card.document == result.card.document
     with pytest.raises(FitError, match="holds a fit with other planar; choose another place"):
         cg.fit_grains(maps, folder=work, **(SHORT | {"planar_steps": 10}))
+
+
+@pytest.mark.usefixtures("light_calibrations")
+def test_python_and_the_command_calibrate_the_same_grains(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "command").mkdir()
+    told = []
+    result = cg.calibrate_grains(
+        "0.598+-0.305", name="own", aspect=1.9, spread="d", progress=lambda *one: told.append(one)
+    )
+    assert names(tmp_path) == ["command"]
+    assert repr(result).startswith("GrainCalibrationResult(card 'own': mean diameter 0.")
+    assert cg.generate(result.card, parameters={"shell.diameter_um": 3.0}).n_grains > 10
+    result.save(tmp_path / "python" / "own.json")
+    flags = ["--diameter", "0.598+/-0.305", "--aspect", "1.9", "--spread", "d"]
+    out = tmp_path / "command" / "own.json"
+    assert main(["calibrate", "grains", *flags, "--out", str(out)]) == 0
+    files = (
+        "own.json",
+        "own-report/fit.json",
+        "own-report/index.html",
+        "own-report/cards/own-1.json",
+    )
+    assert bytes_of(tmp_path / "python", *files) == bytes_of(tmp_path / "command", *files)
+    assert {text.partition(": ")[0] for text, _ in told} >= {"calibration", "spread carried by r"}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,13 @@ def changed(card, path, value):
 
 
 def test_shipped_cards_are_valid_and_name_their_source():
-    assert shipped_cards() == ["nmc-electrode-ct", "nmc811", "nmc811-radial", "nmc811-rods"]
+    assert shipped_cards() == [
+        "nmc-electrode-ct",
+        "nmc811",
+        "nmc811-ebsd598",
+        "nmc811-radial",
+        "nmc811-rods",
+    ]
     card = ModelCard.load("nmc811")
     assert "phantom" in card.document["fitted_on"]
     assert all(a["reason"] for a in card.document["assumptions"])

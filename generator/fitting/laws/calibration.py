@@ -45,7 +45,7 @@ CLOSE, NEAR = 0.2, 0.6  # of the tolerance, at which steps end: on many sections
 FAR = 3.0  # of the tolerance, from which more sections do not help
 SHORTEST = 1 / 64  # of the longest step, at which a search ends
 FEW_GRAINS, OTHER_GRAINS, MANY_GRAINS = 5_000, 10_000, 20_000
-STEPS, LAST_STEPS = 12, 4
+STEPS, LAST_STEPS = 12, 8
 
 FITTED, FRESH = 16, 17  # of the random numbers of `common_seeds`
 
@@ -146,7 +146,7 @@ def calibration(
     start: StationaryLaw | None = None,
     *,
     seed: int = 0,
-    n_grains: int = MANY_GRAINS,
+    n_grains: int | None = None,
     progress: Progress = quiet,
 ) -> Calibration:
     """The law that meets the printed numbers, or comes nearest to them.
@@ -164,8 +164,10 @@ def calibration(
     seed
         Entropy of the sections.
     n_grains
-        In the sections that the law is solved on at last, and in those that test it.
+        In the sections that the law is solved on at last, and in those that test it; 20,000 if
+        left out.
     """
+    n_grains = n_grains or MANY_GRAINS
     task = _Task(asked, view, start or first_guess(asked, carrier), seed)
     progress("few sections", 0.0)
     few = _solved(task, task.start, None, FEW_GRAINS, NEAR, STEPS)
@@ -267,14 +269,12 @@ class _Task:
     def law(self, place: Floats) -> StationaryLaw:
         """Law of the values that are solved for."""
         found = dict(zip(self.free, place.tolist(), strict=True))
-        before = self.law_before
-        return replace(
-            before,
-            distance_um=math.exp(found[LOG_DISTANCE]),
-            spread=found.get(SPREAD, before.spread),
-            aspect_ratio=math.exp(found.get(LOG_RATIO, math.log(before.aspect_ratio))),
-            tilt_deg=math.degrees(found.get(TILT, math.radians(before.tilt_deg))),
-        )
+        law = replace(self.law_before, distance_um=math.exp(found[LOG_DISTANCE]))
+        if SPREAD in found:
+            law = replace(law, spread=found[SPREAD])
+        if LOG_RATIO in found:
+            law = replace(law, aspect_ratio=math.exp(found[LOG_RATIO]))
+        return replace(law, tilt_deg=math.degrees(found[TILT])) if TILT in found else law
 
     def measured(self, place: Floats, n_grains: int, stage: int = FITTED) -> Measured:
         """Numbers of a law in sections of about ``n_grains`` whole grains."""
@@ -282,7 +282,7 @@ class _Task:
         law, n = self.law(place).radial_law(pixel), self.view.n_sections(self.asked, n_grains)
         return measured(law, self.view, self.asked.mean_um, n, self.seed, stage)
 
-    def slopes(self, place: Floats, found: Measured) -> Floats:
+    def slopes(self, place: Floats, found: Measured, n_grains: int) -> Floats:
         """Derivatives (m, m) of `misses` by what is solved for: the first by similarity."""
         high = self.bounds[1]
         here = misses(found.numbers, self.asked)
@@ -290,7 +290,7 @@ class _Task:
         for k, one in enumerate(self.free[1:], start=1):
             step = np.zeros(len(place))
             step[k] = STEP[one] if place[k] + STEP[one] < high[k] else -STEP[one]
-            there = self.measured(place + step, FEW_GRAINS)
+            there = self.measured(place + step, n_grains)
             columns.append((misses(there.numbers, self.asked) - here) / step[k])
         return np.column_stack(columns)
 
@@ -315,28 +315,36 @@ class _Solved(NamedTuple):
 def _solved(
     task: _Task, place: Floats, slopes: Floats | None, n_grains: int, enough: float, steps: int
 ) -> _Solved:
-    """Damped Gauss-Newton steps within bounds until no number is missed by more than ``enough``."""
+    """Damped Gauss-Newton steps within bounds until no number is missed by more than ``enough``.
+
+    Where steps no longer help, differences give the derivatives once more.
+    """
     found = task.measured(place, n_grains)
-    n_simulated = found.n_sections
+    n_evaluations, reach, renewals = 1, 1.0, 1
     if slopes is None:
-        slopes = task.slopes(place, found)
-        n_simulated += (len(place) - 1) * found.n_sections
-    missed, reach = misses(found.numbers, task.asked), 1.0
+        slopes = task.slopes(place, found, n_grains)
+        n_evaluations += len(place) - 1
+    missed = misses(found.numbers, task.asked)
     for _ in range(steps):
-        if np.abs(missed).max() <= enough or reach < SHORTEST:
+        if np.abs(missed).max() <= enough:
             break
+        if reach < SHORTEST:
+            if not renewals:
+                break
+            slopes, reach, renewals = task.slopes(place, found, n_grains), 1.0, renewals - 1
+            n_evaluations += len(place) - 1
         step = _step(task, place, missed, slopes, reach)
         if np.abs(step).max() < LEAST_CHANGE:
             break
         tried = task.measured(place + step, n_grains)
-        n_simulated += tried.n_sections
+        n_evaluations += 1
         there = misses(tried.numbers, task.asked)
         slopes = slopes + np.outer(there - missed - slopes @ step, step) / (step @ step)
         if there @ there < missed @ missed:
             place, found, missed, reach = place + step, tried, there, min(1.0, 2 * reach)
         else:
             reach /= 8
-    return _Solved(place, found, slopes, n_simulated)
+    return _Solved(place, found, slopes, n_evaluations * found.n_sections)
 
 
 def _step(task: _Task, place: Floats, missed: Floats, slopes: Floats, reach: float) -> Floats:

@@ -4,7 +4,9 @@ A printed mean depends on how it was measured: on the planes (through the centre
 at any height, as grinding hits them), on the edge of a pixel, on the least number of pixels of a
 grain. All of this is simulated. A grain counts once, whatever its size; grains that the rim of
 the section cuts are left out, as programs for EBSD maps do. The diameter is that of the disc of
-the grain's area in the section.
+the grain's area in the section; aspect ratio and alignment, the mean of cos 2 theta, are of
+grains of at least 8 pixels. Simulated pixels are not finer than a twentieth of a mean grain: a very
+fine map also shows how long the smallest grains are.
 
 Particles are spheres of one radius. Heights of random planes are uniform along the diameter: that
 is where a plane that hits a sphere hits it. Grains of all sections are pooled.
@@ -167,11 +169,19 @@ def measured(
     ]
     pixel = view.simulated_pixel_um(mean_um)
     found = _numbers(parts, pixel)
-    groups = [_numbers(parts[k::GROUPS], pixel) for k in range(min(GROUPS, len(parts)))]
-    spread = np.std(np.array(groups, float), axis=0, ddof=1) if len(groups) > 1 else [math.nan] * 4
-    errors = Numbers(*(np.asarray(spread) / math.sqrt(len(groups))).tolist())
+    errors = _standard_errors(parts, pixel) if len(parts) > 1 else Numbers(*4 * [math.nan])
     n_grains = sum(int(np.count_nonzero(~part.cut)) for part in parts)
     return Measured(found, errors, n_grains, len(parts))
+
+
+def _standard_errors(parts: Sequence[PlaneGrains], pixel_um: float) -> Numbers:
+    """By the jackknife over groups of sections (Quenouille 1949, Tukey 1958)."""
+    n = min(GROUPS, len(parts))
+    left = [
+        _numbers([part for k, part in enumerate(parts) if k % n != group], pixel_um)
+        for group in range(n)
+    ]
+    return Numbers(*(math.sqrt(n - 1) * np.std(np.array(left, float), axis=0)).tolist())
 
 
 def _numbers(parts: Sequence[PlaneGrains], pixel_um: float) -> Numbers:

@@ -761,6 +761,30 @@ def test_files_are_read_as_asked(ran):
     assert steps(ran[0])["border"].startswith("border: 18 components")
 
 
+# calibrate grains
+
+
+@pytest.mark.usefixtures("light_calibrations")
+@line("calibrate grains --diameter 0.6+-0.28 --aspect 1.9 --alignment 0.2 --pixel 0.06 "
+      "--min-pixels 6 --cuts random --radius 3.5 --spread d --source paper --seed 4 --name mine "
+      "--shell nmc-electrode-ct --out scan/old.json --overwrite --json",
+      "calibrate grains --diameter 0.6 --dry-run --json")  # fmt: skip
+def test_grains_are_calibrated_as_asked(ran):
+    card = ModelCard.load(Path("scan/old.json"))
+    found = card.grains["calibration"]
+    assert found["asked"] == {
+        "mean_um": 0.6, "std_um": 0.28, "aspect_ratio": 1.9, "alignment": 0.2
+    }  # fmt: skip
+    assert found["view"] == {
+        "pixel_um": 0.06, "min_pixels": 6, "cuts": "random", "radius_um": 3.5
+    }  # fmt: skip
+    assert (found["spread"], found["source"], found["seed"]) == ("d", "paper", 4)
+    assert card.name == "mine"
+    assert card.document["shell"] == ModelCard.load("nmc-electrode-ct").document["shell"]
+    assert ran[0].json["card"] == "scan/old.json"
+    assert ran[1].json["asked"] == "mean diameter 0.6 um"
+
+
 # fit grains
 
 
