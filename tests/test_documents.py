@@ -185,6 +185,8 @@ TOYS = {
             "own-shells-report/index.html",
             "own-grains.json",
             "card.json",
+            "my-size-report/index.html",
+            "own-size-report/laws.png",
             "sections.png",
             "section.ctf",
         ),
@@ -282,6 +284,8 @@ def test_blocks_run_in_the_order_of_their_document(
         pytest.importorskip("torch")
     if "fit grains" in text_of(document):
         request.getfixturevalue("short_grain_fits")
+    if "calibrate" in text_of(document):
+        request.getfixturevalue("light_calibrations")
     monkeypatch.chdir(tmp_path)
     toy.made()
     capsys.readouterr()
