@@ -80,7 +80,7 @@ def test_nothing_is_replaced_unasked(calibrated, capsys):
     out = calibrated / "My grains.json"
     before = out.read_bytes()
     assert main([*COMMAND, "0.6", "--out", str(out)]) == 2
-    assert "My grains.json exists" in capsys.readouterr().err
+    assert "My grains.json and" in capsys.readouterr().err
     assert out.read_bytes() == before
 
 
