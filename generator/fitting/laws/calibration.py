@@ -41,7 +41,7 @@ SPREADS: dict[Carrier, float] = {"r": 0.35, "d": 0.6}
 OTHER_RATIOS, OTHER_TILTS_DEG = (1.25, 2.2), (5.0, 30.0)
 
 TOLERANCE = 0.01  # relative; absolute for the alignment
-CLOSE, NEAR = 0.2, 0.6  # of the tolerance, at which steps end: on many sections, on few
+CLOSE, NEAR = 0.4, 0.6  # of the tolerance, at which steps end: on many sections, on few
 FAR = 3.0  # of the tolerance, from which more sections do not help
 SHORTEST = 1 / 64  # of the longest step, at which a search ends
 FEW_GRAINS, OTHER_GRAINS, MANY_GRAINS = 5_000, 10_000, 20_000
@@ -329,7 +329,7 @@ def _solved(
         if np.abs(missed).max() <= enough:
             break
         if reach < SHORTEST:
-            if not renewals:
+            if not renewals or np.abs(missed).max() <= 1:
                 break
             slopes, reach, renewals = task.slopes(place, found, n_grains), 1.0, renewals - 1
             n_evaluations += len(place) - 1

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("light_calibrations")
     ("asked", "cuts", "carrier"),
     [
         (Numbers(0.598, 0.305, 1.9, 0.45), "central", "r"),
-        (Numbers(0.598, 0.305, 1.9, 0.2), "random", "d"),
+        (Numbers(0.598, 0.305, 1.7, 0.25), "random", "d"),
         (Numbers(0.45, 0.21, 1.65, 0.0), "central", "d"),
         (Numbers(0.6, 0.3, 1.8), "central", "r"),
         (Numbers(0.6, 0.3, None, 0.3), "random", "r"),
