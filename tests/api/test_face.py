@@ -74,7 +74,7 @@ def all_names(command):
 
 
 def test_every_command_has_a_function_that_the_readme_names():
-    assert len(COMMANDS) == 20
+    assert len(COMMANDS) == 21
     for command in COMMANDS:
         assert function_of(command) in cg.__all__, command
         assert f"cg.{function_of(command)}" in README, command
