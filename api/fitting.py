@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, overload
 
 from .exporters.fits.options import (
     BASE_MODEL,
-    FAMILIES,
     CALIBRATION,
+    FAMILIES,
     SECTIONS,
     SHELL,
     TRAINING,
@@ -27,8 +27,8 @@ from .generator.progress import Progress, Stages, stages
 
 if TYPE_CHECKING:
     from .exporters.fits.grains.fitting import GrainFitResult
-    from .exporters.fits.laws.fitting import LawFitResult
     from .exporters.fits.laws.calibration_result import GrainCalibrationResult
+    from .exporters.fits.laws.fitting import LawFitResult
     from .exporters.fits.shells.fitting import ShellFitResult
 
 Files = str | Path | Sequence[str | Path]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..console.arguments import Json, Overwrite, flag, require_free
+from ..console.terminal import progress_bar, tell
 from ..fits.options import BASE_MODEL, CALIBRATION, CalibrationOptions as Options
-from .arguments import Json, Overwrite, flag, require_free
-from .terminal import progress_bar, tell
 
 if TYPE_CHECKING:
     from ..fits.laws.calibration_request import CalibrationRequest

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .arguments import Device, Json, Set, assignments, usable
-from .terminal import progress_bar, tell
+from ..console.arguments import Device, Json, Set, assignments, usable
+from ..console.terminal import progress_bar, tell
 
 if TYPE_CHECKING:
     from ..datasets.config import DatasetConfig

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .arguments import DryRun, Json, Overwrite
-from .terminal import progress_bar, tell
+from ..console.arguments import DryRun, Json, Overwrite
+from ..console.terminal import progress_bar, tell
 
 
 def pack(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..console.arguments import Json, Overwrite, flag, require_free
+from ..console.terminal import cost, progress_bar, tell
 from ..fits.options import (
     BASE_MODEL,
     FAMILIES,
@@ -20,9 +22,7 @@ from ..fits.options import (
     TrainingOptions as Options,
     family_of,
 )
-from .arguments import Json, Overwrite, flag, require_free
 from .section_options import SectionOptions, section_rows
-from .terminal import cost, progress_bar, tell
 
 if TYPE_CHECKING:
     from ...generator.fitting.grains.evaluation import Evaluation

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..console.arguments import Json, Overwrite, flag, require_free
+from ..console.terminal import progress_bar, tell
 from ..fits.options import BASE_MODEL, SHELL, ShellOptions
-from .arguments import Json, Overwrite, flag, require_free
-from .terminal import progress_bar, tell
 from .write_products import row_names
 
 if TYPE_CHECKING:

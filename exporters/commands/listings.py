@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .arguments import Json
-from .terminal import tell
+from ..console.arguments import Json
+from ..console.terminal import tell
 
 
 def formats(*, json_output: Json = False) -> None:

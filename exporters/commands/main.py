@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 import cyclopts
 
+from ..console.interruption import interruptible
 from .app import app
-from .interruption import interruptible
 
 
 def main(argv: list[str] | None = None) -> int:

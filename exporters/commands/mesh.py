@@ -8,8 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .arguments import Json, Overwrite, require_free
-from .terminal import cost, progress_bar, tell
+from ..console.arguments import Json, Overwrite, require_free
+from ..console.terminal import cost, progress_bar, tell
 
 
 def mesh(

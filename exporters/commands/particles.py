@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .arguments import DryRun, Json, Overwrite, Set, assignments, usable
-from .terminal import file_rows, tell
+from ..console.arguments import DryRun, Json, Overwrite, Set, assignments, usable
+from ..console.terminal import file_rows, tell
 from .write_products import ProductOptions, plan_rows, product_names, write_products
 
 Out = Annotated[Path, Parameter(help="Folder that receives one folder for each particle.")]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..console.arguments import REPLACED, DryRun, Json, Overwrite, require_free
+from ..console.terminal import tell
 from ..sections.options import FOLDER, N_OFF_CENTRE, N_SECTIONS, SEED
-from .arguments import REPLACED, DryRun, Json, Overwrite, require_free
-from .terminal import tell
 
 if TYPE_CHECKING:
     from ...generator.fitting.sections.plane_cut import PlaneCut

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .arguments import DryRun, Json, Overwrite, usable, value_lists
+from ..console.arguments import DryRun, Json, Overwrite, usable, value_lists
+from ..console.terminal import progress_bar, tell
 from .particles import Products
-from .terminal import progress_bar, tell
 from .write_products import ProductOptions, meshed_as_asked, options_of, product_names
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..console.arguments import Device, usable
+from ..console.terminal import cost, progress_bar
 from ..products.options import OPTIONS
-from .arguments import Device, usable
-from .terminal import cost, progress_bar
 
 if TYPE_CHECKING:
     from ...generator.particle import Particle

@@ -224,11 +224,10 @@ def _variants(first: Calibration) -> Iterator[tuple[str, StationaryLaw]]:
 
 def misses(found: Numbers, asked: Numbers) -> Floats:
     """By how many times `TOLERANCE` the numbers that were asked for are missed."""
+    pairs = [(name, getattr(found, name), wanted) for name, wanted in asked._asdict().items()]
     differences = [
-        found.alignment - asked.alignment
-        if name == "alignment"
-        else math.log(getattr(found, name) / wanted)
-        for name, wanted in asked._asdict().items()
+        value - wanted if name == "alignment" else math.log(value / wanted)
+        for name, value, wanted in pairs
         if wanted is not None
     ]
     return np.array(differences) / TOLERANCE

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cathodegrain.exporters.commands.interruption import interruptible
+from cathodegrain.exporters.console.interruption import interruptible
 from processes import started
 
 SEND_WHILE_LLVM_WAITS = """
