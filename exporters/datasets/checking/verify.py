@@ -136,15 +136,15 @@ class VerifyTask:
         if not folder.is_dir():
             failure = Path(self.folder, layout.failure_path(index))
             return [] if failure.is_file() else [f"{name}: missing, and no failure is recorded"]
+        own, hashed = listed.get(name, {}), self.level != "sizes"
         try:
             fields = metadata.read(folder)
         except RecipeError as error:
-            return [str(error)]
-        own = listed.get(name, {})
+            return [str(error), *_file_problems(folder, name, {}, own, hashed=hashed)]
         products = {f"{name}/{p['path']}": p for p in fields["products"]}
         if dataset.is_part:
             products = {file: product for file, product in products.items() if file in own}
-        found = list(_file_problems(folder, name, products, own, hashed=self.level != "sizes"))
+        found = list(_file_problems(folder, name, products, own, hashed=hashed))
         if self.level in LEVELS[2:]:
             found += _identity_problems(folder, name, fields, dataset, index)
         if self.level == LEVELS[3] and not found:

@@ -683,8 +683,8 @@ def test_a_dataset_is_described(ran):
     assert "README.md" in ran.json["written"]
 
 
-@line("dataset pack dataset --out packed --shard-size 300kB --dry-run --json",
-      "dataset pack dataset --out packed --shard-size 300kB --json",
+@line("dataset pack dataset --out packed --shard-size 100kB --dry-run --json",
+      "dataset pack dataset --out packed --shard-size 100kB --json",
       "dataset pack dataset --out packed --shard-size 2GB --overwrite --json")  # fmt: skip
 def test_a_dataset_is_packed_in_shards_of_the_size_asked_for(ran):
     planned, packed, again = (one.json["shards"] for one in ran)

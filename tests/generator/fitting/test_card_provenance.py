@@ -19,10 +19,11 @@ def test_shells_of_shipped_cards_say_nothing_of_the_phantom_that_the_grains_are(
     shell = [fitted_on(card, "Shell"), *limits(card, "Shell")]
     grains = [fitted_on(card, "Grains"), *limits(card, "Grains")]
     assert not any("phantom" in text for text in shell)
-    assert sum("phantom" in text for text in grains) >= 2
+    of_a_phantom = name not in ("nmc811-ebsd598", "nmc811-rods")
+    assert (sum("phantom" in text for text in grains) >= 2) == of_a_phantom
     assert len(shell) + len(grains) == len(card.document["limits"]) + 2
     for half, texts in {"Shell": shell, "Grains": grains}.items():
-        assert all(text.startswith(f"{half}, as in the model {name}: ") for text in texts)
+        assert all(text.startswith(f"{half}, as in the model {name}") for text in texts)
 
 
 def test_a_half_that_was_taken_twice_says_whose_it_is():

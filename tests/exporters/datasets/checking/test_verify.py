@@ -54,6 +54,13 @@ def relist(folder, index):
     manifest.write(manifest.hashes(folder), folder)
 
 
+def test_a_document_that_cannot_be_read_is_found_to_have_changed_as_well(folder):
+    (folder / "particles/00/p000001/particle.json").write_text("{")
+    texts = [text for text in found(folder, "hashes") if "p000001" in text]
+    assert len(texts) == 2, texts
+    assert any(text.endswith("particle.json: changed since it was written") for text in texts)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_sound_dataset_is_sound_and_left_as_it_is(whole, level):
     before = contents(whole)
