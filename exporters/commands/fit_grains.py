@@ -25,6 +25,7 @@ from ..fits.options import (
 from .section_options import SectionOptions, section_rows
 
 if TYPE_CHECKING:
+    from ...generator.fitting.grains.comparison import BinComparison
     from ...generator.fitting.grains.evaluation import Evaluation
     from ...generator.fitting.grains.fit import GrainFit
     from ...generator.fitting.laws.law_fit import LawFit
@@ -273,25 +274,40 @@ def _plan_rows(plan: GrainFitPlan, places: Places) -> dict[str, Any]:
 
 def _fit_rows(fit: GrainFit, evaluation: Evaluation, phantom: str | None) -> dict[str, Any]:
     """What came out, in lines."""
+    from ...generator.fitting.grains.fit import course_warnings
     from ...generator.fitting.sections.phantom import PHANTOMS
 
+    found = course_warnings(fit)
     agreement = ", ".join(f"{one.agreement:.1%}" for one in fit.planar)
     truth = f", {PHANTOMS[phantom].intensity:g} in truth" if phantom else ""
     rows: dict[str, Any] = {
+        **({"warning of the training": found} if found else {}),
         "2D fits": f"{agreement} of the labelled pixels as in the map",
         "runs": [_run_line(fit, k) for k in range(len(fit.runs))],
         "intensity": f"{fit.best.intensity:.4g} seeds per cubic pixel{truth}",
         "grains per area": f"{evaluation.count.generated:.3f} of the reference's",
     }
-    found = [("section", one) for one in evaluation.planar]
-    for where, one in (*found, *(("space", one) for one in evaluation.spatial)):
+    planar = [("section", one) for one in evaluation.planar]
+    for where, one in (*planar, *(("space", one) for one in evaluation.spatial)):
         low, high = one.intervals["ks"]
         rows[f"KS in {where}, {one.descriptor.replace('_', ' ')}"] = (
             f"{one.generated.ks:.3f} [{low:.3f}, {high:.3f}], floor {one.floor.ks:.3f}, "
             f"untrained {one.untrained.ks:.3f}; mean {one.generated.mean:.3f}, "
             f"spread {one.generated.spread:.3f} of the reference's"
         )
-    return rows
+    return rows | {
+        "by radius, in section": [_bin_line(one) for one in evaluation.planar_bins],
+        **({"by radius, in space": [_bin_line(one) for one in evaluation.spatial_bins]}
+           if evaluation.spatial_bins else {}),
+    }  # fmt: skip
+
+
+def _bin_line(one: BinComparison) -> str:
+    distances = [
+        f"{c.descriptor.replace('_', ' ')} {c.generated.ks:.3f} (floor {c.floor.ks:.3f})"
+        for c in one.comparisons
+    ]
+    return f"{one.bin.name}: KS {', '.join(distances)}"
 
 
 def _run_line(fit: GrainFit, k: int) -> str:
