@@ -40,7 +40,7 @@ def digest(*arrays):
 def hashes(particle):
     """Hash of everything in the recipe, and of the labels at 50 nm."""
     t = particle.tessellation
-    more = [] if particle.orientations is None else [particle.orientations]
+    more = [part for part in (particle.axes, particle.orientations) if part is not None]
     recipe = digest(
         particle.shell.coefficients, t.seeds, t.matrices, t.offsets, particle.diagonals,
         particle.angles, particle.origin, *more,
