@@ -112,6 +112,7 @@ def measured():
     Path("maps").mkdir()
     run("section particles/p000000 --out maps/first.ctf")
     shutil.copy("maps/first.ctf", "a.ctf")
+    run("section particles/p000000 --offset 1.2 --out b.ctf")
 
 
 def meshable():

@@ -11,6 +11,7 @@ from cathodegrain.generator.fitting.grains import (
     score as section_score,
 )
 from cathodegrain.generator.fitting.grains.training import DEFAULT, first_state
+from cathodegrain.generator.fitting.sections.descriptors import mean_radius
 from cathodegrain.generator.fitting.sections.grain_model import GrainModel
 from cathodegrain.generator.fitting.sections.phantom import PHANTOMS, phantom_section
 from cathodegrain.generator.model_card import ModelCard
@@ -109,7 +110,7 @@ def test_a_shift_of_a_net_is_found_in_sections_of_the_net_that_it_was():
     rng = np.random.default_rng(6)
     model = GrainModel(law, intensity)
     sections = [phantom_section(model, rng, half_width=90) for _ in range(4)]
-    mean = last_layer._mean_outputs(law, intensity)
+    mean = last_layer._mean_outputs(law, intensity, mean_radius(sections))
     spoilt = last_layer.with_last_layer(law, mean, np.array([0.0, 0.0, 0.4, 0.0]))
     _, _, tuning = last_layer.tuned(spoilt, intensity, sections, 0, 40, untold)
     assert tuning.radial_shift == pytest.approx(-0.4, abs=0.15)
